@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! The Adler-32 checksum of RFC 1950, section 8.
+//!
+//! With `d[0]..d[n-1]` the data, the checksum is `s2 << 16 | s1` where, modulo 65521,
+//!
+//! ```text
+//! s1 = 1 + d[0] + d[1] + ... + d[n-1]
+//! s2 = n + n*d[0] + (n-1)*d[1] + ... + 1*d[n-1]
+//! ```
+//!
+//! This folder depends on `core` alone: the kernel module and the user-space library compile the
+//! same files.
+
+mod portable;
+mod select;
+mod verify;
+
+pub use self::select::select;
+pub use self::select::SelectError;
+pub use self::select::AUTO;
+pub use self::verify::verify;
+pub use self::verify::Mismatch;
+pub use self::verify::DEFINITION;
+pub use self::verify::SCRATCH_LEN;
+
+/// The modulus: the largest prime below 2^16.
+pub const MODULUS: u32 = 65521;
+
+/// An Adler-32 value: that of some data, or the running value of data not yet complete.
+///
+/// # Invariants
+///
+/// Both 16-bit halves are below [`MODULUS`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Adler32(u32);
+
+impl Adler32 {
+    /// The value of no data at all.
+    // INVARIANT: The halves are 0 and 1.
+    pub const EMPTY: Self = Self(1);
+
+    /// Makes a checksum from its value, or returns `None` if no data can have that value.
+    pub const fn from_value(value: u32) -> Option<Self> {
+        if value & 0xffff < MODULUS && value >> 16 < MODULUS {
+            // INVARIANT: Just checked.
+            Some(Self(value))
+        } else {
+            None
+        }
+    }
+
+    /// Returns the value, `s2` in the upper and `s1` in the lower 16 bits.
+    pub const fn value(self) -> u32 {
+        self.0
+    }
+
+    /// Makes a checksum from its four bytes in network order, or returns `None` if no data can
+    /// have that value.
+    pub const fn from_be_bytes(bytes: [u8; 4]) -> Option<Self> {
+        Self::from_value(u32::from_be_bytes(bytes))
+    }
+
+    /// Returns the four bytes of the value in network order, as RFC 1950 stores them.
+    pub const fn to_be_bytes(self) -> [u8; 4] {
+        self.0.to_be_bytes()
+    }
+
+    /// Returns the checksum of two parts in sequence, `self` being that of the first and `part`
+    /// that of the second, which is `part_len` bytes long.
+    ///
+    /// Takes the same few operations for any length.
+    pub const fn combine(self, part: Self, part_len: u64) -> Self {
+        // Appending n bytes to a first part with sums a1, a2 adds to each of the n steps of s2
+        // what s1 was before them: s1 = a1 + (b1 - 1), s2 = a2 + b2 + n * (a1 - 1).
+        // The largest term, n * a1, is below MODULUS^2 < 2^32, so that nothing overflows a u64.
+        let modulus = MODULUS as u64;
+        let n = part_len % modulus;
+        let (a1, a2) = self.sums();
+        let (b1, b2) = part.sums();
+        let s1 = (a1 + b1 + modulus - 1) % modulus;
+        let s2 = (a2 + b2 + n * (a1 + modulus - 1)) % modulus;
+        // INVARIANT: Both were just reduced.
+        Self((s2 << 16 | s1) as u32)
+    }
+
+    const fn sums(self) -> (u64, u64) {
+        ((self.0 & 0xffff) as u64, (self.0 >> 16) as u64)
+    }
+
+    /// Makes a checksum of two sums of any size.
+    const fn reduce(s1: u32, s2: u32) -> Self {
+        // INVARIANT: Both are reduced here.
+        Self((s2 % MODULUS) << 16 | s1 % MODULUS)
+    }
+}
+
+/// One way to compute the checksum.
+#[derive(Clone, Copy)]
+pub struct Implementation {
+    /// The name by which users know it.
+    pub name: &'static str,
+    /// Continues a checksum over the bytes given.
+    pub update: fn(Adler32, &[u8]) -> Adler32,
+}
+
+/// Uses general registers only: runs in every context on every processor, and is what faster
+/// implementations are checked against before they are used.
+pub const PORTABLE: Implementation = Implementation {
+    name: "portable",
+    update: portable::update,
+};
+
+/// All implementations, the slowest first.
+pub const IMPLEMENTATIONS: [Implementation; 1] = [PORTABLE];

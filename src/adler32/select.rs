@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! The choice of an implementation.
+
+use super::verify;
+use super::Implementation;
+use super::Mismatch;
+use super::DEFINITION;
+
+/// The request that leaves the choice to [`select`]. Other requests count the implementations
+/// from 1.
+pub const AUTO: u32 = 0;
+
+/// Why no implementation was chosen.
+#[derive(Debug, PartialEq, Eq)]
+pub enum SelectError {
+    /// No implementation has the number asked for.
+    Unknown,
+    /// Not even the first one computes Adler-32.
+    Broken(Mismatch),
+}
+
+/// Chooses one of `implementations`, which are ordered from the slowest to the fastest and begin
+/// with the one that the others are checked against.
+///
+/// With [`AUTO`], it is the last that passes [`verify`]; with a number, that one. One that fails is
+/// handed to `refused` with its failure and the choice falls back on those before it.
+pub fn select(
+    implementations: &[Implementation],
+    request: u32,
+    scratch: &mut [u8],
+    mut refused: impl FnMut(&Implementation, Mismatch),
+) -> Result<Implementation, SelectError> {
+    let (base, candidates) = match request {
+        AUTO => implementations.split_first(),
+        number => usize::try_from(number)
+            .ok()
+            .and_then(|number| implementations.get(..number))
+            .and_then(<[_]>::split_first),
+    }
+    .ok_or(SelectError::Unknown)?;
+
+    verify(base, &DEFINITION, scratch).map_err(SelectError::Broken)?;
+    for candidate in candidates.iter().rev() {
+        match verify(candidate, base, scratch) {
+            Ok(()) => return Ok(*candidate),
+            Err(mismatch) => refused(candidate, mismatch),
+        }
+    }
+    Ok(*base)
+}

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! The known-answer tests that an implementation must pass before it is used.
+
+use super::Adler32;
+use super::Implementation;
+
+/// Published or independently computed answers.
+const KNOWN_ANSWERS: [(&[u8], u32); 6] = [
+    (b"", 0x0000_0001),
+    (b"a", 0x0062_0062),
+    (b"abc", 0x024d_0127),
+    (b"abcde", 0x05c8_01f0),
+    (b"Wikipedia", 0x11e6_0398),
+    (&[0xff; 5553], 0x8e29_9c8b),
+];
+
+/// The bytes of scratch memory that [`verify`] asks for.
+pub const SCRATCH_LEN: usize = 16 * 1024;
+
+/// All lengths up to here are tried, from every alignment in a cache line.
+const SHORT: usize = 160;
+
+/// Lengths about which implementations change their way: vector blocks, unrolled blocks, and the
+/// chunks after which sums are reduced.
+const BOUNDARIES: [usize; 8] = [256, 512, 1024, 2048, 4096, 5552, 8192, 2 * 5552];
+
+/// The largest value there is: both sums one below the modulus.
+const WORST_START: u32 = 0xfff0_fff0;
+
+/// What an implementation got wrong.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Mismatch {
+    /// Length of the data, in bytes.
+    pub len: usize,
+    /// The value it should have returned.
+    pub expected: u32,
+    /// The value it did return.
+    pub found: u32,
+}
+
+/// Checks `candidate` against the known answers, and against `reference` over lengths around every
+/// boundary, from every alignment, on random bytes and on those that make sums largest.
+///
+/// `scratch` is memory to work in; the longer, the more is checked, up to [`SCRATCH_LEN`] bytes.
+pub fn verify(
+    candidate: &Implementation,
+    reference: &Implementation,
+    scratch: &mut [u8],
+) -> Result<(), Mismatch> {
+    for (data, expected) in KNOWN_ANSWERS {
+        let found = (candidate.update)(Adler32::EMPTY, data).value();
+        if found != expected {
+            return Err(Mismatch {
+                len: data.len(),
+                expected,
+                found,
+            });
+        }
+    }
+
+    fill_random(scratch);
+    compare_lengths(candidate, reference, scratch)?;
+    scratch.fill(0xff);
+    compare_lengths(candidate, reference, scratch)
+}
+
+fn compare_lengths(
+    candidate: &Implementation,
+    reference: &Implementation,
+    data: &[u8],
+) -> Result<(), Mismatch> {
+    for offset in 0..64 {
+        let data = data.get(offset..).unwrap_or_default();
+        for len in 0..=SHORT {
+            compare(candidate, reference, data, len)?;
+        }
+    }
+    for boundary in BOUNDARIES {
+        for len in boundary - 2..=boundary + 2 {
+            compare(candidate, reference, data, len)?;
+        }
+    }
+    compare(candidate, reference, data, data.len())
+}
+
+/// Compares the two on the first `len` bytes, if `data` has as many.
+fn compare(
+    candidate: &Implementation,
+    reference: &Implementation,
+    data: &[u8],
+    len: usize,
+) -> Result<(), Mismatch> {
+    let Some(data) = data.get(..len) else {
+        return Ok(());
+    };
+    for start in [1, WORST_START] {
+        let Some(start) = Adler32::from_value(start) else {
+            continue;
+        };
+        let expected = (reference.update)(start, data).value();
+        let found = (candidate.update)(start, data).value();
+        if found != expected {
+            return Err(Mismatch {
+                len,
+                expected,
+                found,
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Fills `bytes` with xorshift32 (Marsaglia, 2003).
+fn fill_random(bytes: &mut [u8]) {
+    let mut x: u32 = 0x9e37_79b9;
+    for byte in bytes {
+        x ^= x << 13;
+        x ^= x >> 17;
+        x ^= x << 5;
+        *byte = (x >> 24) as u8;
+    }
+}
+
+/// The definition itself, reduced after every byte: what [`super::PORTABLE`] is checked against.
+pub const DEFINITION: Implementation = Implementation {
+    name: "definition",
+    update: |start, data| {
+        data.iter().fold(start, |sum, &byte| {
+            let s1 = (sum.value() & 0xffff) + u32::from(byte);
+            Adler32::reduce(s1, (sum.value() >> 16) + s1)
+        })
+    },
+};
