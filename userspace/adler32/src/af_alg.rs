@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! The kernel's crypto API, by AF_ALG sockets.
+
+use std::os::fd::AsRawFd;
+use std::os::fd::FromRawFd;
+use std::os::fd::OwnedFd;
+
+use nix::errno::Errno;
+use nix::libc;
+use nix::sys::socket;
+use nix::sys::socket::sockopt::AlgSetKey;
+use nix::sys::socket::AddressFamily;
+use nix::sys::socket::AlgAddr;
+use nix::sys::socket::MsgFlags;
+use nix::sys::socket::SockFlag;
+use nix::sys::socket::SockType;
+
+use crate::host;
+use crate::host::Module;
+use crate::Adler32;
+use crate::Error;
+
+/// The driver name of this module's algorithm in the kernel's crypto API.
+///
+/// [`AfAlg`] binds to it rather than to `adler32`: where another module serves that name with a
+/// higher priority, its digest may be in another byte order.
+pub const DRIVER_NAME: &str = "adler32-rust";
+
+/// A running checksum, kept by the kernel's crypto API.
+///
+/// ```no_run
+/// use adler32::AfAlg;
+///
+/// let mut hash = AfAlg::open()?;
+/// hash.update(b"Wiki")?;
+/// hash.update(b"pedia")?;
+/// assert_eq!(hash.digest()?.value(), 0x11e6_0398);
+/// # Ok::<(), adler32::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct AfAlg {
+    algorithm: OwnedFd,
+    operation: OwnedFd,
+}
+
+impl AfAlg {
+    /// Opens the algorithm, which loads the module if need be.
+    pub fn open() -> Result<Self, Error> {
+        Self::accept(bind()?)
+    }
+
+    /// Opens the algorithm with the value that every checksum starts from.
+    pub fn open_from(start: Adler32) -> Result<Self, Error> {
+        let algorithm = bind()?;
+        socket::setsockopt(&algorithm, AlgSetKey::default(), &start.to_be_bytes())
+            .map_err(failed("setsockopt"))?;
+        Self::accept(algorithm)
+    }
+
+    /// Finds out whether AF_ALG is open to the algorithm, without loading the module.
+    pub fn probe() -> Result<(), Error> {
+        socket()?;
+        match host::af_alg_restrict() {
+            None | Some(0) => Ok(()),
+            Some(level) => Err(Error::AfAlgRestricted(level)),
+        }
+    }
+
+    /// Appends `data`.
+    pub fn update(&mut self, mut data: &[u8]) -> Result<(), Error> {
+        let more = MsgFlags::from_bits_retain(libc::MSG_MORE);
+        while !data.is_empty() {
+            match socket::send(self.operation.as_raw_fd(), data, more) {
+                Ok(sent) => data = &data[sent..],
+                Err(Errno::EINTR) => {}
+                Err(errno) => return Err(failed("send")(errno)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the checksum of the bytes so far and starts anew.
+    pub fn digest(&mut self) -> Result<Adler32, Error> {
+        let mut digest = [0; 4];
+        let len = socket::recv(self.operation.as_raw_fd(), &mut digest, MsgFlags::empty())
+            .map_err(failed("recv"))?;
+        if len != digest.len() {
+            return Err(failed("recv")(Errno::EBADMSG));
+        }
+        Adler32::from_be_bytes(digest).ok_or_else(|| failed("recv")(Errno::EBADMSG))
+    }
+
+    /// Drops the bytes so far and starts anew.
+    pub fn reset(&mut self) -> Result<(), Error> {
+        self.operation = accept(&self.algorithm)?;
+        Ok(())
+    }
+
+    fn accept(algorithm: OwnedFd) -> Result<Self, Error> {
+        let operation = accept(&algorithm)?;
+        Ok(Self {
+            algorithm,
+            operation,
+        })
+    }
+}
+
+fn socket() -> Result<OwnedFd, Error> {
+    socket::socket(
+        AddressFamily::Alg,
+        SockType::SeqPacket,
+        SockFlag::SOCK_CLOEXEC,
+        None,
+    )
+    .map_err(|errno| match (errno, host::af_alg_restrict()) {
+        (Errno::EAFNOSUPPORT, Some(level @ 1..)) => Error::AfAlgRestricted(level),
+        (Errno::EAFNOSUPPORT, _) => Error::AfAlgAbsent,
+        (Errno::EPERM | Errno::EACCES, _) => Error::AfAlgBlocked,
+        _ => failed("socket")(errno),
+    })
+}
+
+fn bind() -> Result<OwnedFd, Error> {
+    let socket = socket()?;
+    let address = AlgAddr::new("hash", DRIVER_NAME);
+    match socket::bind(socket.as_raw_fd(), &address) {
+        Ok(()) => Ok(socket),
+        Err(Errno::ENOENT) => Err(match host::af_alg_restrict() {
+            // The restriction answers as if the algorithm did not exist.
+            Some(level @ 1..) => Error::AfAlgRestricted(level),
+            _ => Error::AlgorithmMissing(Module::find()),
+        }),
+        Err(Errno::EPERM | Errno::EACCES) => Err(Error::AfAlgBlocked),
+        Err(errno) => Err(failed("bind")(errno)),
+    }
+}
+
+fn accept(algorithm: &OwnedFd) -> Result<OwnedFd, Error> {
+    let fd =
+        socket::accept4(algorithm.as_raw_fd(), SockFlag::SOCK_CLOEXEC).map_err(failed("accept"))?;
+    // SAFETY: The descriptor is new and has no other owner.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+fn failed(call: &'static str) -> impl Fn(Errno) -> Error {
+    move |errno| Error::Kernel {
+        door: "AF_ALG",
+        call,
+        source: errno.into(),
+    }
+}

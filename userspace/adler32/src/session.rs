@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! The device.
+
+use std::fs::File;
+use std::io;
+use std::io::Write;
+use std::os::fd::AsFd;
+use std::os::fd::AsRawFd;
+use std::os::fd::BorrowedFd;
+use std::os::raw::c_int;
+
+use nix::errno::Errno;
+
+use crate::host;
+use crate::host::Module;
+use crate::host::Node;
+use crate::uapi;
+use crate::Adler32;
+use crate::Error;
+use crate::Sum;
+
+/// The ioctl requests of the device, for callers who issue them themselves.
+pub mod request {
+    use crate::uapi::*;
+    use ioctl_sys::io;
+    use ioctl_sys::ior;
+    use ioctl_sys::iorw;
+    use ioctl_sys::iow;
+
+    /// Encoded [`NR_RESET`].
+    pub const RESET: u32 = io!(IOC_TYPE, NR_RESET);
+    /// Encoded [`NR_GET`].
+    pub const GET: u32 = ior!(IOC_TYPE, NR_GET, size_of::<State>());
+    /// Encoded [`NR_SET`].
+    pub const SET: u32 = iow!(IOC_TYPE, NR_SET, size_of::<State>());
+    /// Encoded [`NR_UPDATE`].
+    pub const UPDATE: u32 = iow!(IOC_TYPE, NR_UPDATE, size_of::<Buffer>());
+    /// Encoded [`NR_DIGEST`].
+    pub const DIGEST: u32 = iorw!(IOC_TYPE, NR_DIGEST, size_of::<Digest>());
+    /// Encoded [`NR_COMBINE`].
+    pub const COMBINE: u32 = iow!(IOC_TYPE, NR_COMBINE, size_of::<State>());
+    /// Encoded [`NR_INFO`].
+    pub const INFO: u32 = ior!(IOC_TYPE, NR_INFO, size_of::<Info>());
+}
+
+mod sys {
+    use super::request;
+    use crate::uapi;
+    use ioctl_sys::ioctl;
+
+    ioctl!(bad reset with request::RESET);
+    ioctl!(bad read get with request::GET; uapi::State);
+    ioctl!(bad write set with request::SET; uapi::State);
+    ioctl!(bad write update with request::UPDATE; uapi::Buffer);
+    ioctl!(bad read digest with request::DIGEST; uapi::Digest);
+    ioctl!(bad write combine with request::COMBINE; uapi::State);
+    ioctl!(bad read info with request::INFO; uapi::Info);
+}
+
+/// A private session with the device: one running checksum, kept by the kernel until this is
+/// dropped.
+///
+/// Bytes are appended by writing, or by [`Session::update`].
+///
+/// ```no_run
+/// use adler32::Session;
+/// use std::io::Write;
+///
+/// let mut session = Session::open()?;
+/// session.write_all(b"Wiki")?;
+/// session.update(b"pedia")?;
+/// assert_eq!(session.sum()?.checksum.value(), 0x11e6_0398);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Session(File);
+
+/// What serves the device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Info {
+    /// Version of the ABI that the module has; ours is [`uapi::ABI_VERSION`].
+    pub abi_version: u32,
+    /// Name of the implementation in use.
+    pub implementation: String,
+    /// Version of the module.
+    pub module_version: String,
+}
+
+impl Session {
+    /// Opens the device. The session starts empty.
+    pub fn open() -> Result<Self, Error> {
+        let file = File::options()
+            .read(true)
+            .write(true)
+            .open(host::DEVICE_PATH)
+            .map_err(open_error)?;
+        let session = Self(file);
+        // Any file could have the name of the device, and would swallow what is written to it.
+        match session.info() {
+            Err(Error::Kernel { source, .. }) if is(&source, Errno::ENOTTY) => {
+                Err(Error::NotOurDevice)
+            }
+            Err(error) => Err(error),
+            Ok(_) => Ok(session),
+        }
+    }
+
+    /// Returns the checksum and the number of bytes so far.
+    pub fn sum(&self) -> Result<Sum, Error> {
+        let mut state = uapi::State::default();
+        // SAFETY: `GET` writes one `State`.
+        check("GET", unsafe { sys::get(self.fd(), &mut state) })?;
+        Ok(Sum {
+            checksum: from_kernel("GET", state.value)?,
+            length: state.length,
+        })
+    }
+
+    /// Makes the session what it would be after the bytes that `sum` covers. The length is at most
+    /// [`uapi::MAX_LENGTH`].
+    pub fn set(&mut self, sum: Sum) -> Result<(), Error> {
+        // SAFETY: `SET` reads one `State`.
+        check("SET", unsafe { sys::set(self.fd(), &state(sum)) })
+    }
+
+    /// Makes the session empty.
+    pub fn reset(&mut self) -> Result<(), Error> {
+        // SAFETY: `RESET` does not use its argument.
+        check("RESET", unsafe {
+            sys::reset(self.fd(), std::ptr::null_mut())
+        })
+    }
+
+    /// Appends `data`, all of it or, on error, none.
+    pub fn update(&mut self, data: &[u8]) -> Result<(), Error> {
+        let buffer = uapi::Buffer {
+            address: address(data),
+            length: data.len() as u64,
+        };
+        // SAFETY: `UPDATE` reads one `Buffer` and the bytes it describes, which `data` borrows.
+        check("UPDATE", unsafe { sys::update(self.fd(), &buffer) })
+    }
+
+    /// Returns the checksum of `data` appended to that of which `start` is the checksum. The
+    /// session is neither read nor changed.
+    ///
+    /// ```no_run
+    /// use adler32::Adler32;
+    /// use adler32::Session;
+    ///
+    /// let session = Session::open()?;
+    /// assert_eq!(session.digest(Adler32::EMPTY, b"abc")?.value(), 0x024d_0127);
+    /// # Ok::<(), adler32::Error>(())
+    /// ```
+    pub fn digest(&self, start: Adler32, data: &[u8]) -> Result<Adler32, Error> {
+        let mut digest = uapi::Digest {
+            address: address(data),
+            length: data.len() as u64,
+            value: start.value(),
+            reserved: 0,
+        };
+        // SAFETY: `DIGEST` reads and writes one `Digest` and reads the bytes it describes, which
+        // `data` borrows.
+        check("DIGEST", unsafe { sys::digest(self.fd(), &mut digest) })?;
+        from_kernel("DIGEST", digest.value)
+    }
+
+    /// Appends a part of which only the checksum and the length are known.
+    pub fn combine(&mut self, part: Sum) -> Result<(), Error> {
+        // SAFETY: `COMBINE` reads one `State`.
+        check("COMBINE", unsafe { sys::combine(self.fd(), &state(part)) })
+    }
+
+    /// Asks what serves the device.
+    pub fn info(&self) -> Result<Info, Error> {
+        let mut info = uapi::Info::default();
+        // SAFETY: `INFO` writes one `Info`.
+        check("INFO", unsafe { sys::info(self.fd(), &mut info) })?;
+        Ok(Info {
+            abi_version: info.abi_version,
+            implementation: text(&info.implementation),
+            module_version: text(&info.module_version),
+        })
+    }
+
+    fn fd(&self) -> c_int {
+        self.0.as_raw_fd()
+    }
+}
+
+impl Write for Session {
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        self.0.write(data)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl AsFd for Session {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+fn open_error(source: io::Error) -> Error {
+    let errno = source.raw_os_error().map(Errno::from_raw);
+    match (errno, Node::find()) {
+        (Some(Errno::ENOENT | Errno::ENXIO | Errno::ENODEV), _) => {
+            Error::DeviceMissing(Module::find())
+        }
+        (_, Ok(node)) if !node.is_device => Error::NotOurDevice,
+        (Some(Errno::EACCES), Ok(node)) => Error::DeviceForbidden(node),
+        (Some(Errno::EPERM), _) => Error::DeviceBlocked,
+        _ => failed("open", source),
+    }
+}
+
+fn is(error: &io::Error, errno: Errno) -> bool {
+    error.raw_os_error() == Some(errno as i32)
+}
+
+pub(crate) fn failed(call: &'static str, source: io::Error) -> Error {
+    Error::Kernel {
+        door: host::DEVICE_PATH,
+        call,
+        source,
+    }
+}
+
+fn check(call: &'static str, result: c_int) -> Result<(), Error> {
+    match Errno::result(result) {
+        Ok(_) => Ok(()),
+        Err(errno) => Err(failed(call, errno.into())),
+    }
+}
+
+fn from_kernel(call: &'static str, value: u32) -> Result<Adler32, Error> {
+    Adler32::from_value(value).ok_or_else(|| failed(call, io::ErrorKind::InvalidData.into()))
+}
+
+fn state(sum: Sum) -> uapi::State {
+    uapi::State {
+        value: sum.checksum.value(),
+        reserved: 0,
+        length: sum.length,
+    }
+}
+
+fn address(data: &[u8]) -> u64 {
+    data.as_ptr() as usize as u64
+}
+
+/// The text before the first NUL.
+fn text(bytes: &[u8]) -> String {
+    let end = bytes.iter().position(|&b| b == 0).unwrap_or(bytes.len());
+    String::from_utf8_lossy(&bytes[..end]).into_owned()
+}
