@@ -91,7 +91,7 @@ impl Adler32 {
     /// Makes a checksum of two sums of any size.
     const fn reduce(s1: u32, s2: u32) -> Self {
         // INVARIANT: Both are reduced here.
-        Self((s2 % MODULUS) << 16 | s1 % MODULUS)
+        Self(((s2 % MODULUS) << 16) | (s1 % MODULUS))
     }
 }
 
