@@ -9,11 +9,13 @@
 //! All structures have the same layout for 32- and 64-bit callers: fixed-width members, each
 //! naturally aligned, no implicit padding. Members called `reserved` must be zero.
 
+use core::ffi::CStr;
+
 /// Version of this ABI, as reported by [`Info::abi_version`].
 pub const ABI_VERSION: u32 = 1;
 
 /// Name of the device node below `/dev`.
-pub const DEVICE_NAME: &str = "adler32";
+pub const DEVICE_NAME: &CStr = c"adler32";
 
 /// The ioctl "type" byte of all requests.
 pub const IOC_TYPE: u8 = 0xAD;

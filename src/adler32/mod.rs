@@ -13,16 +13,8 @@
 //! same files.
 
 mod portable;
-mod select;
-mod verify;
-
-pub use self::select::select;
-pub use self::select::SelectError;
-pub use self::select::AUTO;
-pub use self::verify::verify;
-pub use self::verify::Mismatch;
-pub use self::verify::DEFINITION;
-pub use self::verify::SCRATCH_LEN;
+pub mod select;
+pub mod verify;
 
 /// The modulus: the largest prime below 2^16.
 pub const MODULUS: u32 = 65521;

@@ -2,10 +2,10 @@
 
 //! The choice of an implementation.
 
-use super::verify;
+use super::verify::verify;
+use super::verify::Mismatch;
+use super::verify::DEFINITION;
 use super::Implementation;
-use super::Mismatch;
-use super::DEFINITION;
 
 /// The request that leaves the choice to [`select`]. Other requests count the implementations
 /// from 1.

@@ -1,0 +1,346 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What belongs to one open file.
+
+use super::register::Registers;
+use crate::adler32::Adler32;
+use crate::engine;
+use crate::kernel_ext::task;
+use crate::uapi;
+use kernel::iov::IovIterSource;
+use kernel::new_condvar;
+use kernel::new_mutex;
+use kernel::prelude::*;
+use kernel::sync::lock::mutex::MutexBackend;
+use kernel::sync::lock::Guard;
+use kernel::sync::Arc;
+use kernel::sync::CondVar;
+use kernel::sync::Mutex;
+use kernel::task::Kuid;
+use kernel::uaccess::UserPtr;
+use kernel::uaccess::UserSlice;
+
+/// How many bytes are copied from the user at a time: enough to make the cost of a step small, and
+/// small enough to stay in the first-level cache.
+const CHUNK: usize = 16 * 1024;
+
+/// The length of what reading returns, in bytes: eight digits and a newline.
+pub(super) const TEXT_LEN: usize = 9;
+
+/// What the access mode of a file makes of its session.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mode {
+    View,
+    Replace,
+    Append,
+    Private,
+    IoctlOnly,
+}
+
+impl Mode {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::View => "view",
+            Self::Replace => "replace",
+            Self::Append => "append",
+            Self::Private => "private",
+            Self::IoctlOnly => "ioctl",
+        }
+    }
+}
+
+/// The checksum of some bytes, and how many they are.
+///
+/// # Invariants
+///
+/// `length` is at most [`uapi::MAX_LENGTH`].
+#[derive(Clone, Copy)]
+pub(super) struct Sum {
+    checksum: Adler32,
+    length: u64,
+}
+
+impl Sum {
+    // INVARIANT: The length is 0.
+    pub(super) const EMPTY: Self = Self {
+        checksum: Adler32::EMPTY,
+        length: 0,
+    };
+
+    /// Parses what the user passes.
+    fn from_user(state: uapi::State) -> Result<Self> {
+        let checksum = Adler32::from_value(state.value).ok_or(EINVAL)?;
+        if state.reserved != 0 || state.length > uapi::MAX_LENGTH {
+            return Err(EINVAL);
+        }
+        // INVARIANT: Just checked.
+        Ok(Self {
+            checksum,
+            length: state.length,
+        })
+    }
+
+    /// Returns the sum with `checksum` instead and `more` added to the length, or [`EOVERFLOW`].
+    fn extended(self, checksum: Adler32, more: u64) -> Result<Self> {
+        match self.length.checked_add(more) {
+            // INVARIANT: Just checked.
+            Some(length) if length <= uapi::MAX_LENGTH => Ok(Self { checksum, length }),
+            _ => Err(EOVERFLOW),
+        }
+    }
+
+    /// Returns an error unless `more` bytes can be added.
+    fn check_room(self, more: u64) -> Result {
+        self.extended(self.checksum, more).map(|_| ())
+    }
+}
+
+struct State {
+    /// A write or an update is under way: nobody else may change `sum`, or look at it but for
+    /// information.
+    busy: bool,
+    sum: Sum,
+    /// `sum` is still to be taken from the register.
+    view_due: bool,
+}
+
+/// The state of an open file.
+#[pin_data]
+pub(crate) struct Session {
+    mode: Mode,
+    owner: Kuid,
+    registers: Arc<Registers>,
+    /// Held for moments only, and never while user memory is touched.
+    #[pin]
+    state: Mutex<State>,
+    /// `busy` has become false.
+    #[pin]
+    idle: CondVar,
+}
+
+impl Session {
+    pub(super) fn new(
+        mode: Mode,
+        owner: Kuid,
+        registers: &Arc<Registers>,
+    ) -> Result<impl PinInit<Self>> {
+        let sum = match mode {
+            Mode::Append => registers.get(owner),
+            Mode::View | Mode::Replace | Mode::Private | Mode::IoctlOnly => Sum::EMPTY,
+        };
+        if matches!(mode, Mode::Replace | Mode::Append) {
+            registers.reserve(owner)?;
+        }
+        let registers = registers.clone();
+        let view_due = mode == Mode::View;
+        Ok(pin_init!(Self {
+            mode,
+            owner,
+            registers,
+            state <- new_mutex!(State {
+                busy: false,
+                sum,
+                view_due,
+            }),
+            idle <- new_condvar!(),
+        }))
+    }
+
+    pub(super) fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// Returns whether the file is open for writing.
+    pub(super) fn is_writable(&self) -> bool {
+        matches!(self.mode, Mode::Replace | Mode::Append | Mode::Private)
+    }
+
+    /// Ends the session.
+    pub(super) fn publish(&self) {
+        if matches!(self.mode, Mode::Replace | Mode::Append) {
+            let sum = self.state.lock().sum;
+            self.registers.set(self.owner, sum);
+        }
+    }
+
+    /// Returns what `read` at position `pos` finds in the file.
+    pub(super) fn text(&self, pos: i64) -> Result<[u8; TEXT_LEN]> {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+
+        let mut value = self.look(pos == 0)?.checksum.value();
+        let mut text = [b'\n'; TEXT_LEN];
+        for char in text.iter_mut().take(8) {
+            value = value.rotate_left(4);
+            *char = DIGITS[(value & 0xf) as usize];
+        }
+        Ok(text)
+    }
+
+    /// [`uapi::NR_GET`].
+    pub(super) fn get(&self) -> Result<uapi::State> {
+        let sum = self.look(true)?;
+        Ok(uapi::State {
+            value: sum.checksum.value(),
+            reserved: 0,
+            length: sum.length,
+        })
+    }
+
+    /// Returns value and length without waiting for a write that is under way.
+    pub(super) fn glance(&self) -> (u32, u64) {
+        let state = self.state.lock();
+        let sum = if state.view_due {
+            self.registers.get(self.owner)
+        } else {
+            state.sum
+        };
+        (sum.checksum.value(), sum.length)
+    }
+
+    /// [`uapi::NR_RESET`].
+    pub(super) fn reset(&self) -> Result {
+        self.when_idle()?.sum = Sum::EMPTY;
+        Ok(())
+    }
+
+    /// [`uapi::NR_SET`].
+    pub(super) fn set(&self, state: uapi::State) -> Result {
+        let sum = Sum::from_user(state)?;
+        self.when_idle()?.sum = sum;
+        Ok(())
+    }
+
+    /// [`uapi::NR_COMBINE`].
+    pub(super) fn combine(&self, part: uapi::State) -> Result {
+        let part = Sum::from_user(part)?;
+        let mut state = self.when_idle()?;
+        let checksum = state.sum.checksum.combine(part.checksum, part.length);
+        state.sum = state.sum.extended(checksum, part.length)?;
+        Ok(())
+    }
+
+    /// [`uapi::NR_UPDATE`].
+    pub(super) fn update(&self, buffer: uapi::Buffer) -> Result {
+        let mut operation = self.begin()?;
+        operation.sum.check_room(buffer.length)?;
+        let checksum = checksum_user(operation.sum.checksum, buffer.address, buffer.length)?;
+        operation.append(checksum, buffer.length)
+    }
+
+    /// Appends all that `iov` has. Returns the number of bytes appended, which is less if the
+    /// memory ends early or the caller is killed.
+    pub(super) fn write(&self, iov: &mut IovIterSource<'_>) -> Result<usize> {
+        let mut operation = self.begin()?;
+        operation.sum.check_room(iov.len() as u64)?;
+        let mut buffer = KVec::<u8>::with_capacity(iov.len().min(CHUNK), GFP_KERNEL)?;
+
+        let mut written = 0;
+        let error = loop {
+            if iov.is_empty() {
+                return Ok(written);
+            }
+            if task::fatal_signal_pending() {
+                break EINTR;
+            }
+            let chunk = iov.copy_from_iter_raw(buffer.spare_capacity_mut());
+            if chunk.is_empty() {
+                break EFAULT;
+            }
+            let checksum = engine::update(operation.sum.checksum, chunk);
+            operation.append(checksum, chunk.len() as u64)?;
+            written += chunk.len();
+            task::cond_resched();
+        };
+        if written == 0 {
+            return Err(error);
+        }
+        Ok(written)
+    }
+
+    /// Returns the sum once no write is under way. A view is taken first if it is due, and taken
+    /// again if `anew`.
+    fn look(&self, anew: bool) -> Result<Sum> {
+        let mut state = self.when_idle()?;
+        if state.view_due || (anew && self.mode == Mode::View) {
+            state.sum = self.registers.get(self.owner);
+            state.view_due = false;
+        }
+        Ok(state.sum)
+    }
+
+    /// Waits until nothing is under way. A signal ends the wait.
+    fn when_idle(&self) -> Result<Guard<'_, State, MutexBackend>> {
+        let mut state = self.state.lock();
+        while state.busy {
+            if self.idle.wait_interruptible(&mut state) {
+                return Err(ERESTARTSYS);
+            }
+        }
+        Ok(state)
+    }
+
+    /// Begins an operation that may take long.
+    fn begin(&self) -> Result<Operation<'_>> {
+        let mut state = self.when_idle()?;
+        state.busy = true;
+        // INVARIANT: Set just now, by this thread.
+        Ok(Operation {
+            session: self,
+            sum: state.sum,
+        })
+    }
+}
+
+/// An operation under way, which keeps others waiting but not [`Session::glance`].
+///
+/// # Invariants
+///
+/// The session is busy because of this operation.
+struct Operation<'a> {
+    session: &'a Session,
+    sum: Sum,
+}
+
+impl Operation<'_> {
+    /// Adds to the session `more` bytes with which the checksum becomes `checksum`.
+    fn append(&mut self, checksum: Adler32, more: u64) -> Result {
+        self.sum = self.sum.extended(checksum, more)?;
+        self.session.state.lock().sum = self.sum;
+        Ok(())
+    }
+}
+
+impl Drop for Operation<'_> {
+    fn drop(&mut self) {
+        self.session.state.lock().busy = false;
+        self.session.idle.notify_all();
+    }
+}
+
+/// [`uapi::NR_DIGEST`]. Returns the checksum.
+pub(super) fn digest(digest: &uapi::Digest) -> Result<u32> {
+    let start = Adler32::from_value(digest.value).ok_or(EINVAL)?;
+    if digest.reserved != 0 {
+        return Err(EINVAL);
+    }
+    Ok(checksum_user(start, digest.address, digest.length)?.value())
+}
+
+/// Continues a checksum over `length` bytes at the user's `address`.
+fn checksum_user(mut sum: Adler32, address: u64, length: u64) -> Result<Adler32> {
+    let address = usize::try_from(address).map_err(|_| EFAULT)?;
+    let length = usize::try_from(length).map_err(|_| EFAULT)?;
+    address.checked_add(length).ok_or(EFAULT)?;
+
+    let mut buffer = KVec::from_elem(0, length.min(CHUNK), GFP_KERNEL)?;
+    let mut reader = UserSlice::new(UserPtr::from_addr(address), length).reader();
+    while !reader.is_empty() {
+        if task::fatal_signal_pending() {
+            return Err(EINTR);
+        }
+        let read = reader.read_slice_partial(&mut buffer, 0)?;
+        sum = engine::update(sum, buffer.get(..read).unwrap_or_default());
+        task::cond_resched();
+    }
+    Ok(sum)
+}

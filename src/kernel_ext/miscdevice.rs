@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Misc devices that keep their module loaded.
+//!
+//! Before Linux 7.3 [`kernel::miscdevice`] sets no `file_operations.owner`: the module can be
+//! unloaded while the device is open, and the next operation on the file runs code that is gone.
+//! A [`Registration`] takes the file operations that the `kernel` crate builds and adds the owner.
+//! It also adds what that abstraction does not offer on any version: data that all open files
+//! share, the mode of the node, `lseek`, `poll` and `splice`.
+//!
+//! C headers: [`include/linux/miscdevice.h`](srctree/include/linux/miscdevice.h)
+
+use core::ffi::CStr;
+use core::marker::PhantomData;
+use kernel::bindings;
+use kernel::error::to_result;
+use kernel::ffi::c_int;
+use kernel::fs::File;
+use kernel::fs::Kiocb;
+use kernel::iov::IovIterDest;
+use kernel::iov::IovIterSource;
+use kernel::miscdevice::MiscDevice;
+use kernel::miscdevice::MiscDeviceOptions;
+use kernel::miscdevice::MiscDeviceRegistration;
+use kernel::prelude::*;
+use kernel::seq_file::SeqFile;
+use kernel::types::ForeignOwnable;
+use kernel::types::Opaque;
+
+type Borrowed<'a, T> = <<T as Device>::Session as ForeignOwnable>::Borrowed<'a>;
+
+/// A misc device that is always ready for reading and writing.
+pub(crate) trait Device: Sized + 'static {
+    /// The name of the node below `/dev`.
+    const NAME: &'static CStr;
+    /// The size of the file as `lseek` sees it, in bytes.
+    const SIZE: i64;
+
+    /// What all open files share.
+    type Data: Send + Sync;
+    /// A pointer to what belongs to one open file.
+    type Session: ForeignOwnable + Send + Sync;
+
+    /// Called for each `open(2)`.
+    fn open(data: &Self::Data, file: &File) -> Result<Self::Session>;
+    /// Called when the last reference to an open file is gone.
+    fn release(session: Self::Session);
+    /// Called for each read. Returns the number of bytes read.
+    fn read_iter(kiocb: Kiocb<'_, Self::Session>, iov: &mut IovIterDest<'_>) -> Result<usize>;
+    /// Called for each write. Returns the number of bytes consumed.
+    fn write_iter(kiocb: Kiocb<'_, Self::Session>, iov: &mut IovIterSource<'_>) -> Result<usize>;
+    /// Called for each ioctl. 32-bit callers end up here, too: the structures passed must not
+    /// depend on the word size.
+    fn ioctl(session: Borrowed<'_, Self>, cmd: u32, arg: usize) -> Result<isize>;
+    /// Adds lines to `/proc/PID/fdinfo/FD`.
+    fn show_fdinfo(session: Borrowed<'_, Self>, m: &SeqFile);
+}
+
+/// The registration of a [`Device`].
+///
+/// # Invariants
+///
+/// `misc` is registered as a misc device with the file operations [`Adapter::FOPS`].
+// `repr(C)` puts `misc` at the address of the registration, where `Adapter::open()` relies on it.
+#[repr(C)]
+#[pin_data(PinnedDrop)]
+pub(crate) struct Registration<T: Device> {
+    #[pin]
+    misc: Opaque<bindings::miscdevice>,
+    data: T::Data,
+}
+
+// SAFETY: A misc device can be deregistered from any thread, and `data` is `Send`.
+unsafe impl<T: Device> Send for Registration<T> {}
+// SAFETY: A shared reference gives access to nothing but `data`, which is `Sync`.
+unsafe impl<T: Device> Sync for Registration<T> {}
+
+impl<T: Device> Registration<T> {
+    /// Registers the device; `mode` is that of the node.
+    ///
+    /// The device cannot be opened before the initialization of the module has succeeded: a module
+    /// whose initialization fails is unloaded even if it is in use.
+    pub(crate) fn register(mode: u16, data: T::Data) -> impl PinInit<Self, Error> {
+        try_pin_init!(Self {
+            data,
+            // INVARIANT: If this succeeds, `misc` is registered.
+            misc <- Opaque::try_ffi_init(move |slot: *mut bindings::miscdevice| {
+                let mut misc = Adapter::<T>::OPTIONS.into_raw::<Adapter<T>>();
+                misc.fops = &Adapter::<T>::FOPS;
+                misc.mode = mode;
+                // SAFETY: The slot can be written to.
+                unsafe { slot.write(misc) };
+                // SAFETY: `slot` holds a complete misc device. It stays where it is until it is
+                // deregistered, since it is pinned and `Drop` deregisters it.
+                to_result(unsafe { bindings::misc_register(slot) })
+            }),
+        })
+    }
+}
+
+#[pinned_drop]
+impl<T: Device> PinnedDrop for Registration<T> {
+    fn drop(self: Pin<&mut Self>) {
+        // SAFETY: By the type invariant, `misc` is registered.
+        unsafe { bindings::misc_deregister(self.misc.get()) };
+    }
+}
+
+/// Translates between [`Device`] and [`MiscDevice`].
+///
+/// # Invariants
+///
+/// As this type is private, a [`MiscDeviceRegistration`] of it is always the `misc` of a
+/// [`Registration`].
+struct Adapter<T>(PhantomData<T>);
+
+impl<T: Device> Adapter<T> {
+    const OPTIONS: MiscDeviceOptions = MiscDeviceOptions { name: T::NAME };
+
+    const FOPS: bindings::file_operations = bindings::file_operations {
+        owner: &raw mut bindings::__this_module,
+        llseek: Some(Self::llseek),
+        poll: Some(Self::poll),
+        splice_write: Some(bindings::iter_file_splice_write),
+        // SAFETY: `into_raw()` sets the pointer to a constant.
+        ..unsafe { *Self::OPTIONS.into_raw::<Self>().fops }
+    };
+
+    /// # Safety
+    ///
+    /// `file` must be an open file of this device.
+    unsafe extern "C" fn llseek(file: *mut bindings::file, offset: i64, whence: c_int) -> i64 {
+        // SAFETY: The file is valid.
+        unsafe { bindings::fixed_size_llseek(file, offset, whence, T::SIZE) }
+    }
+
+    /// Says that the file is ready, as for a file that has no such operation; but `epoll_ctl(2)`
+    /// accepts only those that have it.
+    extern "C" fn poll(_: *mut bindings::file, _: *mut bindings::poll_table) -> bindings::__poll_t {
+        bindings::POLLIN | bindings::POLLRDNORM | bindings::POLLOUT | bindings::POLLWRNORM
+    }
+}
+
+/// Returns whether the initialization of this module has succeeded.
+fn module_is_live() -> bool {
+    // SAFETY: The module is there, as this is its code. The module loader may write to the state
+    // at the same time, hence volatile.
+    let state = unsafe { (&raw const bindings::__this_module.state).read_volatile() };
+    state == bindings::module_state_MODULE_STATE_LIVE
+}
+
+#[vtable]
+impl<T: Device> MiscDevice for Adapter<T> {
+    type Ptr = T::Session;
+
+    fn open(file: &File, misc: &MiscDeviceRegistration<Self>) -> Result<Self::Ptr> {
+        if !module_is_live() {
+            return Err(ENODEV);
+        }
+        let registration = misc.as_raw().cast::<Registration<T>>();
+        // SAFETY: By the type invariant, `misc` is the first member of a `Registration<T>`. Its
+        // data was initialized before the device was registered, and it remains there at least
+        // until the device is deregistered, which waits for this call to return.
+        T::open(unsafe { &(*registration).data }, file)
+    }
+
+    fn release(session: Self::Ptr, _file: &File) {
+        T::release(session);
+    }
+
+    fn read_iter(kiocb: Kiocb<'_, Self::Ptr>, iov: &mut IovIterDest<'_>) -> Result<usize> {
+        T::read_iter(kiocb, iov)
+    }
+
+    fn write_iter(kiocb: Kiocb<'_, Self::Ptr>, iov: &mut IovIterSource<'_>) -> Result<usize> {
+        T::write_iter(kiocb, iov)
+    }
+
+    fn ioctl(session: Borrowed<'_, T>, _file: &File, cmd: u32, arg: usize) -> Result<isize> {
+        T::ioctl(session, cmd, arg)
+    }
+
+    fn show_fdinfo(session: Borrowed<'_, T>, m: &SeqFile, _file: &File) {
+        T::show_fdinfo(session, m);
+    }
+}

@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What the `kernel` crate lacks: nothing here is about Adler-32.
+//!
+//! Nearly all of the module's `unsafe` code is in this folder, behind safe interfaces that follow
+//! those of the `kernel` crate.
+
+pub(crate) mod miscdevice;
+mod raw;
+pub(crate) mod shash;
+pub(crate) mod task;
