@@ -34,7 +34,10 @@ pub(crate) fn choose(request: u32) -> Result {
             Ok(())
         }
         Err(SelectError::Unknown) => {
-            pr_err!("implementation={} is not known: see modinfo\n", request);
+            pr_err!(
+                "implementation={} is not known: modinfo adler32 lists those that are\n",
+                request
+            );
             Err(EINVAL)
         }
         Err(SelectError::Broken(mismatch)) => {

@@ -69,8 +69,7 @@ impl kernel::InPlaceModule for Adler32Module {
     fn init(module: &'static ThisModule) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
             _: {
-                // `value()` returns a reference before Linux 7.3.
-                engine::choose(*module_parameters::implementation.value().borrow())?;
+                engine::choose(parameter(module_parameters::implementation.value()))?;
             },
             device <- miscdevice::Registration::register(node_mode()?, chrdev::shared()?),
             // Last, as it must be.
@@ -84,10 +83,17 @@ impl kernel::InPlaceModule for Adler32Module {
 
 /// Returns the parameter `mode`.
 fn node_mode() -> Result<u16> {
-    let mode = *module_parameters::mode.value().borrow();
+    let mode: u16 = parameter(module_parameters::mode.value());
     if mode & !0o777 != 0 {
-        pr_err!("mode={mode} is {mode:#o}, more than permissions: write it as in mode=0666\n");
+        pr_err!(
+            "mode={mode} is 0{mode:o}, more than permissions: write it in octal, as in mode=0666\n"
+        );
         return Err(EINVAL);
     }
     Ok(mode)
+}
+
+/// Takes the value of a parameter, which is behind a reference before Linux 7.3.
+fn parameter<T: Copy>(value: impl Borrow<T>) -> T {
+    *value.borrow()
 }
