@@ -81,9 +81,11 @@ impl Error {
     pub fn cause(&self) -> String {
         match self {
             Self::DeviceMissing(Module::Loaded) => {
-                format!("no such device: module {MODULE_NAME} is loaded, but the node is not here")
+                format!("no such device: module {MODULE_NAME} is loaded, but its node is not here")
             }
-            Self::DeviceMissing(module) => format!("no such device: {}", absence(*module)),
+            Self::DeviceMissing(module) => {
+                format!("no such device: module {MODULE_NAME} is {module}")
+            }
             Self::DeviceForbidden(Node {
                 mode, owner, group, ..
             }) => {
@@ -108,7 +110,7 @@ impl Error {
                 format!("open, but {DRIVER_NAME} is not found: algif_hash is missing")
             }
             Self::AlgorithmMissing(module) => {
-                format!("open, but {DRIVER_NAME} is not found: {}", absence(*module))
+                format!("open, but {DRIVER_NAME} is not found: module {MODULE_NAME} is {module}")
             }
             Self::Read(source) => describe(source),
             Self::Kernel { call, source, .. } => format!("{call}: {}", describe(source)),
@@ -126,7 +128,7 @@ impl Error {
                 Module::Loaded => "as root: modprobe algif_hash".to_owned(),
                 Module::NotLoaded => format!("as root: modprobe {MODULE_NAME}"),
                 Module::NotInstalled => {
-                    format!("build and install it, then as root: modprobe {MODULE_NAME}")
+                    format!("build and install it for this kernel, then as root: modprobe {MODULE_NAME}")
                 }
             },
             Self::DeviceForbidden(Node { mode, group, .. })
@@ -167,16 +169,6 @@ impl std::error::Error for Error {
             Self::Read(source) | Self::Kernel { source, .. } => Some(source),
             _ => None,
         }
-    }
-}
-
-/// Says why a module that is not loaded is not.
-fn absence(module: Module) -> String {
-    match (module, host::kernel_release()) {
-        (Module::NotInstalled, Ok(release)) => {
-            format!("module {MODULE_NAME} is not installed for kernel {release}")
-        }
-        _ => format!("module {MODULE_NAME} is not loaded"),
     }
 }
 

@@ -4,6 +4,7 @@
 //!
 //! Looking changes nothing: no module is loaded by it.
 
+use std::fmt;
 use std::fs;
 use std::io;
 use std::os::unix::fs::FileTypeExt;
@@ -53,6 +54,22 @@ impl Module {
     }
 }
 
+impl fmt::Display for Module {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self, kernel_release()) {
+            (Self::Loaded, _) => f.write_str("loaded"),
+            (Self::NotLoaded, _) => f.write_str("not loaded"),
+            (Self::NotInstalled, Ok(release)) => write!(f, "not installed for kernel {release}"),
+            (Self::NotInstalled, Err(_)) => f.write_str("not installed for this kernel"),
+        }
+    }
+}
+
+/// The version of the loaded module.
+pub fn module_version() -> io::Result<String> {
+    read_line(Path::new("/sys/module").join(MODULE_NAME).join("version"))
+}
+
 /// Whether a `modules.dep` has the module, compressed or not.
 fn lists_module(modules_dep: &str) -> bool {
     modules_dep
@@ -89,7 +106,11 @@ impl Node {
 
 /// The major and minor number of the device, as `mknod` takes them.
 pub fn device_number() -> io::Result<String> {
-    let number = read_line(Path::new("/sys/class/misc").join(DEVICE_NAME).join("dev"))?;
+    let number = read_line(
+        Path::new("/sys/class/misc")
+            .join(DEVICE_NAME.to_str().unwrap_or_default())
+            .join("dev"),
+    )?;
     Ok(number.replace(':', " "))
 }
 
@@ -166,7 +187,10 @@ mod tests {
 
     #[test]
     fn path_of_the_abi() {
-        assert_eq!(DEVICE_PATH, format!("/dev/{DEVICE_NAME}"));
+        assert_eq!(
+            DEVICE_PATH,
+            format!("/dev/{}", DEVICE_NAME.to_str().unwrap())
+        );
     }
 
     #[test]

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! `adler32 sum`.
+
+use std::ffi::OsStr;
+use std::ffi::OsString;
+use std::fs::File;
+use std::io;
+use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
+use std::process::ExitCode;
+
+use adler32::Engine;
+use adler32::Error;
+use adler32::Sum;
+use adler32::Via;
+use clap::builder::PossibleValuesParser;
+use clap::builder::TypedValueParser;
+
+use crate::fail;
+
+/// Print the checksums of files.
+///
+/// Each line is the checksum in hexadecimal, two spaces and the name. A line that begins with a
+/// backslash has a name in which \\, \n and \r stand for a backslash, a newline and a carriage
+/// return.
+///
+/// The exit status is 0 if all files could be read.
+#[derive(clap::Args)]
+pub struct Args {
+    /// Who computes: write(2) to /dev/adler32, its UPDATE ioctl, an AF_ALG socket, or the
+    /// processor without the kernel [default: the first that works of device, afalg, cpu]
+    #[arg(long, value_parser = PossibleValuesParser::new(Via::ALL.map(Via::name)).map(via))]
+    via: Option<Via>,
+    /// Files to read; - is the standard input
+    #[arg(value_name = "FILE", default_value = "-")]
+    files: Vec<OsString>,
+}
+
+fn via(name: String) -> Via {
+    let found = Via::ALL.into_iter().find(|via| via.name() == name);
+    found.expect("only these names are accepted")
+}
+
+/// Prints a line for each file, and an error for each that has none. Fails if it cannot print.
+pub fn run(args: &Args) -> io::Result<ExitCode> {
+    let engine = args.via.map_or_else(|| Ok(Engine::first()), Engine::open);
+    let mut engine = match engine {
+        Ok(engine) => engine,
+        Err(error) => return Ok(fail(error)),
+    };
+    let mut status = ExitCode::SUCCESS;
+    for name in &args.files {
+        match checksum(&mut engine, name) {
+            Ok(sum) => io::stdout().write_all(&line(sum, name))?,
+            Err(error) => {
+                let (_, name) = escape(name);
+                status = fail(format_args!("{}: {error}", String::from_utf8_lossy(&name)));
+            }
+        }
+    }
+    io::stdout().flush()?;
+    Ok(status)
+}
+
+fn checksum(engine: &mut Engine, name: &OsStr) -> Result<Sum, Error> {
+    if name == "-" {
+        engine.checksum(io::stdin().lock())
+    } else {
+        engine.checksum(File::open(name).map_err(Error::Read)?)
+    }
+}
+
+/// The line that coreutils would print.
+fn line(sum: Sum, name: &OsStr) -> Vec<u8> {
+    let (escaped, name) = escape(name);
+    let mut line = Vec::new();
+    if escaped {
+        line.push(b'\\');
+    }
+    line.extend_from_slice(format!("{:08x}  ", sum.checksum.value()).as_bytes());
+    line.extend_from_slice(&name);
+    line.push(b'\n');
+    line
+}
+
+/// Escapes a name as coreutils does, and tells whether there was anything to escape.
+fn escape(name: &OsStr) -> (bool, Vec<u8>) {
+    let mut escaped = Vec::new();
+    for &byte in name.as_bytes() {
+        match byte {
+            b'\\' => escaped.extend_from_slice(b"\\\\"),
+            b'\n' => escaped.extend_from_slice(b"\\n"),
+            b'\r' => escaped.extend_from_slice(b"\\r"),
+            _ => escaped.push(byte),
+        }
+    }
+    (escaped.len() != name.len(), escaped)
+}

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! The choice of an implementation: a wrong one is found out and not used.
+
+use adler32::algorithm::select::select;
+use adler32::algorithm::select::SelectError;
+use adler32::algorithm::select::AUTO;
+use adler32::algorithm::verify::verify;
+use adler32::algorithm::verify::DEFINITION;
+use adler32::algorithm::verify::SCRATCH_LEN;
+use adler32::algorithm::Implementation;
+use adler32::algorithm::IMPLEMENTATIONS;
+use adler32::algorithm::PORTABLE;
+use adler32::Adler32;
+
+/// The right value, spoilt where `wrong`.
+fn spoil(wrong: bool, start: Adler32, data: &[u8]) -> Adler32 {
+    let right = (DEFINITION.update)(start, data);
+    if wrong {
+        Adler32::from_value(right.value() ^ 0x0001_0000).unwrap_or(Adler32::EMPTY)
+    } else {
+        right
+    }
+}
+
+fn wrong_at<const LEN: usize>(start: Adler32, data: &[u8]) -> Adler32 {
+    spoil(data.len() == LEN, start, data)
+}
+
+fn wrong_beyond<const LEN: usize>(start: Adler32, data: &[u8]) -> Adler32 {
+    spoil(data.len() > LEN, start, data)
+}
+
+/// Adds up to `CHUNK` bytes before it reduces, though the sums may overflow.
+fn late<const CHUNK: usize>(start: Adler32, data: &[u8]) -> Adler32 {
+    data.chunks(CHUNK).fold(start, |sum, chunk| {
+        let (mut s1, mut s2) = (sum.value() & 0xffff, sum.value() >> 16);
+        for &byte in chunk {
+            s1 = s1.wrapping_add(byte.into());
+            s2 = s2.wrapping_add(s1);
+        }
+        Adler32::from_value(((s2 % 65521) << 16) | (s1 % 65521)).unwrap()
+    })
+}
+
+fn implementation(name: &'static str, update: fn(Adler32, &[u8]) -> Adler32) -> Implementation {
+    Implementation { name, update }
+}
+
+/// The choice, and the names of those that were refused.
+fn choose(
+    implementations: &[Implementation],
+    request: u32,
+) -> (Result<&'static str, SelectError>, Vec<&'static str>) {
+    let mut refused = Vec::new();
+    let choice = select(implementations, request, &mut [0; SCRATCH_LEN], |one, _| {
+        refused.push(one.name)
+    });
+    (choice.map(|one| one.name), refused)
+}
+
+#[test]
+fn ours_are_right() {
+    for one in &IMPLEMENTATIONS {
+        assert_eq!(
+            verify(one, &DEFINITION, &mut [0; SCRATCH_LEN]),
+            Ok(()),
+            "{}",
+            one.name
+        );
+    }
+}
+
+#[test]
+fn one_wrong_length_is_found() {
+    macro_rules! lengths {
+        ($($len:literal)*) => {
+            [$(($len, wrong_at::<$len> as fn(Adler32, &[u8]) -> Adler32)),*]
+        };
+    }
+    let candidates = lengths!(
+        0 1 2 3 7 8 15 16 17 31 32 33 47 48 49 63 64 65 95 96 97 127 128 129 159 160 254 255 256
+        257 258 511 512 513 1023 1024 1025 2047 2048 2049 4095 4096 4097 5551 5552 5553 5554 8191
+        8192 8193 11103 11104 11105 16384
+    );
+    for (len, update) in candidates {
+        let mismatch = verify(
+            &implementation("wrong", update),
+            &PORTABLE,
+            &mut [0; SCRATCH_LEN],
+        )
+        .expect_err("a wrong implementation passed");
+        assert_eq!(mismatch.len, len);
+        assert_ne!(mismatch.found, mismatch.expected);
+    }
+}
+
+#[test]
+fn other_mistakes_are_found() {
+    let mistakes = [
+        // The chunk is one byte too long: only the largest bytes from the largest start overflow.
+        implementation("overflow", late::<5553>),
+        implementation("signed bytes", |start, data| {
+            spoil(data.iter().any(|&byte| byte > 127), start, data)
+        }),
+        implementation("alignment", |start, data| {
+            spoil(data.as_ptr() as usize % 64 == 33, start, data)
+        }),
+        implementation("start ignored", |_, data| {
+            (DEFINITION.update)(Adler32::EMPTY, data)
+        }),
+        implementation("long data", wrong_beyond::<11106>),
+    ];
+    for mistake in mistakes {
+        assert!(
+            verify(&mistake, &PORTABLE, &mut [0; SCRATCH_LEN]).is_err(),
+            "{}",
+            mistake.name
+        );
+    }
+    let right = implementation("not too late", late::<5552>);
+    assert_eq!(verify(&right, &PORTABLE, &mut [0; SCRATCH_LEN]), Ok(()));
+}
+
+#[test]
+fn the_fastest_that_works_is_chosen() {
+    let fast = implementation("fast", DEFINITION.update);
+    let wrong = implementation("wrong", wrong_at::<5552>);
+    let fastest = implementation("fastest", wrong_beyond::<512>);
+
+    assert_eq!(choose(&[PORTABLE, fast], AUTO), (Ok("fast"), vec![]));
+    assert_eq!(
+        choose(&[PORTABLE, fast, wrong, fastest], AUTO),
+        (Ok("fast"), vec!["fastest", "wrong"])
+    );
+    assert_eq!(
+        choose(&[PORTABLE, wrong], AUTO),
+        (Ok("portable"), vec!["wrong"])
+    );
+}
+
+#[test]
+fn a_number_asks_for_one() {
+    let fast = implementation("fast", DEFINITION.update);
+    let wrong = implementation("wrong", wrong_at::<5552>);
+
+    let all = [PORTABLE, fast, wrong];
+    assert_eq!(choose(&all, 1), (Ok("portable"), vec![]));
+    assert_eq!(choose(&all, 2), (Ok("fast"), vec![]));
+    assert_eq!(choose(&all, 3), (Ok("fast"), vec!["wrong"]));
+    for unknown in [4, 5, u32::MAX] {
+        assert_eq!(choose(&all, unknown), (Err(SelectError::Unknown), vec![]));
+    }
+}
+
+#[test]
+fn nothing_is_chosen_if_the_base_is_wrong() {
+    let fast = implementation("fast", DEFINITION.update);
+    for base in [
+        implementation("wrong", wrong_at::<5>),
+        implementation("late", late::<5553>),
+    ] {
+        for request in [AUTO, 1, 2] {
+            let (choice, refused) = choose(&[base, fast], request);
+            assert!(matches!(choice, Err(SelectError::Broken(_))), "{choice:?}");
+            assert!(refused.is_empty());
+        }
+    }
+    assert_eq!(choose(&[], AUTO), (Err(SelectError::Unknown), vec![]));
+}
