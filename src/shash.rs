@@ -8,6 +8,7 @@
 use crate::adler32::Adler32;
 use crate::engine;
 use crate::kernel_ext::shash::Shash;
+use crate::uapi;
 use core::ffi::CStr;
 use kernel::prelude::*;
 use kernel::sync::atomic::Atomic;
@@ -25,8 +26,8 @@ fn checksum(bytes: &[u8]) -> Result<Adler32> {
 }
 
 impl Shash for Adler32Shash {
-    const NAME: &'static CStr = c"adler32";
-    const DRIVER_NAME: &'static CStr = c"adler32-rust";
+    const NAME: &'static CStr = uapi::ALG_NAME;
+    const DRIVER_NAME: &'static CStr = uapi::DRIVER_NAME;
     // Below the 100 of the Lustre file system's module, which has registered an "adler32" with a
     // little-endian digest for longer: on its hosts those who ask for that name rely on theirs.
     const PRIORITY: i32 = 90;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: (GPL-2.0 WITH Linux-syscall-note) OR MIT
 
-//! The `/dev/adler32` ABI: ioctl numbers and the structures they carry.
+//! What the module and its users agree on: names, ioctl numbers and the structures they carry.
 //!
 //! This file is the one place where the ABI is written. The kernel module and the user-space
 //! library compile it as it stands, and `include/uapi/linux/adler32.h` is checked against it by
@@ -16,6 +16,13 @@ pub const ABI_VERSION: u32 = 1;
 
 /// Name of the device node below `/dev`.
 pub const DEVICE_NAME: &CStr = c"adler32";
+
+/// Name of the hash in the kernel's crypto API.
+pub const ALG_NAME: &CStr = c"adler32";
+
+/// Name of this module's implementation of the hash, by which it is reached even where another
+/// module's takes precedence.
+pub const DRIVER_NAME: &CStr = c"adler32-rust";
 
 /// The ioctl "type" byte of all requests.
 pub const IOC_TYPE: u8 = 0xAD;

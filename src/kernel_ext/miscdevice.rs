@@ -121,6 +121,7 @@ impl<T: Device> Adapter<T> {
         owner: &raw mut bindings::__this_module,
         llseek: Some(Self::llseek),
         poll: Some(Self::poll),
+        splice_read: Some(bindings::copy_splice_read),
         splice_write: Some(bindings::iter_file_splice_write),
         // SAFETY: `into_raw()` sets the pointer to a constant.
         ..unsafe { *Self::OPTIONS.into_raw::<Self>().fops }

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# The front door. Kbuild has what the kernel's build system needs.
+
+# The kernel to boot: 7.2, 7.3 or an exact version; the newest supported one unless said.
+KERNEL ?=
+# The kernel to build for in "make module".
+KDIR ?= /lib/modules/$(shell uname -r)/build
+# A file for the demo.
+FILE ?=
+
+TARGET := x86_64-unknown-linux-gnu
+LAB := build/lab/$(TARGET)/release/lab
+TOOLS := build/userspace/$(TARGET)/release
+
+kernel := $(if $(KERNEL),--kernel $(KERNEL))
+packages := $(if $(PACKAGES),--packages "$(PACKAGES)")
+# "lab build" prints the path of the module last.
+in_vm = module=$$($(LAB) build $(kernel) --print-module) && \
+	$(LAB) $(1) $(kernel) $(packages) --module "$$module" --path $(TOOLS)
+
+.PHONY: help
+help: ## Show this list
+	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
+
+.PHONY: module
+module: ## Build adler32.ko for the running kernel, or for KDIR=...
+	@test -d $(KDIR) || { echo "make: no kernel build folder $(KDIR): install the kernel's headers or set KDIR=..." >&2; exit 1; }
+	@grep -q '^CONFIG_RUST=y' $(KDIR)/include/config/auto.conf || { echo "make: the kernel of $(KDIR) is built without Rust (CONFIG_RUST)" >&2; exit 1; }
+	@test -f $(KDIR)/rust/libkernel.rmeta || { echo "make: $(KDIR) lacks the kernel's Rust metadata: see \"Your own kernel\" in README.md" >&2; exit 1; }
+	@out=build/module/$$(cat $(KDIR)/include/config/kernel.release) && mkdir -p $$out && \
+		$(MAKE) -C $(KDIR) M=$(CURDIR) MO=$(CURDIR)/$$out modules && \
+		echo "built $$out/adler32.ko"
+
+.PHONY: demo
+demo: lab tools ## Show the module at work in a stock Debian kernel: KERNEL=7.2|7.3 FILE=...
+ifdef FILE
+	@mkdir -p build/demo && cp --dereference --reflink=auto -- "$(FILE)" build/demo/
+	@$(call in_vm,vm) -- demo "build/demo/$(notdir $(FILE))"
+else
+	@$(call in_vm,vm) -- sh -c 'exec demo /lib/modules/$$(uname -r)/vmlinuz'
+endif
+
+.PHONY: test
+test: lab tools ## Prove everything, on every supported kernel
+	@$(TOOLS)/run-tests
+
+.PHONY: check
+check: lab tools ## The quick loop: formatting, lints, host tests, one boot
+	@$(TOOLS)/run-tests --quick
+
+.PHONY: vm
+vm: lab tools ## Run CMD='...' in a stock kernel: KERNEL=7.2|7.3 PACKAGES="..."
+	@$(call in_vm,vm) -- sh -c '$(CMD)'
+
+.PHONY: shell
+shell: lab tools ## A prompt in a stock kernel: KERNEL=7.2|7.3 PACKAGES="..."
+	@$(call in_vm,shell)
+
+.PHONY: clean
+clean: ## Remove what was built
+	rm -rf build
+
+.PHONY: distclean
+distclean: lab ## Remove what was built, and the kernels and packages kept for it
+	$(LAB) clean
+	rm -rf build
+
+.PHONY: lab
+lab: linker
+	@cargo build --manifest-path lab/Cargo.toml --release --locked --quiet
+
+.PHONY: tools
+tools: linker
+	@cd userspace && RUSTFLAGS='-C target-feature=+crt-static' \
+		cargo build --release --locked --quiet --target $(TARGET)
+
+# Cargo needs a C linker; everything else that is missing, the lab installs itself.
+.PHONY: linker
+linker:
+	@command -v cc >/dev/null || { set -x; $$(test $$(id -u) = 0 || echo sudo) apt-get install -y gcc libc6-dev; }
