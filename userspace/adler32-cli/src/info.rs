@@ -8,6 +8,7 @@ use std::io;
 use std::io::Write;
 use std::process::ExitCode;
 
+use adler32::describe;
 use adler32::host;
 use adler32::host::Module;
 use adler32::host::Node;
@@ -86,7 +87,7 @@ fn crypto_entries(report: &mut Report) -> io::Result<()> {
                 )
             })
         }
-        Err(error) => report.line(LABEL, error),
+        Err(error) => report.line(LABEL, describe(&error)),
     }
 }
 

@@ -8,9 +8,9 @@ mod sum;
 use std::io;
 use std::process::ExitCode;
 
+use adler32::describe;
 use clap::Parser;
 use clap::Subcommand;
-use nix::errno::Errno;
 use nix::sys::signal;
 use nix::sys::signal::SigHandler;
 use nix::sys::signal::Signal;
@@ -52,10 +52,7 @@ fn main() -> ExitCode {
         Command::Sum(args) => sum::run(&args),
         Command::Info => info::run(),
     };
-    done.unwrap_or_else(|error| {
-        let errno = Errno::from_raw(error.raw_os_error().unwrap_or_default());
-        fail(format_args!("write error: {}", errno.desc()))
-    })
+    done.unwrap_or_else(|error| fail(format_args!("write error: {}", describe(&error))))
 }
 
 /// Prints an error and returns the exit status for it.

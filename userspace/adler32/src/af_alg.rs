@@ -18,6 +18,8 @@ use nix::sys::socket::SockType;
 
 use crate::host;
 use crate::host::Module;
+use crate::text;
+use crate::uapi;
 use crate::Adler32;
 use crate::Error;
 
@@ -25,7 +27,7 @@ use crate::Error;
 ///
 /// [`AfAlg`] binds to it rather than to `adler32`: where another module serves that name with a
 /// higher priority, its digest may be in another byte order.
-pub const DRIVER_NAME: &str = "adler32-rust";
+pub const DRIVER_NAME: &str = text(uapi::DRIVER_NAME);
 
 /// A running checksum, kept by the kernel's crypto API.
 ///

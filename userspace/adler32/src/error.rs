@@ -5,8 +5,6 @@
 use std::fmt;
 use std::io;
 
-use nix::errno::Errno;
-
 use crate::host;
 use crate::host::Module;
 use crate::host::Node;
@@ -172,10 +170,11 @@ impl std::error::Error for Error {
     }
 }
 
-/// The text of an error as other commands print it, without Rust's "(os error N)".
-fn describe(error: &io::Error) -> String {
+/// The text of an error as other commands print it, without the " (os error N)" of Rust.
+pub fn describe(error: &io::Error) -> String {
+    let text = error.to_string();
     match error.raw_os_error() {
-        Some(code) => Errno::from_raw(code).desc().to_owned(),
-        None => error.to_string(),
+        Some(code) => text.replace(&format!(" (os error {code})"), ""),
+        None => text,
     }
 }

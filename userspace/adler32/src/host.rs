@@ -11,13 +11,16 @@ use std::os::unix::fs::FileTypeExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use crate::uapi::DEVICE_NAME;
+use crate::text;
+use crate::uapi;
 
 /// Name of the kernel module.
 pub const MODULE_NAME: &str = "adler32";
 
 /// Name of the algorithm in the kernel's crypto API, which other modules may serve as well.
-pub const ALGORITHM_NAME: &str = "adler32";
+pub const ALGORITHM_NAME: &str = text(uapi::ALG_NAME);
+
+const DEVICE_NAME: &str = text(uapi::DEVICE_NAME);
 
 /// Path of the device node.
 pub const DEVICE_PATH: &str = "/dev/adler32";

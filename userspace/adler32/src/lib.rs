@@ -22,6 +22,8 @@
 
 #![warn(missing_docs)]
 
+use std::ffi::CStr;
+
 mod af_alg;
 mod engine;
 mod error;
@@ -41,11 +43,20 @@ pub use self::algorithm::Adler32;
 pub use self::algorithm::MODULUS;
 pub use self::engine::Engine;
 pub use self::engine::Via;
+pub use self::error::describe;
 pub use self::error::Error;
 pub use self::hasher::Hasher;
 pub use self::session::request;
 pub use self::session::Info;
 pub use self::session::Session;
+
+/// Makes text of a name of the kernel's.
+const fn text(name: &'static CStr) -> &'static str {
+    match name.to_str() {
+        Ok(name) => name,
+        Err(_) => panic!("names are UTF-8"),
+    }
+}
 
 /// A checksum together with the number of bytes it covers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,0 +1,302 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! The command as its users see it: output, errors and exit status.
+//!
+//! Runs with or without the kernel module. What depends on it is compared with what the library
+//! says.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::fs::File;
+use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::Command;
+use std::process::Stdio;
+
+use adler32::AfAlg;
+use adler32::Engine;
+use adler32::Session;
+use adler32::Via;
+use tempfile::tempdir;
+use tempfile::TempDir;
+
+fn adler32() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_adler32"));
+    command.stdin(Stdio::null());
+    command
+}
+
+/// What a command printed, and its exit status.
+#[derive(Debug, PartialEq)]
+struct Outcome {
+    stdout: String,
+    stderr: String,
+    status: Option<i32>,
+}
+
+fn run(command: &mut Command) -> Outcome {
+    let output = command.output().expect("the command runs");
+    Outcome {
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        status: output.status.code(),
+    }
+}
+
+fn outcome(stdout: &str, stderr: &str, status: i32) -> Outcome {
+    Outcome {
+        stdout: stdout.to_owned(),
+        stderr: stderr.to_owned(),
+        status: Some(status),
+    }
+}
+
+/// `adler32 sum ARGUMENTS`, with `stdin` written in pieces.
+fn sum_of(arguments: &[&str], stdin: &[&[u8]]) -> Outcome {
+    let mut child = adler32()
+        .arg("sum")
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the command runs");
+    let mut pipe = child.stdin.take().expect("a pipe");
+    for piece in stdin {
+        // A command that could not open its door reads nothing.
+        let _ = pipe.write_all(piece);
+    }
+    drop(pipe);
+    let output = child.wait_with_output().expect("the command ends");
+    Outcome {
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        status: output.status.code(),
+    }
+}
+
+fn folder(files: &[(&str, &[u8])]) -> TempDir {
+    let folder = tempdir().expect("a folder");
+    for (name, data) in files {
+        fs::write(folder.path().join(name), data).expect("a file");
+    }
+    folder
+}
+
+fn sum_in(folder: &Path, arguments: &[&str]) -> Outcome {
+    run(adler32().arg("sum").args(arguments).current_dir(folder))
+}
+
+#[test]
+fn sums_files() {
+    let folder = folder(&[
+        ("empty", b""),
+        ("abc", b"abc"),
+        ("wiki pedia", b"Wikipedia"),
+        ("-dash", b"a"),
+    ]);
+    let lines = "00000001  empty\n024d0127  abc\n11e60398  wiki pedia\n00620062  -dash\n";
+    for via in [&[][..], &["--via", "cpu"]] {
+        let arguments = [via, &["--", "empty", "abc", "wiki pedia", "-dash"]].concat();
+        assert_eq!(sum_in(folder.path(), &arguments), outcome(lines, "", 0));
+    }
+}
+
+#[test]
+fn sums_a_file_longer_than_any_buffer() {
+    let data: Vec<u8> = (0..3_000_001u32).map(|i| (i / 7) as u8).collect();
+    let folder = folder(&[("long", &data)]);
+    let line = format!("{:08x}  long\n", definition(&data));
+    assert_eq!(sum_in(folder.path(), &["long"]), outcome(&line, "", 0));
+}
+
+/// The checksum by its definition.
+fn definition(data: &[u8]) -> u32 {
+    let (s1, s2) = data.iter().fold((1, 0), |(s1, s2), &byte| {
+        let s1 = (s1 + u32::from(byte)) % 65521;
+        (s1, (s2 + s1) % 65521)
+    });
+    s2 << 16 | s1
+}
+
+#[test]
+fn sums_standard_input() {
+    let pieces: [&[u8]; 3] = [b"Wi", b"kiped", b"ia"];
+    let line = outcome("11e60398  -\n", "", 0);
+    assert_eq!(sum_of(&[], &pieces), line);
+    assert_eq!(sum_of(&["-"], &pieces), line);
+    assert_eq!(
+        sum_of(&["-", "-"], &pieces),
+        outcome("11e60398  -\n00000001  -\n", "", 0)
+    );
+    assert_eq!(sum_of(&[], &[]), outcome("00000001  -\n", "", 0));
+}
+
+#[test]
+fn goes_on_after_a_bad_file() {
+    let folder = folder(&[("a", b"a"), ("abc", b"abc")]);
+    fs::create_dir(folder.path().join("folder")).unwrap();
+    assert_eq!(
+        sum_in(
+            folder.path(),
+            &["a", "none", "folder", "a/b", "/proc/self/mem", "abc"]
+        ),
+        outcome(
+            "00620062  a\n024d0127  abc\n",
+            "adler32: none: No such file or directory\n\
+             adler32: folder: Is a directory\n\
+             adler32: a/b: Not a directory\n\
+             adler32: /proc/self/mem: Input/output error\n",
+            1
+        )
+    );
+}
+
+#[test]
+fn escapes_names_as_coreutils_does() {
+    let folder = folder(&[
+        ("new\nline", b"a"),
+        ("back\\slash", b"a"),
+        ("return\r", b"a"),
+        ("tab\t", b"a"),
+    ]);
+    assert_eq!(
+        sum_in(
+            folder.path(),
+            &["new\nline", "back\\slash", "return\r", "tab\t", "no\n"]
+        ),
+        outcome(
+            "\\00620062  new\\nline\n\\00620062  back\\\\slash\n\\00620062  return\\r\n\
+             00620062  tab\t\n",
+            "adler32: no\\n: No such file or directory\n",
+            1
+        )
+    );
+}
+
+#[test]
+fn prints_names_byte_for_byte() {
+    let folder = tempdir().unwrap();
+    let name = OsStr::from_bytes(b"\xff\xfe");
+    fs::write(folder.path().join(name), "a").unwrap();
+    let output = adler32()
+        .arg("sum")
+        .arg(name)
+        .current_dir(&folder)
+        .output()
+        .unwrap();
+    assert_eq!(output.stdout, b"00620062  \xff\xfe\n");
+}
+
+#[test]
+fn every_door_sums_or_says_why_not() {
+    for via in Via::ALL {
+        let sum = sum_of(&["--via", via.name()], &[b"abc"]);
+        match Engine::open(via) {
+            Ok(_) => assert_eq!(sum, outcome("024d0127  -\n", "", 0)),
+            Err(error) => assert_eq!(sum, outcome("", &format!("adler32: {error}\n"), 1)),
+        }
+    }
+}
+
+#[test]
+fn reports_a_failed_write() {
+    let full = File::options().write(true).open("/dev/full").unwrap();
+    for arguments in [&["sum"][..], &["info"]] {
+        let full = run(adler32().args(arguments).stdout(full.try_clone().unwrap()));
+        assert_eq!(
+            full,
+            outcome("", "adler32: write error: No space left on device\n", 1)
+        );
+    }
+}
+
+#[test]
+fn dies_quietly_of_a_closed_pipe() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let output = adler32().arg("sum").stdout(writer).output().unwrap();
+    assert_eq!(output.status.signal(), Some(13));
+    assert_eq!(output.stderr, b"");
+}
+
+#[test]
+fn refuses_wrong_usage() {
+    for arguments in [
+        &[][..],
+        &["sums"],
+        &["sum", "--via"],
+        &["sum", "--via", "gpu"],
+        &["sum", "-x"],
+        &["info", "file"],
+    ] {
+        let wrong = run(adler32().args(arguments));
+        assert_eq!((wrong.stdout.as_str(), wrong.status), ("", Some(1)));
+        assert!(
+            wrong.stderr.contains("Usage") || wrong.stderr.contains("--help"),
+            "{wrong:?}"
+        );
+    }
+}
+
+#[test]
+fn help_and_version() {
+    for (arguments, text) in [
+        (&["--help"][..], "info"),
+        (&["sum", "--help"], "exit status is 0 if all files"),
+        (
+            &["info", "--help"],
+            "exit status is 0 if the device or AF_ALG works",
+        ),
+        (&["--version"], env!("CARGO_PKG_VERSION")),
+    ] {
+        let help = run(adler32().args(arguments));
+        assert_eq!((help.stderr.as_str(), help.status), ("", Some(0)));
+        assert!(help.stdout.contains(text), "{help:?}");
+    }
+}
+
+#[test]
+fn info_says_what_works() {
+    let info = run(adler32().arg("info"));
+    assert_eq!(info.stderr, "");
+    let lines: Vec<(&str, &str)> = info
+        .stdout
+        .lines()
+        .map(|line| line.split_at_checked(16).expect("an aligned line"))
+        .map(|(label, value)| (label.trim_end(), value))
+        .collect();
+    let value = |label| {
+        let line = lines.iter().find(|(l, _)| *l == label);
+        line.unwrap_or_else(|| panic!("no {label}: {lines:?}")).1
+    };
+    // The remedies follow what they mend.
+    let told = |error: adler32::Error| {
+        assert!(info.stdout.contains(&error.cause()));
+        if let Some(remedy) = error.remedy() {
+            assert!(
+                lines.contains(&("", &format!("fix: {remedy}"))),
+                "{lines:?}"
+            );
+        }
+    };
+    value("module");
+    value("/proc/crypto");
+    let device = Session::open();
+    let via = match (&device, AfAlg::probe()) {
+        (Ok(_), _) => "device",
+        (Err(_), Ok(())) => value("sum uses"),
+        (Err(_), Err(_)) => "cpu",
+    };
+    assert_eq!(value("sum uses"), via);
+    assert_eq!(info.status, Some(i32::from(via == "cpu")));
+    match device {
+        Ok(_) => assert!(value("device").starts_with("usable, mode 0")),
+        Err(error) => told(error),
+    }
+    if let Err(error) = AfAlg::probe() {
+        told(error);
+    }
+}
