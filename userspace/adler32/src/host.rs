@@ -109,11 +109,7 @@ impl Node {
 
 /// The major and minor number of the device, as `mknod` takes them.
 pub fn device_number() -> io::Result<String> {
-    let number = read_line(
-        Path::new("/sys/class/misc")
-            .join(DEVICE_NAME.to_str().unwrap_or_default())
-            .join("dev"),
-    )?;
+    let number = read_line(Path::new("/sys/class/misc").join(DEVICE_NAME).join("dev"))?;
     Ok(number.replace(':', " "))
 }
 
@@ -190,10 +186,7 @@ mod tests {
 
     #[test]
     fn path_of_the_abi() {
-        assert_eq!(
-            DEVICE_PATH,
-            format!("/dev/{}", DEVICE_NAME.to_str().unwrap())
-        );
+        assert_eq!(DEVICE_PATH, format!("/dev/{}", DEVICE_NAME));
     }
 
     #[test]
