@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! What the host tells the guest to do, and what the guest tells back.
+
+use anyhow::{Context, Result};
+
+/// The init program as the guest's kernel sees it.
+pub const INIT: &str = "/lab/init";
+/// The job as the guest sees it.
+pub const FILE: &str = "/lab/job";
+/// Where the guest finds programs.
+pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// The tag of the file system that holds the guest's root.
+pub const ROOT_TAG: &str = "root";
+/// The tag of the file system that holds the current folder.
+pub const FOLDER_TAG: &str = "folder";
+
+/// The numbers of the virtio-serial ports.
+pub mod port {
+    pub const STDOUT: u32 = 1;
+    pub const STDERR: u32 = 2;
+    /// Lines: [`super::Report`] to the host, `ROWS COLUMNS` to the guest.
+    pub const CONTROL: u32 = 3;
+}
+
+/// One command to run in the guest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Job {
+    /// Whether the command has a terminal; otherwise its input is empty and its output goes
+    /// through pipes.
+    pub terminal: bool,
+    /// The value of TERM.
+    pub term: String,
+    /// The current folder, shown at the same path.
+    pub folder: String,
+    /// The value of PATH.
+    pub path: String,
+    /// The program and its arguments.
+    pub command: Vec<String>,
+}
+
+impl Job {
+    /// The job's form in the job file: fields that end in a NUL, which none can hold.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let terminal = if self.terminal { "terminal" } else { "pipes" };
+        [terminal, &self.term, &self.folder, &self.path]
+            .into_iter()
+            .chain(self.command.iter().map(String::as_str))
+            .flat_map(|field| field.bytes().chain([0]))
+            .collect()
+    }
+
+    /// Reads what [`Self::to_bytes`] wrote.
+    pub fn from_bytes(bytes: Vec<u8>) -> Result<Self> {
+        let text = String::from_utf8(bytes)?;
+        let mut fields = text.split_terminator('\0').map(str::to_owned);
+        let mut next = || fields.next().context("the job is cut short");
+        Ok(Self {
+            terminal: next()? == "terminal",
+            term: next()?,
+            folder: next()?,
+            path: next()?,
+            command: fields.collect(),
+        })
+    }
+}
+
+/// A line from the guest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Report {
+    /// The command starts now.
+    Ready,
+    /// The guest could not be set up.
+    Failed(String),
+    /// The command's exit status.
+    Exit(i32),
+}
+
+impl std::fmt::Display for Report {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Ready => write!(f, "ready"),
+            Self::Failed(why) => write!(f, "failed {}", why.replace('\n', " ")),
+            Self::Exit(status) => write!(f, "exit {status}"),
+        }
+    }
+}
+
+impl std::str::FromStr for Report {
+    type Err = anyhow::Error;
+
+    fn from_str(line: &str) -> Result<Self> {
+        Ok(match line.split_once(' ') {
+            None if line == "ready" => Self::Ready,
+            Some(("failed", why)) => Self::Failed(why.to_owned()),
+            Some(("exit", status)) => Self::Exit(status.parse()?),
+            _ => anyhow::bail!("the guest says `{line}`"),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_survives_the_journey() {
+        let job = Job {
+            terminal: false,
+            term: String::new(),
+            folder: "/home/me/my module".into(),
+            path: "/usr/bin".into(),
+            command: vec!["printf".into(), String::new(), "a\nb 'c' \"d\"\\".into(), String::new()],
+        };
+        assert_eq!(Job::from_bytes(job.to_bytes()).unwrap(), job);
+    }
+
+    #[test]
+    fn a_report_survives_the_journey() {
+        for report in [Report::Ready, Report::Failed("no overlay".into()), Report::Exit(137)] {
+            assert_eq!(report.to_string().parse::<Report>().unwrap(), report);
+        }
+        assert!("exit".parse::<Report>().is_err());
+    }
+}

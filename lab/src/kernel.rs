@@ -1,0 +1,272 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! Which stock kernels there are, and which one is meant.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs;
+use std::str::FromStr;
+
+use anyhow::{anyhow, bail, Result};
+
+use crate::root::{Root, STAMPS};
+
+/// The series that lab is tried with, oldest first.
+pub const SUPPORTED: [Series; 2] = [Series(7, 2), Series(7, 3)];
+
+/// A series of kernels, such as 7.2.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Series(u32, u32);
+
+impl fmt::Display for Series {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.0, self.1)
+    }
+}
+
+/// What the user asks for: the newest of a series, or one exact version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// `7.2`
+    Newest(Series),
+    /// `7.2.11`
+    Exact(Series, u32),
+}
+
+impl FromStr for Wanted {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let supported = || SUPPORTED.map(|series| series.to_string()).join(" or ");
+        let numbers: Vec<u32> = text
+            .split('.')
+            .map(str::parse)
+            .collect::<Result<_, _>>()
+            .map_err(|_| anyhow!("`{text}` is no kernel: say {} or an exact x.y.z", supported()))?;
+        let wanted = match numbers[..] {
+            [x, y] => Self::Newest(Series(x, y)),
+            [x, y, z] => Self::Exact(Series(x, y), z),
+            _ => bail!("`{text}` is no kernel: say {} or an exact x.y.z", supported()),
+        };
+        let (Self::Newest(series) | Self::Exact(series, _)) = wanted;
+        if !SUPPORTED.contains(&series) {
+            bail!("kernel {series} is not supported: say {} or an exact x.y.z of those", supported());
+        }
+        Ok(wanted)
+    }
+}
+
+impl fmt::Display for Wanted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Newest(series) => write!(f, "{series}"),
+            Self::Exact(series, z) => write!(f, "{series}.{z}"),
+        }
+    }
+}
+
+/// One stock kernel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kernel {
+    series: Series,
+    patch: u32,
+    /// What `uname -r` says in it, such as `7.2.11+deb13-amd64`.
+    pub release: String,
+    /// The version of its Debian packages, such as `7.2.11-1~bpo13+1`.
+    pub package_version: String,
+}
+
+impl Kernel {
+    /// From a release and the version of its packages; `None` for another flavour or series.
+    fn new(release: &str, package_version: &str) -> Option<Self> {
+        let (upstream, flavour) = release.split_once('+')?;
+        let (_, "amd64") = flavour.split_once('-')? else {
+            return None;
+        };
+        let Ok(Wanted::Exact(series, patch)) = upstream.parse() else {
+            return None;
+        };
+        Some(Self {
+            series,
+            patch,
+            release: release.to_owned(),
+            package_version: package_version.to_owned(),
+        })
+    }
+
+    /// `7.2.11`
+    pub fn upstream(&self) -> String {
+        Wanted::Exact(self.series, self.patch).to_string()
+    }
+
+    /// The package with this kernel's sources; one package for all of a series.
+    pub fn source_package(&self) -> String {
+        format!("linux-source-{}", self.series)
+    }
+
+    fn is(&self, wanted: Wanted) -> bool {
+        match wanted {
+            Wanted::Newest(series) => self.series == series,
+            Wanted::Exact(series, patch) => (self.series, self.patch) == (series, patch),
+        }
+    }
+}
+
+/// The kernels there are, oldest first.
+pub struct Kernels {
+    /// Offered whole (headers and sources of one version) by the package index.
+    pub offered: Vec<Kernel>,
+    /// Prepared in the root.
+    pub prepared: Vec<Kernel>,
+}
+
+impl Kernels {
+    /// Asks the package index in `root`, and the stamps of prepared kernels.
+    pub fn query(root: &Root) -> Result<Self> {
+        let mut headers = root.command("apt-cache")?;
+        headers.args(["search", "--names-only", "--full", r"^linux-headers-[0-9.]+\+deb[0-9]+-amd64$"]);
+        let mut sources = root.command("apt-cache")?;
+        sources.arg("madison").args(SUPPORTED.map(|series| format!("linux-source-{series}")));
+        let mut prepared = Vec::new();
+        if let Ok(stamps) = fs::read_dir(root.join(STAMPS).join("kernels")) {
+            for stamp in stamps {
+                let stamp = stamp?;
+                let version = fs::read_to_string(stamp.path())?;
+                prepared.extend(Kernel::new(&stamp.file_name().to_string_lossy(), version.trim()));
+            }
+        }
+        prepared.sort_by_key(|kernel| (kernel.series, kernel.patch));
+        Ok(Self {
+            offered: offered(&root.output(&mut headers)?, &root.output(&mut sources)?),
+            prepared,
+        })
+    }
+
+    /// The kernel that is meant; with no wish, the newest supported one.
+    pub fn choose(&self, wanted: Option<Wanted>) -> Result<&Kernel> {
+        let Some(wanted) = wanted else {
+            return self.offered.last().ok_or_else(|| {
+                anyhow!("the package index offers no supported kernel: {}", self.overview())
+            });
+        };
+        let newest = self.offered.iter().rfind(|kernel| kernel.is(wanted));
+        let prepared = || match wanted {
+            Wanted::Exact(..) => self.prepared.iter().find(|kernel| kernel.is(wanted)),
+            Wanted::Newest(_) => None,
+        };
+        newest.or_else(prepared).ok_or_else(|| {
+            anyhow!("the package index does not offer kernel {wanted} (any more): {}", self.overview())
+        })
+    }
+
+    /// The newest offered kernel of each supported series, oldest first.
+    pub fn newest(&self) -> BTreeMap<Series, Option<&Kernel>> {
+        SUPPORTED
+            .iter()
+            .map(|&series| (series, self.offered.iter().rfind(|kernel| kernel.series == series)))
+            .collect()
+    }
+
+    fn overview(&self) -> String {
+        let list = |kernels: &[Kernel]| match kernels {
+            [] => "none".to_owned(),
+            kernels => kernels.iter().map(Kernel::upstream).collect::<Vec<_>>().join(", "),
+        };
+        format!(
+            "offered are {}, prepared are {}; `lab kernels --refresh` reads the index again",
+            list(&self.offered),
+            list(&self.prepared)
+        )
+    }
+}
+
+/// The supported kernels that `headers` (package records) and `sources` (lines of `apt-cache
+/// madison`) offer at the same version, oldest first.
+fn offered(headers: &str, sources: &str) -> Vec<Kernel> {
+    let sources: Vec<(&str, &str)> = sources
+        .lines()
+        .filter_map(|line| {
+            let mut fields = line.split('|').map(str::trim);
+            Some((fields.next()?, fields.next()?))
+        })
+        .collect();
+    let mut kernels: Vec<_> = headers
+        .split("\n\n")
+        .filter_map(|record| {
+            let field = |name: &str| record.lines().find_map(|line| line.strip_prefix(name));
+            let release = field("Package: linux-headers-")?;
+            Kernel::new(release, field("Version: ")?)
+        })
+        .filter(|kernel| {
+            sources.contains(&(kernel.source_package().as_str(), kernel.package_version.as_str()))
+        })
+        .collect();
+    kernels.sort_by_key(|kernel| (kernel.series, kernel.patch));
+    kernels
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEADERS: &str = "Package: linux-headers-7.2.9+deb13-amd64\nSource: linux\n\
+        Version: 7.2.9-1~bpo13+1\n\n\
+        Package: linux-headers-7.2.12+deb13-amd64\nVersion: 7.2.12-1~bpo13+1\n\n\
+        Package: linux-headers-7.2.11+deb13-amd64\nVersion: 7.2.11-1~bpo13+1\n\n\
+        Package: linux-headers-7.2.12+deb13-rt-amd64\nVersion: 7.2.12-1~bpo13+1\n\n\
+        Package: linux-headers-6.12.9+deb13-amd64\nVersion: 6.12.9-1\n\n\
+        Package: linux-headers-7.3.4+deb13-amd64\nVersion: 7.3.4-1~bpo13+1\n";
+    const SOURCES: &str = "linux-source-7.2 | 7.2.12-1~bpo13+1 | http://mirror\n\
+        linux-source-7.2 | 7.2.9-1~bpo13+1 | http://mirror\n\
+        linux-source-7.3 | 7.3.4-1~bpo13+1 | http://mirror\n";
+
+    fn kernels(headers: &str) -> Kernels {
+        Kernels {
+            offered: offered(headers, SOURCES),
+            prepared: vec![Kernel::new("7.2.6+deb13-amd64", "7.2.6-1~bpo13+1").unwrap()],
+        }
+    }
+
+    fn choose(kernels: &Kernels, wanted: Option<&str>) -> Result<String> {
+        let wanted = wanted.map(str::parse).transpose()?;
+        Ok(kernels.choose(wanted)?.upstream())
+    }
+
+    #[test]
+    fn only_whole_supported_kernels_are_offered() {
+        let offered: Vec<_> = kernels(HEADERS).offered.iter().map(Kernel::upstream).collect();
+        assert_eq!(offered, ["7.2.9", "7.2.12", "7.3.4"]);
+    }
+
+    #[test]
+    fn the_newest_is_chosen_by_number() {
+        let kernels = kernels(HEADERS);
+        assert_eq!(choose(&kernels, None).unwrap(), "7.3.4");
+        assert_eq!(choose(&kernels, Some("7.2")).unwrap(), "7.2.12");
+        assert_eq!(choose(&kernels, Some("7.2.9")).unwrap(), "7.2.9");
+    }
+
+    #[test]
+    fn a_prepared_kernel_outlives_the_index() {
+        let kernels = kernels(HEADERS);
+        assert_eq!(choose(&kernels, Some("7.2.6")).unwrap(), "7.2.6");
+        assert!(choose(&kernels, Some("7.2.5")).is_err());
+    }
+
+    #[test]
+    fn a_series_that_is_gone_is_an_error_and_not_the_default() {
+        let without = HEADERS.replace("7.3.4", "7.4.1");
+        let kernels = kernels(&without);
+        assert_eq!(choose(&kernels, None).unwrap(), "7.2.12");
+        let error = choose(&kernels, Some("7.3")).unwrap_err().to_string();
+        assert!(error.contains("7.3") && error.contains("7.2.12"), "{error}");
+        assert!(kernels.newest()[&Series(7, 3)].is_none());
+    }
+
+    #[test]
+    fn nonsense_is_refused() {
+        for text in ["", "7", "7.2.", "7.2.x", "6.12", "7.1.8", "7.2.1.1"] {
+            assert!(text.parse::<Wanted>().is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,287 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! Builds Rust kernel modules against stock Debian kernels and boots those kernels in QEMU.
+
+mod cache;
+mod console;
+mod guest;
+mod host;
+mod job;
+mod kernel;
+mod metadata;
+mod module;
+mod progress;
+mod root;
+mod sandbox;
+mod terminal;
+mod vm;
+
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{ExitCode, ExitStatus};
+use std::time::Duration;
+
+use anyhow::{bail, Context, Result};
+use clap::{Args, Parser, Subcommand};
+
+use cache::Cache;
+use job::Job;
+use kernel::{Kernel, Kernels, Wanted};
+use root::Root;
+use sandbox::Caller;
+use vm::Machine;
+
+/// Exit status for a failure of lab itself, so that it differs from what commands return.
+const FAILURE: u8 = 125;
+
+#[derive(Parser)]
+#[command(version, about, disable_help_subcommand = true)]
+struct Cli {
+    /// The cache folder, when started again as root.
+    #[arg(long, hide = true)]
+    cache: Option<PathBuf>,
+    /// Who started it, when started again as root.
+    #[arg(long, hide = true)]
+    caller: Option<Caller>,
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Subcommand)]
+enum Action {
+    /// Show the kernels that the package index offers and those that are prepared
+    Kernels {
+        /// Read the package index again first
+        #[arg(long)]
+        refresh: bool,
+    },
+    /// Make the root and prepare kernels; all the newest supported ones if none is named
+    Setup {
+        /// 7.2, 7.3 or an exact version
+        kernels: Vec<Wanted>,
+    },
+    /// Build the external module in a folder; its output goes to DIR/build/module/RELEASE
+    Build {
+        #[command(flatten)]
+        kernel: KernelArg,
+        /// The folder with the Kbuild file
+        #[arg(default_value = ".")]
+        dir: PathBuf,
+        /// More arguments for make
+        #[arg(last = true)]
+        arguments: Vec<String>,
+    },
+    /// Run a command in the root, with the current folder visible
+    Run {
+        #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+        command: Vec<String>,
+    },
+    /// Boot the stock kernel and run a command in it as root
+    Vm {
+        #[command(flatten)]
+        vm: VmArgs,
+        #[arg(required = true, last = true)]
+        command: Vec<String>,
+    },
+    /// Boot the stock kernel with a terminal
+    Shell {
+        #[command(flatten)]
+        vm: VmArgs,
+        #[arg(default_value = "bash", last = true)]
+        command: Vec<String>,
+    },
+    /// Remove the cache: the root and all kernels
+    Clean,
+}
+
+#[derive(Args)]
+struct KernelArg {
+    /// 7.2, 7.3 or an exact version; the newest supported one if not given
+    #[arg(long, value_name = "KERNEL")]
+    kernel: Option<Wanted>,
+}
+
+#[derive(Args)]
+struct VmArgs {
+    #[command(flatten)]
+    kernel: KernelArg,
+    /// Debian packages to install in the root first (they stay there)
+    #[arg(long, value_delimiter = ' ', value_name = "NAMES")]
+    packages: Vec<String>,
+    /// Install a module beside the stock ones
+    #[arg(long = "module", value_name = "FILE.ko")]
+    modules: Vec<PathBuf>,
+    /// Put a folder in front of PATH; it must be in the current folder
+    #[arg(long = "path", value_name = "DIR")]
+    paths: Vec<PathBuf>,
+    /// Stop the guest after so many seconds, with exit status 124
+    #[arg(long, default_value_t = 600, value_name = "SECONDS")]
+    timeout: u64,
+    /// More words for the kernel's command line
+    #[arg(long, default_value = "", value_name = "WORDS", allow_hyphen_values = true)]
+    append: String,
+    /// The number of processors
+    #[arg(long, default_value_t = 2, value_name = "NUMBER")]
+    smp: u32,
+    /// The size of the memory
+    #[arg(long, default_value_t = 1024, value_name = "MIB")]
+    memory: u32,
+}
+
+fn main() -> ExitCode {
+    if std::env::args_os().next().is_some_and(|name| name == job::INIT) {
+        guest::main();
+    }
+    match work(Cli::parse()) {
+        Ok(status) => ExitCode::from(u8::try_from(status).unwrap_or(FAILURE)),
+        Err(error) => {
+            eprintln!("lab: {error:#}");
+            ExitCode::from(FAILURE)
+        }
+    }
+}
+
+fn work(cli: Cli) -> Result<i32> {
+    let dir = cli.cache.map_or_else(Cache::default_dir, Ok)?;
+    host::become_root(&dir)?;
+    sandbox::enter()?;
+    let open = || Lab::open(&dir, cli.caller);
+    match cli.action {
+        Action::Kernels { refresh } => open()?.print_kernels(refresh),
+        Action::Setup { kernels } => open()?.set_up(&kernels),
+        Action::Build { kernel, dir, arguments } => open()?.build(kernel.kernel, &dir, &arguments),
+        Action::Run { command } => open()?.run(&command),
+        Action::Vm { vm, command } => open()?.vm(vm, command, false),
+        Action::Shell { vm, command } => open()?.vm(vm, command, true),
+        Action::Clean => Cache::clean(&dir).map(|()| 0),
+    }
+}
+
+/// What the actions work with. Each returns the exit status.
+struct Lab {
+    cache: Cache,
+    root: Root,
+    caller: Option<Caller>,
+}
+
+impl Lab {
+    fn open(dir: &Path, caller: Option<Caller>) -> Result<Self> {
+        let cache = Cache::open(dir)?;
+        let root = Root::open(&cache)?;
+        Ok(Self { cache, root, caller })
+    }
+
+    fn print_kernels(&self, refresh: bool) -> Result<i32> {
+        if refresh {
+            self.root.refresh_index()?;
+        }
+        let kernels = Kernels::query(&self.root)?;
+        for (series, newest) in kernels.newest() {
+            match newest {
+                Some(kernel) => println!("{series}  newest offered: {}", kernel.upstream()),
+                None => println!("{series}  not offered by the package index any more"),
+            }
+        }
+        let list = |kernels: &[Kernel]| match kernels {
+            [] => "none".to_owned(),
+            kernels => kernels.iter().map(|kernel| &*kernel.release).collect::<Vec<_>>().join(" "),
+        };
+        println!("offered:  {}", list(&kernels.offered));
+        println!("prepared: {}", list(&kernels.prepared));
+        Ok(0)
+    }
+
+    fn set_up(&self, wanted: &[Wanted]) -> Result<i32> {
+        if !wanted.is_empty() {
+            for &wanted in wanted {
+                self.prepared(Some(wanted))?;
+            }
+            return Ok(0);
+        }
+        for (series, newest) in Kernels::query(&self.root)?.newest() {
+            match newest {
+                Some(_) => drop(self.prepared(Some(Wanted::Newest(series)))?),
+                None => eprintln!("lab: the package index does not offer kernel {series} any more"),
+            }
+        }
+        Ok(0)
+    }
+
+    /// The kernel that is meant, made ready.
+    fn prepared(&self, wanted: Option<Wanted>) -> Result<Kernel> {
+        let kernels = Kernels::query(&self.root)?;
+        let kernel = kernels.choose(wanted)?;
+        if kernels.prepared.contains(kernel) {
+            return Ok(kernel.clone());
+        }
+        // The archive keeps no old versions, so an old index may name what is gone.
+        self.root.refresh_stale_index()?;
+        let kernels = Kernels::query(&self.root)?;
+        let kernel = kernels.choose(wanted)?;
+        metadata::ensure(&self.cache, &self.root, kernel)?;
+        Ok(kernel.clone())
+    }
+
+    fn build(&self, wanted: Option<Wanted>, dir: &Path, arguments: &[String]) -> Result<i32> {
+        let dir = dir.canonicalize().with_context(|| format!("no folder {}", dir.display()))?;
+        let kernel = self.prepared(wanted)?;
+        self.root.show(&dir)?;
+        let status = module::build(&self.root, &kernel, &dir, self.caller, arguments)?;
+        Ok(status_of(status))
+    }
+
+    fn run(&self, command: &[String]) -> Result<i32> {
+        let folder = std::env::current_dir()?;
+        self.root.show(&folder)?;
+        let status = self
+            .root
+            .command_in(&folder, &command[0], self.caller)?
+            .args(&command[1..])
+            .status()
+            .with_context(|| format!("cannot run {} in the root", command[0]))?;
+        Ok(status_of(status))
+    }
+
+    fn vm(&self, arguments: VmArgs, command: Vec<String>, terminal: bool) -> Result<i32> {
+        let folder = std::env::current_dir()?;
+        let mut path = Vec::new();
+        for dir in &arguments.paths {
+            let dir = dir.canonicalize().with_context(|| format!("no folder {}", dir.display()))?;
+            if !dir.starts_with(&folder) {
+                bail!("{} is not in the current folder, so the guest does not see it", dir.display());
+            }
+            path.push(text(&dir)?);
+        }
+        path.push(job::PATH.to_owned());
+        let job = Job {
+            terminal,
+            term: std::env::var("TERM").unwrap_or_else(|_| "dumb".to_owned()),
+            folder: text(&folder)?,
+            path: path.join(":"),
+            command,
+        };
+        let packages: Vec<_> = arguments.packages.iter().map(String::as_str).filter(|name| !name.is_empty()).collect();
+        let kernel = self.prepared(arguments.kernel.kernel)?;
+        self.root.ensure_packages(&self.cache, &packages)?;
+        self.root.show(&folder)?;
+        let machine = Machine {
+            processors: arguments.smp,
+            memory: arguments.memory,
+            append: arguments.append,
+            limit: Duration::from_secs(arguments.timeout),
+            modules: arguments.modules,
+        };
+        vm::run(&self.root, &kernel, &machine, &job)
+    }
+}
+
+/// A path as text, for the guest.
+fn text(path: &Path) -> Result<String> {
+    let text = path.to_str().with_context(|| format!("{} is not UTF-8", path.display()))?;
+    Ok(text.to_owned())
+}
+
+/// The exit status as a shell reports it.
+fn status_of(status: ExitStatus) -> i32 {
+    status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0))
+}

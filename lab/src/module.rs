@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! Building an external module with Kbuild.
+
+use std::path::Path;
+use std::process::ExitStatus;
+
+use anyhow::{Context, Result};
+
+use crate::kernel::Kernel;
+use crate::root::Root;
+use crate::sandbox::Caller;
+
+/// Builds the module in `dir` (absolute, shown in the root) against `kernel` as `caller`, with its
+/// output in `dir`/build/module/RELEASE. Returns make's exit status.
+pub fn build(
+    root: &Root,
+    kernel: &Kernel,
+    dir: &Path,
+    caller: Option<Caller>,
+    arguments: &[String],
+) -> Result<ExitStatus> {
+    let output = dir.join("build/module").join(&kernel.release);
+    let mut make = root.command_in(dir, "make", caller)?;
+    make.args(["--no-print-directory", "-C"])
+        .arg(format!("/lib/modules/{}/build", kernel.release))
+        .arg(format!("M={}", dir.display()))
+        .arg(format!("MO={}", output.display()))
+        .args(arguments);
+    if !arguments.iter().any(|argument| !argument.contains('=') && !argument.starts_with('-')) {
+        make.arg("modules");
+    }
+    let mut mkdir = root.command_in(dir, "mkdir", caller)?;
+    root.output(mkdir.arg("-p").arg(&output))?;
+    make.status().context("cannot run make in the root")
+}

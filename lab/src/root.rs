@@ -1,0 +1,275 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! The root: a Debian trixie with the kernel's toolchain, QEMU and the guest's user space.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, SystemTime};
+
+use anyhow::{bail, Context, Result};
+use nix::mount::MsFlags;
+
+use crate::cache::Cache;
+use crate::job::PATH;
+use crate::sandbox::{self, Caller};
+use crate::{host, progress};
+
+const SUITE: &str = "trixie";
+const BACKPORTS: &str = "trixie-backports";
+const SOURCES: &str = "etc/apt/sources.list";
+
+/// What every root has.
+const PACKAGES: &[&str] = &[
+    // The toolchain for kernels and modules, and for 32-bit test programs.
+    "bc", "bindgen", "bison", "cpio", "flex", "gcc", "gcc-multilib", "kmod", "libelf-dev",
+    "libssl-dev", "make", "pahole", "python3", "rust-clippy", "rust-src", "rustc", "rustfmt",
+    "xz-utils",
+    // The virtual machine.
+    "qemu-system-x86", "virtiofsd",
+    // The guest's user space.
+    "ca-certificates", "cryptsetup-bin", "iproute2", "kcapi-tools", "procps", "udev",
+];
+
+/// Where the guest's init and its job are mounted; an empty folder in the root.
+pub const GUEST_DIR: &str = "lab";
+/// Where the root keeps the stamps of whole steps.
+pub const STAMPS: &str = "var/lib/lab";
+/// How long a package index counts as fresh.
+const FRESH: Duration = Duration::from_secs(3600);
+
+/// The root, with its /proc, /dev and the like mounted.
+pub struct Root {
+    dir: PathBuf,
+}
+
+impl Root {
+    /// Makes the root if need be, and mounts into it what programs expect.
+    pub fn open(cache: &Cache) -> Result<Self> {
+        let dir = cache.join("root");
+        if !dir.exists() {
+            let _lock = cache.lock()?;
+            if !dir.exists() {
+                create(&dir, &cache.join("root.new"))?;
+            }
+        }
+        let root = Self { dir };
+        root.mount_system()?;
+        if !root.join(STAMPS).join("index").exists() {
+            let _lock = cache.lock()?;
+            root.refresh_stale_index()?;
+        }
+        root.ensure_packages(cache, PACKAGES)?;
+        Ok(root)
+    }
+
+    fn mount_system(&self) -> Result<()> {
+        sandbox::mount_new("proc", &self.join("proc"), "")?;
+        sandbox::bind(Path::new("/sys"), &self.join("sys"), MsFlags::MS_REC)?;
+        sandbox::bind(Path::new("/dev"), &self.join("dev"), MsFlags::MS_REC)?;
+        sandbox::mount_new("tmpfs", &self.join("run"), "mode=755")?;
+        sandbox::mount_new("tmpfs", &self.join("tmp"), "mode=1777")?;
+        let resolver = Path::new("/etc/resolv.conf");
+        if resolver.exists() {
+            let target = self.join("etc/resolv.conf");
+            sandbox::bind(resolver, &target, MsFlags::empty())?;
+        }
+        Ok(())
+    }
+
+    /// The host's path of `path` (relative) in the root.
+    pub fn join(&self, path: impl AsRef<Path>) -> PathBuf {
+        self.dir.join(path)
+    }
+
+    /// A command that will run in the root, in `dir` there, with a clean environment.
+    pub fn command_in(&self, dir: &Path, program: &str, caller: Option<Caller>) -> Result<Command> {
+        let mut command = Command::new(program);
+        command.env_clear().envs([
+            ("PATH", PATH),
+            ("HOME", "/root"),
+            ("LANG", "C.UTF-8"),
+            ("DEBIAN_FRONTEND", "noninteractive"),
+        ]);
+        for name in ["TERM", "http_proxy", "https_proxy", "no_proxy"] {
+            if let Some(value) = std::env::var_os(name) {
+                command.env(name, value);
+            }
+        }
+        sandbox::confine(&mut command, &self.dir, dir, caller)?;
+        Ok(command)
+    }
+
+    /// A command that will run in the root with root's rights.
+    pub fn command(&self, program: &str) -> Result<Command> {
+        self.command_in(Path::new("/"), program, None)
+    }
+
+    /// The output of `command`, which must succeed.
+    pub fn output(&self, command: &mut Command) -> Result<String> {
+        let output = command.output()?;
+        if !output.status.success() {
+            bail!(
+                "{} failed in the root ({}): {}",
+                command.get_program().display(),
+                output.status,
+                String::from_utf8_lossy(&output.stderr).trim()
+            );
+        }
+        Ok(String::from_utf8(output.stdout)?)
+    }
+
+    /// Makes the host's folder `dir` visible in the root at the same path.
+    pub fn show(&self, dir: &Path) -> Result<()> {
+        if hides_system(dir) {
+            bail!(
+                "{} cannot be shown in the root, which has its own: work in a folder below it",
+                dir.display()
+            );
+        }
+        let target = self.join(dir.strip_prefix("/")?);
+        fs::create_dir_all(&target)?;
+        sandbox::bind(dir, &target, MsFlags::MS_REC)
+    }
+
+    /// Reads the package index again, unless that was done within the hour.
+    pub fn refresh_stale_index(&self) -> Result<()> {
+        let age = fs::metadata(self.join(STAMPS).join("index"))
+            .and_then(|stamp| stamp.modified())
+            .ok()
+            .and_then(|time| SystemTime::now().duration_since(time).ok());
+        if age.is_some_and(|age| age < FRESH) {
+            return Ok(());
+        }
+        self.refresh_index()
+    }
+
+    /// Reads the package index again.
+    pub fn refresh_index(&self) -> Result<()> {
+        progress::step("read the package index", self.command("apt-get")?.arg("update"))?;
+        self.write_stamp("index", "")
+    }
+
+    /// Installs what is missing of `packages`.
+    pub fn ensure_packages(&self, cache: &Cache, packages: &[&str]) -> Result<()> {
+        if self.missing(packages)?.is_empty() {
+            return Ok(());
+        }
+        let _lock = cache.lock()?;
+        let missing = self.missing(packages)?;
+        if missing.is_empty() {
+            return Ok(());
+        }
+        self.refresh_stale_index()?;
+        self.install(&format!("install {}", missing.join(" ")), &missing)
+    }
+
+    /// Installs `packages`, whatever state an interrupted run has left. Needs the cache's lock.
+    pub fn install(&self, what: &str, packages: &[&str]) -> Result<()> {
+        let status = self.command("dpkg")?.args(["--configure", "-a"]).status()?;
+        if !status.success() {
+            bail!("dpkg --configure -a failed in the root ({status}): `lab clean` and start again");
+        }
+        progress::step(
+            what,
+            self.command("apt-get")?
+                .args(["install", "--yes", "--no-install-recommends"])
+                .args(packages),
+        )
+    }
+
+    fn missing<'a>(&self, packages: &[&'a str]) -> Result<Vec<&'a str>> {
+        let mut query = self.command("dpkg-query")?;
+        query.args(["--show", "--showformat", "${Package} ${db:Status-Status}\n"]);
+        let list = self.output(&mut query)?;
+        Ok(packages
+            .iter()
+            .filter(|package| !list.lines().any(|line| line == format!("{package} installed")))
+            .copied()
+            .collect())
+    }
+
+    /// Writes the stamp `name`: the sign that a step is whole.
+    pub fn write_stamp(&self, name: &str, text: &str) -> Result<()> {
+        let stamp = self.join(STAMPS).join(name);
+        let new = stamp.with_extension("new");
+        fs::create_dir_all(stamp.parent().unwrap_or(&stamp))?;
+        fs::write(&new, text)?;
+        fs::rename(&new, &stamp).with_context(|| format!("cannot write {}", stamp.display()))
+    }
+}
+
+/// Whether `dir` shown in the root would hide what the root itself needs.
+fn hides_system(dir: &Path) -> bool {
+    const SYSTEM: [&str; 11] = [
+        "/", "/usr", "/etc", "/var", "/bin", "/sbin", "/lib", "/lib64", "/boot", "/run", "/tmp",
+    ];
+    SYSTEM.iter().any(|system| dir == Path::new(system))
+        || ["/proc", "/sys", "/dev"].iter().any(|system| dir.starts_with(system))
+}
+
+/// Makes the root in `new`, then gives it its name.
+fn create(dir: &Path, new: &Path) -> Result<()> {
+    host::ensure_packages()?;
+    if new.exists() {
+        fs::remove_dir_all(new).with_context(|| format!("cannot remove {}", new.display()))?;
+    }
+    progress::step(
+        &format!("make a Debian {SUITE} root with the toolchain"),
+        Command::new("mmdebstrap")
+            .arg("--variant=apt")
+            .arg(format!("--include={}", PACKAGES.join(",")))
+            .arg(SUITE)
+            .arg(new),
+    )?;
+    let sources = fs::read_to_string(new.join(SOURCES))
+        .with_context(|| format!("mmdebstrap left no {SOURCES}"))?;
+    let backports = backports(&sources)
+        .with_context(|| format!("{SOURCES} in the new root names no {SUITE} archive"))?;
+    fs::write(new.join("etc/apt/sources.list.d/backports.list"), backports)?;
+    // Packages installed later must not start their services in the root.
+    let policy = new.join("usr/sbin/policy-rc.d");
+    fs::write(&policy, "#!/bin/sh\nexit 101\n")?;
+    fs::set_permissions(&policy, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
+    fs::create_dir_all(new.join(GUEST_DIR))?;
+    fs::rename(new, dir)?;
+    Ok(())
+}
+
+/// The line for the backports, from the `sources.list` that mmdebstrap wrote.
+fn backports(sources: &str) -> Option<String> {
+    let line = sources
+        .lines()
+        .find(|line| line.starts_with("deb ") && line.split_whitespace().any(|word| word == SUITE))?;
+    let words: Vec<_> = line
+        .split_whitespace()
+        .map(|word| if word == SUITE { BACKPORTS } else { word })
+        .collect();
+    Some(words.join(" ") + "\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn backports_come_from_the_same_mirror() {
+        let sources = "deb [signed-by=/k.gpg] http://mirror/debian trixie main\n\
+                       deb http://security/debian-security trixie-security main\n";
+        assert_eq!(
+            backports(sources).as_deref(),
+            Some("deb [signed-by=/k.gpg] http://mirror/debian trixie-backports main\n")
+        );
+        assert_eq!(backports("deb http://mirror/debian sid main\n"), None);
+    }
+
+    #[test]
+    fn the_system_stays_visible() {
+        for dir in ["/", "/usr", "/tmp", "/proc/1", "/dev"] {
+            assert!(hides_system(Path::new(dir)), "{dir}");
+        }
+        for dir in ["/root", "/home/me/module", "/usr/src/module", "/tmp/module"] {
+            assert!(!hides_system(Path::new(dir)), "{dir}");
+        }
+    }
+}

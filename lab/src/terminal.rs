@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! This program's terminal, joined to the guest's.
+
+use std::io::{self, Write};
+use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixStream;
+use std::thread;
+
+use anyhow::{Context, Result};
+use nix::libc;
+use nix::pty::Winsize;
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::termios::{cfmakeraw, tcgetattr, tcsetattr, SetArg, Termios};
+
+nix::ioctl_read_bad!(window_size, libc::TIOCGWINSZ, Winsize);
+
+/// The terminal in raw mode; dropping it restores the mode.
+pub struct Terminal {
+    before: Termios,
+}
+
+impl Terminal {
+    /// Passes what is typed to `keys`, and the terminal's size to `control`, now and whenever it
+    /// changes.
+    pub fn join(mut keys: UnixStream, mut control: UnixStream) -> Result<Self> {
+        let before = tcgetattr(io::stdin())
+            .context("a shell needs a terminal: use `lab vm` for commands in scripts")?;
+        // Before any thread starts that would take the signal instead.
+        let mut resized = SigSet::empty();
+        resized.add(Signal::SIGWINCH);
+        resized.thread_block()?;
+        thread::spawn(move || -> Result<()> {
+            loop {
+                let mut size = Winsize { ws_row: 0, ws_col: 0, ws_xpixel: 0, ws_ypixel: 0 };
+                // SAFETY: the pointer is to a whole `Winsize`.
+                unsafe { window_size(io::stdin().as_raw_fd(), &mut size) }?;
+                writeln!(control, "{} {}", size.ws_row, size.ws_col)?;
+                resized.wait()?;
+            }
+        });
+        thread::spawn(move || io::copy(&mut io::stdin().lock(), &mut keys));
+        let mut raw = before.clone();
+        cfmakeraw(&mut raw);
+        tcsetattr(io::stdin(), SetArg::TCSADRAIN, &raw)?;
+        Ok(Self { before })
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        let _ = tcsetattr(io::stdin(), SetArg::TCSADRAIN, &self.before);
+    }
+}
