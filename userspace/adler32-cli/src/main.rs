@@ -28,8 +28,7 @@ enum Command {
     Sum(sum::Args),
     /// Show the state of the module and its doors, and how to mend what does not work.
     ///
-    /// Loads nothing. The exit status is 0 if the device or AF_ALG works, and 1 if only the
-    /// processor is left.
+    /// Loads nothing. The exit status is 0 if the device or AF_ALG works as things are, else 1.
     Info,
 }
 

@@ -282,16 +282,12 @@ fn info_says_what_works() {
             );
         }
     };
-    value("module");
+    let loaded = value("module").starts_with("loaded");
+    assert_eq!(loaded, Path::new("/sys/module/adler32").exists());
     value("/proc/crypto");
     let device = Session::open();
-    let via = match (&device, AfAlg::probe()) {
-        (Ok(_), _) => "device",
-        (Err(_), Ok(())) => value("sum uses"),
-        (Err(_), Err(_)) => "cpu",
-    };
-    assert_eq!(value("sum uses"), via);
-    assert_eq!(info.status, Some(i32::from(via == "cpu")));
+    let works = device.is_ok() || loaded && AfAlg::open().is_ok();
+    assert_eq!(info.status, Some(i32::from(!works)));
     match device {
         Ok(_) => assert!(value("device").starts_with("usable, mode 0")),
         Err(error) => told(error),
@@ -299,4 +295,6 @@ fn info_says_what_works() {
     if let Err(error) = AfAlg::probe() {
         told(error);
     }
+    let door = Engine::first().via();
+    assert!(value("sum uses").starts_with(door.name()));
 }

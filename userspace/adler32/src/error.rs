@@ -138,7 +138,7 @@ impl Error {
             Self::DeviceForbidden(_) => format!("as root: chmod 0666 {DEVICE_PATH}"),
             Self::DeviceBlocked => format!("give the container the device {DEVICE_PATH}"),
             Self::NotOurDevice => format!(
-                "as root: rm {DEVICE_PATH} && modprobe -r {MODULE_NAME} && modprobe {MODULE_NAME}"
+                "as root: rm -r {DEVICE_PATH} && modprobe -r {MODULE_NAME} && modprobe {MODULE_NAME}"
             ),
             Self::AfAlgAbsent => "as root, outside of any sandbox: modprobe algif_hash".to_owned(),
             Self::AfAlgRestricted(_) => "as root: sysctl crypto.af_alg_restrict=0".to_owned(),
