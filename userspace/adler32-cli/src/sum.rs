@@ -30,16 +30,16 @@ use crate::fail;
 pub struct Args {
     /// Who computes: write(2) to /dev/adler32, its UPDATE ioctl, an AF_ALG socket, or the
     /// processor without the kernel [default: the first that works of device, afalg, cpu]
-    #[arg(long, value_parser = PossibleValuesParser::new(Via::ALL.map(Via::name)).map(via))]
+    #[arg(long, value_parser = PossibleValuesParser::new(Via::ALL.map(Via::name)).try_map(via))]
     via: Option<Via>,
     /// Files to read; - is the standard input
     #[arg(value_name = "FILE", default_value = "-")]
     files: Vec<OsString>,
 }
 
-fn via(name: String) -> Via {
+fn via(name: String) -> Result<Via, &'static str> {
     let found = Via::ALL.into_iter().find(|via| via.name() == name);
-    found.expect("only these names are accepted")
+    found.ok_or("no such door")
 }
 
 /// Prints a line for each file, and an error for each that has none. Fails if it cannot print.

@@ -116,7 +116,7 @@ fn socket() -> Result<OwnedFd, Error> {
         None,
     )
     .map_err(|errno| match (errno, host::af_alg_restrict()) {
-        (Errno::EAFNOSUPPORT, Some(level @ 1..)) => Error::AfAlgRestricted(level),
+        (Errno::EAFNOSUPPORT, Some(level @ 2..)) => Error::AfAlgRestricted(level),
         (Errno::EAFNOSUPPORT, _) => Error::AfAlgAbsent,
         (Errno::EPERM | Errno::EACCES, _) => Error::AfAlgBlocked,
         _ => failed("socket")(errno),
