@@ -1,0 +1,328 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! What else works on an open file: fdinfo, poll, splice, and the usual commands.
+
+use std::fs::File;
+use std::io::Seek;
+use std::io::Write;
+use std::num::NonZeroUsize;
+use std::os::fd::AsFd;
+use std::os::fd::AsRawFd;
+
+use nix::errno::Errno;
+use nix::fcntl;
+use nix::fcntl::SpliceFFlags;
+use nix::poll::PollFd;
+use nix::poll::PollFlags;
+use nix::sys::epoll::Epoll;
+use nix::sys::epoll::EpollCreateFlags;
+use nix::sys::epoll::EpollEvent;
+use nix::sys::epoll::EpollFlags;
+use nix::sys::mman;
+use nix::sys::mman::MapFlags;
+use nix::sys::mman::ProtFlags;
+use nix::sys::sendfile;
+use nix::unistd;
+
+use crate::support::device;
+use crate::support::device::Device;
+use crate::support::module;
+use crate::support::process::as_fresh_user;
+use crate::support::reference;
+use crate::support::sh;
+use crate::support::trials;
+use crate::support::ErrnoOf;
+
+trials!(after module::ensure_loaded:
+    fdinfo_in_every_mode,
+    fdinfo_follows_the_session,
+    poll_is_always_ready,
+    epoll_accepts_the_device,
+    mmap_is_refused,
+    sendfile_feeds_a_file,
+    splice_feeds_a_pipe,
+    splice_reads_the_text,
+    vmsplice_feeds_memory,
+    splice_updates_what_append_reads,
+    shell_redirections,
+    shell_private_form,
+    usual_commands,
+    python_reads_and_writes,
+);
+
+fn fdinfo_in_every_mode() {
+    device::publish(b"abc");
+    let implementation = device::view().info().expect("INFO").implementation;
+    let implementation = String::from_utf8_lossy(&implementation);
+    let implementation = implementation.trim_end_matches('\0');
+    for (flags, mode, value) in [
+        (libc::O_RDONLY, "view", None),
+        (libc::O_WRONLY, "replace", Some("00000001")),
+        (libc::O_WRONLY | libc::O_APPEND, "append", Some("024d0127")),
+        (libc::O_RDWR, "private", Some("00000001")),
+        (libc::O_RDWR | libc::O_APPEND, "private", Some("00000001")),
+        (libc::O_ACCMODE, "private", Some("00000001")),
+    ] {
+        let file = device::open(flags).expect("open");
+        let fields = file.fdinfo();
+        assert_eq!(fields["mode"], mode);
+        assert_eq!(fields["implementation"], implementation);
+        if let Some(value) = value {
+            assert_eq!(fields["value"], value, "{mode}");
+        }
+        assert_eq!(fields.len(), 4, "{fields:?}");
+        if mode == "append" {
+            drop(file);
+            device::publish(b"abc");
+        }
+    }
+}
+
+fn fdinfo_follows_the_session() {
+    let data = reference::noise(1000, 20);
+    let file = device::private();
+    for end in [1, 10, 999, 1000] {
+        file.reset().expect("RESET");
+        file.write_whole(&data[..end]);
+        let shown = device::fdinfo_state("self", file.as_raw_fd());
+        assert_eq!(shown, device::state_of(&data[..end]));
+    }
+    file.set(device::state(5, i64::MAX as u64)).expect("SET");
+    assert_eq!(file.fdinfo()["length"], "9223372036854775807");
+    assert_eq!(file.fdinfo()["value"], "00000005");
+
+    device::publish(&data);
+    let view = device::view();
+    assert_eq!(
+        device::read_rest(&view),
+        reference::text(reference::adler(&data))
+    );
+    let shown = device::fdinfo_state("self", view.as_raw_fd());
+    assert_eq!(shown, device::state_of(&data));
+}
+
+fn poll_is_always_ready() {
+    let ready =
+        PollFlags::POLLIN | PollFlags::POLLRDNORM | PollFlags::POLLOUT | PollFlags::POLLWRNORM;
+    for file in [device::private(), device::view(), device::replace()] {
+        let mut polled = [PollFd::new(file.as_fd(), ready | PollFlags::POLLPRI)];
+        assert_eq!(nix::poll::poll(&mut polled, 0_u8).expect("poll"), 1);
+        assert_eq!(polled[0].revents(), Some(ready));
+    }
+}
+
+fn epoll_accepts_the_device() {
+    let file = device::private();
+    let epoll = Epoll::new(EpollCreateFlags::empty()).expect("epoll");
+    let wanted = EpollFlags::EPOLLIN | EpollFlags::EPOLLOUT;
+    epoll
+        .add(&file, EpollEvent::new(wanted, 7))
+        .expect("epoll accepts the device");
+    let mut events = [EpollEvent::empty()];
+    assert_eq!(epoll.wait(&mut events, 0_u8).expect("epoll_wait"), 1);
+    assert_eq!((events[0].data(), events[0].events()), (7, wanted));
+}
+
+fn mmap_is_refused() {
+    let page = NonZeroUsize::new(4096).expect("not zero");
+    let file = device::private();
+    for flags in [MapFlags::MAP_SHARED, MapFlags::MAP_PRIVATE] {
+        for protection in [ProtFlags::PROT_READ, ProtFlags::PROT_WRITE] {
+            // SAFETY: The kernel chooses an address that is free.
+            let mapped = unsafe { mman::mmap(None, page, protection, flags, &file, 0) };
+            assert_eq!(mapped.errno(), Errno::ENODEV);
+        }
+    }
+}
+
+/// A file of `data`, open at its start.
+fn file_of(data: &[u8]) -> File {
+    let mut file = tempfile::tempfile().expect("a temporary file");
+    file.write_all(data).expect("write");
+    file.rewind().expect("lseek");
+    file
+}
+
+fn sendfile_feeds_a_file() {
+    for len in [0, 1, 4095, 4096, 4097, 65_535, 65_536, 65_537, 1_000_003] {
+        let data = reference::noise(len, 21);
+        let source = file_of(&data);
+        let file = device::private();
+        let mut sent = 0;
+        loop {
+            match sendfile::sendfile(&file, &source, None, len + 1).expect("sendfile") {
+                0 => break,
+                count => sent += count,
+            }
+        }
+        assert_eq!(sent, len);
+        assert_eq!(
+            file.get().expect("GET"),
+            device::state_of(&data),
+            "{len} bytes"
+        );
+    }
+    // From an offset, into a session with something in it.
+    let data = reference::noise(10_000, 22);
+    let file = device::private();
+    file.write_whole(&data[..5001]);
+    let mut offset = 5001;
+    let count = sendfile::sendfile(&file, file_of(&data), Some(&mut offset), 4000);
+    assert_eq!(count, Ok(4000));
+    assert_eq!(file.get().expect("GET"), device::state_of(&data[..9001]));
+}
+
+fn splice_feeds_a_pipe() {
+    let data = reference::noise(50_000, 23);
+    let (reader, writer) = unistd::pipe().expect("pipe");
+    let file = device::private();
+    let mut writer = File::from(writer);
+    for piece in data.chunks(7001) {
+        writer.write_all(piece).expect("write");
+        let mut left = piece.len();
+        while left > 0 {
+            let flags = SpliceFFlags::empty();
+            left -= fcntl::splice(&reader, None, &file, None, left, flags).expect("splice");
+        }
+    }
+    drop(writer);
+    let end = fcntl::splice(&reader, None, &file, None, 100, SpliceFFlags::empty());
+    assert_eq!(end, Ok(0));
+    assert_eq!(file.get().expect("GET"), device::state_of(&data));
+    let text = device::read_rest(&file);
+    assert_eq!(
+        text,
+        reference::text(reference::adler(&data)),
+        "a splice rewinds, too"
+    );
+
+    // A file that is not open for writing.
+    let (reader, mut writer) = unistd::pipe()
+        .map(|(r, w)| (r, File::from(w)))
+        .expect("pipe");
+    writer.write_all(b"abc").expect("write");
+    let view = device::view();
+    let refused = fcntl::splice(&reader, None, &view, None, 3, SpliceFFlags::empty());
+    assert_eq!(refused.errno(), Errno::EBADF);
+}
+
+fn splice_reads_the_text() {
+    let file = device::private();
+    file.write_whole(b"Wikipedia");
+    let (reader, writer) = unistd::pipe().expect("pipe");
+    let count = fcntl::splice(&file, None, &writer, None, 100, SpliceFFlags::empty());
+    assert_eq!(count, Ok(9));
+    drop(writer);
+    assert_eq!(device::read_rest(&File::from(reader)), "11e60398\n");
+}
+
+fn vmsplice_feeds_memory() {
+    let data = reference::noise(40_000, 24);
+    let (reader, writer) = unistd::pipe().expect("pipe");
+    let slices = [std::io::IoSlice::new(&data[1..])];
+    let fed = fcntl::vmsplice(&writer, &slices, SpliceFFlags::empty()).expect("vmsplice");
+    let file = device::private();
+    let mut left = fed;
+    while left > 0 {
+        left -=
+            fcntl::splice(&reader, None, &file, None, left, SpliceFFlags::empty()).expect("splice");
+    }
+    assert_eq!(file.get().expect("GET"), device::state_of(&data[1..=fed]));
+}
+
+fn splice_updates_what_append_reads() {
+    as_fresh_user(|| {
+        let data = reference::noise(10_000, 25);
+        let file = device::replace();
+        let count = sendfile::sendfile(&file, file_of(&data), None, data.len());
+        assert_eq!(count, Ok(data.len()));
+        drop(file);
+        let file = device::append();
+        // The kernel splices into no file open for appending.
+        let refused = sendfile::sendfile(&file, file_of(&data), None, data.len());
+        assert_eq!(refused.errno(), Errno::EINVAL);
+        file.write_whole(&data);
+        drop(file);
+        assert_eq!(device::register(), device::state_of(&data.repeat(2)));
+    });
+}
+
+/// Runs a script in an empty folder with files `a`, `b` (in bytes 70,001 and 3) and `ab` in it.
+fn script(shell: &str, line: &str) -> String {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let data = reference::noise(70_001, 26);
+    for (name, content) in [
+        ("a", &data[..]),
+        ("b", b"xyz"),
+        ("ab", &[&data, &b"xyz"[..]].concat()),
+    ] {
+        std::fs::write(folder.path().join(name), content).expect("write");
+    }
+    let path = folder.path().display();
+    sh(&format!("cd {path} && {shell} -euc '{line}'"))
+}
+
+fn expected_of_ab() -> String {
+    let mut data = reference::noise(70_001, 26);
+    data.extend_from_slice(b"xyz");
+    reference::text(reference::adler(&data))
+}
+
+fn shell_redirections() {
+    for shell in ["dash", "bash"] {
+        assert_eq!(
+            script(shell, "cat ab > /dev/adler32; cat /dev/adler32"),
+            expected_of_ab()
+        );
+        let line = "cat a > /dev/adler32; cat b >> /dev/adler32; cat /dev/adler32";
+        assert_eq!(script(shell, line), expected_of_ab());
+        let line = "cat a > /dev/adler32; : > /dev/adler32; cat /dev/adler32";
+        assert_eq!(script(shell, line), "00000001\n");
+        let line = "{ cat a; cat b; } > /dev/adler32; read sum < /dev/adler32; echo $sum";
+        assert_eq!(script(shell, line), expected_of_ab());
+        let line = "set -C; cat ab > /dev/adler32; cat /dev/adler32";
+        assert_eq!(script(shell, line), expected_of_ab(), "noclobber");
+    }
+}
+
+fn shell_private_form() {
+    for shell in ["dash", "bash"] {
+        let line = "cat b > /dev/adler32; exec 3<>/dev/adler32; cat a >&3; cat b >&3; \
+                    read sum <&3; echo $sum; exec 3>&-; cat /dev/adler32";
+        let expected = expected_of_ab() + &reference::text(reference::adler(b"xyz"));
+        assert_eq!(script(shell, line), expected);
+    }
+}
+
+fn usual_commands() {
+    for line in [
+        "dd if=ab of=/dev/adler32 bs=777 status=none",
+        "dd if=ab of=/dev/adler32 bs=1M conv=notrunc status=none",
+        "tee /dev/adler32 < ab > /dev/null",
+        "cp ab /dev/adler32",
+        "cat a b | cat > /dev/adler32",
+        "head -c 1 ab > /dev/adler32; tail -c +2 ab >> /dev/adler32",
+        "xargs -a /dev/null; cat < ab > /dev/adler32",
+    ] {
+        let line = format!("{line}; cat /dev/adler32");
+        assert_eq!(script("bash", &line), expected_of_ab(), "{line}");
+    }
+    let od = script("bash", "cat ab > /dev/adler32; od -An -c /dev/adler32");
+    assert_eq!(od.split_whitespace().count(), 9, "{od}");
+    assert_eq!(script("bash", "wc -c < /dev/adler32"), "9\n");
+}
+
+fn python_reads_and_writes() {
+    let line = r#"python3 -c "
+import zlib
+data = open(\"ab\", \"rb\").read()
+with open(\"/dev/adler32\", \"wb\") as f: f.write(data)
+print(open(\"/dev/adler32\").read(), end=\"\")
+with open(\"/dev/adler32\", \"r+b\", buffering=0) as f:
+    f.write(data)
+    assert f.read() == b\"%08x\n\" % zlib.adler32(data)
+    f.write(data)
+    assert f.read() == b\"%08x\n\" % zlib.adler32(data + data)
+""#;
+    assert_eq!(script("bash", line), expected_of_ab());
+}

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! Tests of the loaded module on a stock kernel. Runs as root in a virtual machine that can be
+//! spared, one test at a time; takes the usual arguments of a Rust test program.
+
+mod af_alg;
+mod compat;
+mod files;
+mod in_use;
+mod ioctl;
+mod kernel_api;
+mod memory;
+mod metadata;
+mod modes;
+mod on_demand;
+mod sharing;
+mod support;
+mod tools;
+mod unwind;
+mod users;
+
+use std::process::ExitCode;
+
+use libtest_mimic::Arguments;
+use support::alg;
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads = Some(1);
+    if !arguments.list {
+        lift_restriction();
+    }
+    let trials = [
+        on_demand::trials(),
+        metadata::trials(),
+        in_use::trials(),
+        unwind::trials(),
+        modes::trials(),
+        users::trials(),
+        sharing::trials(),
+        files::trials(),
+        ioctl::trials(),
+        compat::trials(),
+        memory::trials(),
+        af_alg::trials(),
+        kernel_api::trials(),
+        tools::trials(),
+    ];
+    libtest_mimic::run(&arguments, trials.into_iter().flatten().collect()).exit_code()
+}
+
+/// Opens AF_ALG to the hash where the kernel restricts it. Tests of the restriction set it again.
+fn lift_restriction() {
+    if let Some(level) = alg::restriction() {
+        println!("crypto.af_alg_restrict is {level}; lifting it: sysctl crypto.af_alg_restrict=0");
+        on_demand::BOOT_RESTRICTION.store(level, std::sync::atomic::Ordering::Relaxed);
+        alg::restrict(0);
+    }
+}

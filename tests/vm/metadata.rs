@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! What the module says of itself, its parameters, and loading it again and again.
+
+use std::fs;
+use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::MetadataExt;
+
+use nix::errno::Errno;
+
+use crate::support::device;
+use crate::support::device::Device;
+use crate::support::module;
+use crate::support::module::Loaded;
+use crate::support::module::Log;
+use crate::support::process;
+use crate::support::sh;
+use crate::support::trials;
+use crate::support::ErrnoOf;
+
+trials!(after module::ensure_unloaded:
+    modinfo_is_complete,
+    parameters_are_described,
+    loading_logs_one_line,
+    node_is_made_with_the_device,
+    crypto_entry_is_ours,
+    mode_sets_the_node,
+    mode_keeps_others_out,
+    bad_mode_is_refused,
+    implementation_is_chosen,
+    bad_implementation_is_refused,
+    loading_twice_is_refused,
+    reload_100_times,
+);
+
+fn modinfo_is_complete() {
+    assert_eq!(module::modinfo("license"), ["GPL"]);
+    assert_eq!(module::modinfo("depends"), [""]);
+    let release = sh("uname -r");
+    let vermagic = module::modinfo("vermagic").concat();
+    assert_eq!(
+        vermagic.split(' ').next(),
+        Some(release.trim()),
+        "{vermagic}"
+    );
+    let mut aliases = module::modinfo("alias");
+    aliases.sort();
+    assert_eq!(aliases, ["crypto-adler32", "crypto-adler32-rust"]);
+    for field in ["author", "description", "version"] {
+        let value = module::modinfo(field).concat();
+        assert!(!value.trim().is_empty(), "no {field}");
+    }
+}
+
+fn parameters_are_described() {
+    let described = module::modinfo("parm");
+    for (name, words) in [("implementation", "auto"), ("mode", "0666")] {
+        let prefix = format!("{name}:");
+        let line = described.iter().find(|line| line.starts_with(&prefix));
+        let line = line.unwrap_or_else(|| panic!("{name} is not in {described:?}"));
+        assert!(line.contains(words), "{line}");
+    }
+    assert_eq!(described.len(), 2, "{described:?}");
+}
+
+fn loading_logs_one_line() {
+    let mut log = Log::from_now();
+    let _loaded = Loaded::new(module::NAME, "");
+    let mut lines = log.of_module();
+    // The kernel adds its own remarks on out-of-tree modules and on hashes that it cannot test.
+    lines.retain(|line| !line.contains("taint") && !line.contains("No test for"));
+    let [line] = &lines[..] else {
+        panic!("{lines:#?}")
+    };
+    let info = device::view().info().expect("INFO");
+    let version = text_of(&info.module_version);
+    assert_eq!(module::modinfo("version"), [version.as_str()]);
+    assert!(line.starts_with("adler32: "), "{line}");
+    for word in [version, text_of(&info.implementation)] {
+        assert!(line.contains(&word), "{word} is not in: {line}");
+    }
+}
+
+fn text_of(bytes: &[u8]) -> String {
+    let len = bytes.iter().position(|&byte| byte == 0).expect("a NUL");
+    String::from_utf8(bytes[..len].to_vec()).expect("ASCII")
+}
+
+fn node_is_made_with_the_device() {
+    let _loaded = Loaded::new(module::NAME, "");
+    let node = fs::metadata(device::NODE).expect("the node is there");
+    assert!(node.file_type().is_char_device());
+    assert_eq!(node.mode() & 0o7777, 0o666, "{:o}", node.mode());
+    assert_eq!((node.uid(), node.gid()), (0, 0));
+    let minor = module::misc_minor().expect("an entry in /proc/misc");
+    assert_eq!(node.rdev(), libc::makedev(10, minor));
+    let number = fs::read_to_string("/sys/class/misc/adler32/dev").expect("the device in sysfs");
+    assert_eq!(number.trim(), format!("10:{minor}"));
+    sh("udevadm settle");
+    let node = fs::metadata(device::NODE).expect("the node is there");
+    assert_eq!(node.mode() & 0o7777, 0o666, "after udev: {:o}", node.mode());
+}
+
+fn crypto_entry_is_ours() {
+    let _loaded = Loaded::new(module::NAME, "");
+    let entry = module::crypto_entry(module::DRIVER).expect("an entry in /proc/crypto");
+    for (key, value) in [
+        ("name", "adler32"),
+        ("module", "adler32"),
+        ("priority", "90"),
+        ("selftest", "passed"),
+        ("internal", "no"),
+        ("type", "shash"),
+        ("blocksize", "1"),
+        ("digestsize", "4"),
+    ] {
+        assert_eq!(entry.get(key).map(String::as_str), Some(value), "{key}");
+    }
+}
+
+fn node_mode() -> u32 {
+    fs::metadata(device::NODE)
+        .expect("the node is there")
+        .mode()
+        & 0o7777
+}
+
+fn mode_sets_the_node() {
+    for (parameter, mode) in [
+        ("mode=0600", 0o600),
+        ("mode=0660", 0o660),
+        ("mode=0", 0),
+        ("mode=0777", 0o777),
+        ("mode=0x1b6", 0o666),
+        ("mode=438", 0o666),
+    ] {
+        let _loaded = Loaded::new(module::NAME, parameter);
+        assert_eq!(node_mode(), mode, "{parameter}");
+        sh("udevadm settle");
+        assert_eq!(node_mode(), mode, "{parameter}, after udev");
+    }
+}
+
+fn mode_keeps_others_out() {
+    let _loaded = Loaded::new(module::NAME, "mode=0600");
+    device::publish(b"root may");
+    for flags in [libc::O_RDONLY, libc::O_WRONLY, libc::O_RDWR] {
+        let refused = process::as_fresh_user(|| device::open(flags).errno());
+        assert_eq!(refused, Errno::EACCES, "{flags:#x}");
+    }
+}
+
+/// Checks that a parameter refuses the load, says so in the log, and leaves nothing behind.
+#[track_caller]
+fn assert_refused(parameter: &str, errors: &[Errno]) -> String {
+    let mut log = Log::from_now();
+    let error = module::load(module::NAME, parameter).errno();
+    if error == Errno::UnknownErrno {
+        module::unload();
+    }
+    assert!(
+        errors.contains(&error),
+        "{parameter}: {error:?}, not one of {errors:?}"
+    );
+    let lines = log.of_module();
+    let name = parameter.split('=').next().unwrap_or_default();
+    let line = lines.iter().find(|line| line.contains(name));
+    let line = line.unwrap_or_else(|| panic!("{parameter} is not in {lines:#?}"));
+    module::assert_absent();
+    line.clone()
+}
+
+fn bad_mode_is_refused() {
+    for parameter in [
+        "mode=01000",
+        "mode=07777",
+        "mode=01666",
+        "mode=65536",
+        "mode=512",
+    ] {
+        assert_refused(parameter, &[Errno::EINVAL, Errno::ERANGE]);
+    }
+    // Decimal, where octal was meant.
+    let line = assert_refused("mode=666", &[Errno::EINVAL]);
+    assert!(
+        line.contains("0666"),
+        "the log does not say how to mend it: {line}"
+    );
+    for parameter in [
+        "mode=-1",
+        "mode=abc",
+        "mode=0668",
+        "mode=",
+        "mode=99999999999999999999",
+    ] {
+        assert_refused(parameter, &[Errno::EINVAL, Errno::ERANGE]);
+    }
+}
+
+fn implementation_is_chosen() {
+    for (parameter, expected) in [
+        ("implementation=1", Some("portable")),
+        ("implementation=0", None),
+        ("implementation=1 mode=0600", Some("portable")),
+    ] {
+        let _loaded = Loaded::new(module::NAME, parameter);
+        let info = device::view().info().expect("INFO");
+        let name = text_of(&info.implementation);
+        assert!(
+            expected.is_none_or(|expected| name == expected),
+            "{parameter}: {name}"
+        );
+        assert_eq!(device::view().fdinfo()["implementation"], name);
+    }
+}
+
+fn bad_implementation_is_refused() {
+    for number in [99, 1_000_000, i32::MAX] {
+        let line = assert_refused(&format!("implementation={number}"), &[Errno::EINVAL]);
+        assert!(line.contains(&number.to_string()), "{line}");
+    }
+    for parameter in [
+        "implementation=-1",
+        "implementation=portable",
+        "implementation=",
+    ] {
+        assert_refused(parameter, &[Errno::EINVAL, Errno::ERANGE]);
+    }
+    assert_refused("mode=0600 implementation=99", &[Errno::EINVAL]);
+}
+
+fn loading_twice_is_refused() {
+    let _loaded = Loaded::new(module::NAME, "");
+    device::publish(b"abc");
+    assert_eq!(module::load(module::NAME, "").errno(), Errno::EEXIST);
+    assert_eq!(device::register(), device::state_of(b"abc"));
+}
+
+fn reload_100_times() {
+    let listing = || {
+        sh("udevadm settle");
+        let crypto = module::proc_crypto();
+        let misc = fs::read_to_string("/proc/misc").expect("/proc/misc");
+        let nodes = module::names_in("/dev").expect("/dev");
+        let modules = module::names_in("/sys/module").expect("/sys/module");
+        (crypto, misc, nodes, modules)
+    };
+    // The first load brings in what the kernel keeps, such as the test manager.
+    drop(Loaded::new(module::NAME, ""));
+    let before = listing();
+    for round in 0..100 {
+        let _loaded = Loaded::new(module::NAME, "");
+        if round % 10 == 0 {
+            device::publish(b"abc");
+            assert_eq!(device::register(), device::state_of(b"abc"));
+        }
+    }
+    assert_eq!(listing(), before);
+    module::assert_absent();
+}

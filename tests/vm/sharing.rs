@@ -1,0 +1,528 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! One open file shared by processes and threads, and many open files at once.
+
+use std::fs::File;
+use std::io;
+use std::io::Read;
+use std::io::Write;
+use std::os::fd::AsRawFd;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::sys::pthread;
+use nix::sys::signal;
+use nix::sys::signal::SaFlags;
+use nix::sys::signal::SigAction;
+use nix::sys::signal::SigHandler;
+use nix::sys::signal::SigSet;
+use nix::sys::signal::Signal;
+
+use crate::support::device;
+use crate::support::device::Device;
+use crate::support::device::EMPTY;
+use crate::support::held::Held;
+use crate::support::memory;
+use crate::support::memory::PAGE;
+use crate::support::module;
+use crate::support::process;
+use crate::support::process::as_fresh_user;
+use crate::support::process::as_user;
+use crate::support::process::fork;
+use crate::support::process::fresh_user;
+use crate::support::reference;
+use crate::support::trials;
+use crate::support::ErrnoOf;
+
+trials!(after module::ensure_loaded:
+    fork_shares_the_session,
+    dup_shares_session_and_position,
+    last_close_of_all_publishes,
+    killed_writer_publishes_what_it_wrote,
+    exec_closes_and_publishes,
+    passed_descriptor_shares_the_session,
+    threads_on_one_file_are_serialised,
+    threads_mix_all_operations,
+    readers_see_whole_writes,
+    parallel_sessions_64,
+    interleaved_sessions_64,
+    many_open_files,
+    held_write_delays_no_other_file,
+    held_write_delays_its_own_file,
+    fdinfo_never_waits,
+    waiting_for_a_write_can_be_interrupted,
+    waiting_for_a_write_can_be_killed,
+    held_update_is_all_or_nothing,
+    held_update_serialises_too,
+    closing_while_another_thread_writes,
+);
+
+fn fork_shares_the_session() {
+    let file = device::private();
+    file.write_whole(b"Wiki");
+    fork(|_| {
+        assert_eq!(file.get().expect("GET"), device::state_of(b"Wiki"));
+        file.write_whole(b"ped");
+    })
+    .join();
+    file.write_whole(b"ia");
+    assert_eq!(file.text(), "11e60398\n");
+}
+
+fn dup_shares_session_and_position() {
+    let mut file = device::private();
+    let mut duplicate = file.try_clone().expect("dup");
+    file.write_whole(b"Wiki");
+    duplicate.write_whole(b"pedia");
+    file.read_exact(&mut [0; 5]).expect("read");
+    let mut rest = String::new();
+    duplicate.read_to_string(&mut rest).expect("read");
+    assert_eq!(rest, "398\n");
+    drop(file);
+    assert_eq!(duplicate.text(), "11e60398\n");
+}
+
+fn last_close_of_all_publishes() {
+    as_fresh_user(|| {
+        let file = device::replace();
+        let duplicate = file.try_clone().expect("dup");
+        file.write_whole(b"abc");
+        drop(file);
+        assert_eq!(device::register(), EMPTY, "one descriptor is open");
+        duplicate.write_whole(b"de");
+        drop(duplicate);
+        assert_eq!(device::register(), device::state_of(b"abcde"));
+    });
+    device::publish(b"");
+    let file = device::replace();
+    let mut child = fork(|link| {
+        link.wait();
+        file.write_whole(b"de");
+    });
+    file.write_whole(b"abc");
+    drop(file);
+    assert_eq!(device::register(), EMPTY, "the child has the file open");
+    child.link().tell();
+    child.join();
+    assert_eq!(device::register(), device::state_of(b"abcde"));
+}
+
+fn killed_writer_publishes_what_it_wrote() {
+    device::publish(b"");
+    let mut child = fork(|link| {
+        let file = device::replace();
+        file.write_whole(b"abc");
+        link.tell();
+        link.wait();
+    });
+    child.link().wait();
+    assert_eq!(device::register(), EMPTY);
+    child.kill();
+    assert_eq!(device::register(), device::state_of(b"abc"));
+}
+
+fn exec_closes_and_publishes() {
+    device::publish(b"");
+    let child = fork(|_| {
+        let file = device::replace();
+        file.write_whole(b"abc");
+        let sleep = c"/bin/sleep";
+        nix::unistd::execv(sleep, &[sleep, c"60"]).expect("exec");
+    });
+    process::eventually("exec closed the file", || {
+        device::register() == device::state_of(b"abc")
+    });
+    child.kill();
+}
+
+fn passed_descriptor_shares_the_session() {
+    // By way of /proc, which opens anew instead.
+    let file = device::private();
+    file.write_whole(b"abc");
+    let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+    let anew = File::open(path).expect("open");
+    assert_eq!(
+        anew.get().expect("GET"),
+        device::register(),
+        "a view of the register"
+    );
+
+    // By SCM_RIGHTS, which passes the open file itself.
+    let (left, right) = std::os::unix::net::UnixStream::pair().expect("a socket pair");
+    let child = fork(|_| {
+        let file = receive_file(&right);
+        file.write_whole(b"de");
+    });
+    send_file(&left, &file);
+    child.join();
+    assert_eq!(file.text(), "05c801f0\n");
+}
+
+fn send_file(socket: &impl AsRawFd, file: &File) {
+    use nix::sys::socket as sys;
+    let rights = [file.as_raw_fd()];
+    let control = [sys::ControlMessage::ScmRights(&rights)];
+    let data = [std::io::IoSlice::new(b".")];
+    sys::sendmsg::<()>(
+        socket.as_raw_fd(),
+        &data,
+        &control,
+        sys::MsgFlags::empty(),
+        None,
+    )
+    .expect("sendmsg");
+}
+
+fn receive_file(socket: &impl AsRawFd) -> File {
+    use nix::sys::socket as sys;
+    use std::os::fd::FromRawFd;
+    let mut byte = [0];
+    let mut data = [std::io::IoSliceMut::new(&mut byte)];
+    let mut space = nix::cmsg_space!([i32; 1]);
+    let message = sys::recvmsg::<()>(
+        socket.as_raw_fd(),
+        &mut data,
+        Some(&mut space),
+        sys::MsgFlags::empty(),
+    )
+    .expect("recvmsg");
+    let mut control = message.cmsgs().expect("a control message");
+    match control.next() {
+        // SAFETY: The descriptor was just received.
+        Some(sys::ControlMessageOwned::ScmRights(fds)) => unsafe { File::from_raw_fd(fds[0]) },
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Larger than any buffer that a write may be cut into.
+const BLOCK: usize = 300_001;
+
+fn threads_on_one_file_are_serialised() {
+    // Writes of the same block in any order give the same checksum, unless they mix.
+    let block = reference::noise(BLOCK, 4);
+    let file = device::private();
+    thread::scope(|scope| {
+        for thread in 0..4 {
+            let (file, block) = (&file, &block);
+            scope.spawn(move || {
+                for _ in 0..6 {
+                    if thread % 2 == 0 {
+                        file.write_whole(block);
+                    } else {
+                        file.update(block).expect("UPDATE");
+                    }
+                }
+            });
+        }
+    });
+    assert_eq!(
+        file.get().expect("GET"),
+        device::state_of(&block.repeat(24))
+    );
+}
+
+fn threads_mix_all_operations() {
+    // No result can be foretold; nothing must break, and every state seen must be possible.
+    let block = reference::noise(BLOCK, 5);
+    let file = device::private();
+    thread::scope(|scope| {
+        for thread in 0..4 {
+            let (file, block) = (&file, &block);
+            scope.spawn(move || {
+                for round in 0..40 {
+                    match (thread + round) % 8 {
+                        0 => file.write_whole(&block[..round * 1000]),
+                        1 => file.update(&block[..round * 100]).expect("UPDATE"),
+                        2 => file.reset().expect("RESET"),
+                        3 => file.set(device::state(0x0001_0001, 7)).expect("SET"),
+                        4 => file
+                            .combine(device::state(0x0001_0001, 7))
+                            .expect("COMBINE"),
+                        5 => assert_eq!(file.text().len(), 9),
+                        6 => assert_eq!(file.digest(1, b"abc").expect("DIGEST"), 0x024d_0127),
+                        _ => assert_eq!(file.fdinfo()["mode"], "private"),
+                    }
+                    let value = file.get().expect("GET").value;
+                    assert!(value & 0xffff < 65521 && value >> 16 < 65521, "{value:#x}");
+                }
+            });
+        }
+    });
+}
+
+fn readers_see_whole_writes() {
+    const WRITES: u64 = 12;
+    let block = reference::noise(BLOCK, 6);
+    let mut expected = vec![EMPTY];
+    for count in 1..=WRITES {
+        let value = reference::append(expected[expected.len() - 1].value, &block);
+        expected.push(device::state(value, count * BLOCK as u64));
+    }
+    let file = device::private();
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                let state = file.get().expect("GET");
+                assert!(
+                    expected.contains(&state),
+                    "{state:?} is not after a whole write"
+                );
+            }
+        });
+        for _ in 0..WRITES {
+            file.write_whole(&block);
+        }
+        done.store(true, Ordering::Relaxed);
+    });
+}
+
+fn parallel_sessions_64() {
+    thread::scope(|scope| {
+        for number in 0..64_u64 {
+            scope.spawn(move || {
+                let data = reference::noise(20_000 + 100 * number as usize, number);
+                let file = device::private();
+                for piece in data.chunks(3001) {
+                    file.write_whole(piece);
+                }
+                assert_eq!(
+                    file.get().expect("GET"),
+                    device::state_of(&data),
+                    "{number}"
+                );
+                assert_eq!(file.text(), reference::text(reference::adler(&data)));
+            });
+        }
+    });
+}
+
+fn interleaved_sessions_64() {
+    let files: Vec<_> = (0..64).map(|_| device::private()).collect();
+    let data = reference::noise(64 * 1000, 7);
+    for piece in 0..10 {
+        for (number, file) in files.iter().enumerate() {
+            file.write_whole(&data[number * 1000..][piece * 100..][..100]);
+        }
+    }
+    for (number, file) in files.iter().enumerate() {
+        let expected = device::state_of(&data[number * 1000..][..1000]);
+        assert_eq!(file.get().expect("GET"), expected);
+    }
+}
+
+fn many_open_files() {
+    const FILES: i64 = 900;
+    let before = crate::support::meminfo("SUnreclaim");
+    let files: Vec<_> = (0..FILES).map(|_| device::private()).collect();
+    for file in &files {
+        file.write_whole(b"abc");
+    }
+    let used = crate::support::meminfo("SUnreclaim") - before;
+    assert!(used < FILES * 4, "{used} KiB for {FILES} idle files");
+    for file in &files {
+        assert_eq!(file.get().expect("GET"), device::state_of(b"abc"));
+    }
+}
+
+/// Runs `work` while a write of `data` to `file` stands still in the middle of it, and checks that
+/// the write is complete after.
+#[track_caller]
+fn while_held<T>(file: &File, data: &[u8], work: impl FnOnce(&Held) -> T) -> T {
+    let held = Held::new(data, data.len() / PAGE / 2);
+    thread::scope(|scope| {
+        let writer = scope.spawn(|| memory::write_from(file, held.address(), held.len()));
+        held.wait();
+        // Also when `work` panics the writer must end, or the scope never does.
+        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| work(&held)));
+        held.release();
+        let written = writer.join().expect("no panic").expect("write");
+        assert_eq!(written, data.len());
+        result.unwrap_or_else(|payload| std::panic::resume_unwind(payload))
+    })
+}
+
+fn held_write_delays_no_other_file() {
+    let user = fresh_user();
+    let data = reference::noise(512 * 1024, 8);
+    as_user(user, || {
+        device::publish(b"abc");
+        let file = device::replace();
+        while_held(&file, &data, |_| {
+            // The same user's other files.
+            assert_eq!(device::register(), device::state_of(b"abc"));
+            let other = device::private();
+            other.write_whole(&data);
+            assert_eq!(other.get().expect("GET"), device::state_of(&data));
+            device::publish(b"abcde");
+            assert_eq!(device::read_rest(&device::view()), "05c801f0\n");
+            // Other users.
+            as_fresh_user(|| device::publish(b"abc"));
+        });
+        drop(file);
+        assert_eq!(device::register(), device::state_of(&data));
+    });
+}
+
+fn held_write_delays_its_own_file() {
+    let data = reference::noise(512 * 1024, 9);
+    let file = device::private();
+    let finished = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let reader = while_held(&file, &data, |_| {
+            let reader = scope.spawn(|| {
+                let state = file.get();
+                finished.store(true, Ordering::Relaxed);
+                state
+            });
+            thread::sleep(Duration::from_millis(50));
+            assert!(!finished.load(Ordering::Relaxed), "GET saw half a write");
+            reader
+        });
+        let state = reader.join().expect("no panic").expect("GET");
+        assert_eq!(state, device::state_of(&data));
+    });
+}
+
+fn fdinfo_never_waits() {
+    let data = reference::noise(512 * 1024, 10);
+    let file = device::private();
+    while_held(&file, &data, |_| {
+        let state = device::fdinfo_state("self", file.as_raw_fd());
+        assert!(state.length <= data.len() as u64 / 2, "{state:?}");
+        assert!(
+            state.length > 0,
+            "nothing of the 256 KiB before the stop was consumed"
+        );
+        assert_eq!(state, device::state_of(&data[..state.length as usize]));
+        for _ in 0..100 {
+            assert_eq!(device::fdinfo_state("self", file.as_raw_fd()), state);
+        }
+    });
+    let state = device::fdinfo_state("self", file.as_raw_fd());
+    assert_eq!(state, device::state_of(&data));
+}
+
+extern "C" fn ignore_signal(_: i32) {}
+
+fn waiting_for_a_write_can_be_interrupted() {
+    let action = SigAction::new(
+        SigHandler::Handler(ignore_signal),
+        SaFlags::empty(),
+        SigSet::empty(),
+    );
+    // SAFETY: The handler does nothing.
+    unsafe { signal::sigaction(Signal::SIGUSR1, &action) }.expect("sigaction");
+    let operations: [fn(&File) -> io::Result<()>; 5] = [
+        |file| file.get().map(drop),
+        |file| file.reset(),
+        |file| file.update(b"x"),
+        |mut file| file.read(&mut [0; 9]).map(drop),
+        |mut file| file.write(b"x").map(drop),
+    ];
+    let data = reference::noise(8 * PAGE, 11);
+    let file = device::private();
+    while_held(&file, &data, |_| {
+        for operation in operations {
+            let (sender, receiver) = mpsc::channel();
+            thread::scope(|scope| {
+                let waiter = scope.spawn(|| {
+                    sender
+                        .send(pthread::pthread_self())
+                        .expect("the receiver lives");
+                    operation(&file).errno()
+                });
+                let id = receiver.recv().expect("the thread lives");
+                thread::sleep(Duration::from_millis(30));
+                assert!(!waiter.is_finished(), "it did not wait");
+                pthread::pthread_kill(id, Signal::SIGUSR1).expect("pthread_kill");
+                assert_eq!(waiter.join().expect("no panic"), Errno::EINTR);
+            });
+        }
+    });
+    assert_eq!(file.get().expect("GET"), device::state_of(&data));
+}
+
+fn waiting_for_a_write_can_be_killed() {
+    let file = device::private();
+    let data = reference::noise(8 * PAGE, 12);
+    let mut child = None;
+    while_held(&file, &data, |_| {
+        let waiter = fork(|link| {
+            link.tell();
+            let _ = file.get();
+        });
+        let waiter = child.insert(waiter);
+        waiter.link().wait();
+        thread::sleep(Duration::from_millis(30));
+        let time = child.take().expect("just made").kill();
+        assert!(time < Duration::from_secs(1), "killing took {time:?}");
+    });
+    assert_eq!(file.get().expect("GET"), device::state_of(&data));
+}
+
+fn held_update_is_all_or_nothing() {
+    // The end of the buffer goes away while its middle is waited for.
+    let data = reference::noise(512 * 1024, 13);
+    let held = Held::new(&data, 64);
+    let file = device::private();
+    file.write_whole(b"abc");
+    thread::scope(|scope| {
+        let updater = scope.spawn(|| file.update_from(held.address() as u64, held.len() as u64));
+        held.wait();
+        held.map().unmap(data.len() - PAGE..data.len());
+        held.release();
+        assert_eq!(updater.join().expect("no panic").errno(), Errno::EFAULT);
+    });
+    assert_eq!(file.get().expect("GET"), device::state_of(b"abc"));
+}
+
+fn held_update_serialises_too() {
+    let data = reference::noise(512 * 1024, 14);
+    let held = Held::new(&data, 64);
+    let file = device::private();
+    thread::scope(|scope| {
+        let updater = scope.spawn(|| file.update_from(held.address() as u64, held.len() as u64));
+        held.wait();
+        let writer = scope.spawn(|| file.write_whole(b"after"));
+        thread::sleep(Duration::from_millis(30));
+        assert!(!writer.is_finished(), "a write overtook UPDATE");
+        held.release();
+        updater.join().expect("no panic").expect("UPDATE");
+        writer.join().expect("no panic");
+    });
+    let expected = device::state_of(&[&data[..], b"after"].concat());
+    assert_eq!(file.get().expect("GET"), expected);
+}
+
+fn closing_while_another_thread_writes() {
+    as_fresh_user(|| {
+        let data = reference::noise(8 * PAGE, 15);
+        let file = device::replace();
+        let fd = file.as_raw_fd();
+        let held = Held::new(&data, 4);
+        thread::scope(|scope| {
+            let writer = scope.spawn(|| {
+                // SAFETY: The file is open until the system call has it in its hands.
+                let file = unsafe { std::os::fd::BorrowedFd::borrow_raw(fd) };
+                memory::write_from(file, held.address(), held.len())
+            });
+            held.wait();
+            drop(file);
+            assert_eq!(
+                device::register(),
+                EMPTY,
+                "published while a write is under way"
+            );
+            held.release();
+            assert_eq!(writer.join().expect("no panic").expect("write"), data.len());
+        });
+        process::eventually("the register is published", || {
+            device::register() == device::state_of(&data)
+        });
+    });
+}

@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! AF_ALG sockets, and the sysctl by which newer kernels restrict them.
+
+use std::fs;
+use std::io::IoSlice;
+use std::io::IoSliceMut;
+use std::os::fd::AsFd;
+use std::os::fd::AsRawFd;
+use std::os::fd::FromRawFd;
+use std::os::fd::OwnedFd;
+
+use nix::sys::socket;
+use nix::sys::socket::sockopt::AlgSetKey;
+use nix::sys::socket::AddressFamily;
+use nix::sys::socket::AlgAddr;
+use nix::sys::socket::MsgFlags;
+use nix::sys::socket::SockFlag;
+use nix::sys::socket::SockType;
+
+const RESTRICTION: &str = "/proc/sys/crypto/af_alg_restrict";
+
+/// An AF_ALG socket bound to a hash, from which operations are accepted.
+pub struct Hash(OwnedFd);
+
+/// An operation socket: one running hash.
+pub struct Operation(OwnedFd);
+
+fn new_socket() -> nix::Result<OwnedFd> {
+    socket::socket(
+        AddressFamily::Alg,
+        SockType::SeqPacket,
+        SockFlag::SOCK_CLOEXEC,
+        None,
+    )
+}
+
+impl Hash {
+    /// Binds to a hash by name or driver name.
+    pub fn bind(name: &str) -> nix::Result<Self> {
+        let fd = new_socket()?;
+        socket::bind(fd.as_raw_fd(), &AlgAddr::new("hash", name))?;
+        Ok(Self(fd))
+    }
+
+    /// Binds to this project's hash, which must work.
+    #[track_caller]
+    pub fn adler32() -> Self {
+        Self::bind("adler32").expect("bind to adler32")
+    }
+
+    pub fn set_key(&self, key: &[u8]) -> nix::Result<()> {
+        socket::setsockopt(&self.0, AlgSetKey::default(), &key)
+    }
+
+    #[track_caller]
+    pub fn accept(&self) -> Operation {
+        accept(&self.0)
+    }
+}
+
+#[track_caller]
+fn accept(fd: &OwnedFd) -> Operation {
+    let fd = socket::accept4(fd.as_raw_fd(), SockFlag::SOCK_CLOEXEC).expect("accept");
+    // SAFETY: The descriptor was just opened.
+    Operation(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+impl Operation {
+    /// Clones the running hash.
+    #[track_caller]
+    pub fn fork(&self) -> Self {
+        accept(&self.0)
+    }
+
+    /// Sends data that ends the message.
+    pub fn send(&self, data: &[u8]) -> nix::Result<usize> {
+        socket::send(self.0.as_raw_fd(), data, MsgFlags::empty())
+    }
+
+    /// Sends data that more follows.
+    pub fn send_more(&self, data: &[u8]) -> nix::Result<usize> {
+        let more = MsgFlags::from_bits_retain(libc::MSG_MORE);
+        socket::send(self.0.as_raw_fd(), data, more)
+    }
+
+    /// Sends data that more follows, all of it in one call.
+    #[track_caller]
+    pub fn feed(&self, data: &[u8]) {
+        assert_eq!(self.send_more(data), Ok(data.len()));
+    }
+
+    /// Sends pieces by one call.
+    pub fn send_vectored(&self, pieces: &[IoSlice<'_>]) -> nix::Result<usize> {
+        let fd = self.0.as_raw_fd();
+        socket::sendmsg::<AlgAddr>(fd, pieces, &[], MsgFlags::empty(), None)
+    }
+
+    /// Receives into a buffer of `room` bytes; returns what came and whether it was cut.
+    #[track_caller]
+    pub fn receive(&self, room: usize) -> (Vec<u8>, bool) {
+        let mut buffer = vec![0; room];
+        let mut slices = [IoSliceMut::new(&mut buffer)];
+        let fd = self.0.as_raw_fd();
+        let message =
+            socket::recvmsg::<AlgAddr>(fd, &mut slices, None, MsgFlags::empty()).expect("recvmsg");
+        let (len, cut) = (message.bytes, message.flags.contains(MsgFlags::MSG_TRUNC));
+        buffer.truncate(len);
+        (buffer, cut)
+    }
+
+    /// Ends the message and returns its checksum.
+    #[track_caller]
+    pub fn value(&self) -> u32 {
+        let (digest, cut) = self.receive(64);
+        assert!(!cut, "MSG_TRUNC for a buffer that is long enough");
+        u32::from_be_bytes(digest.try_into().expect("a digest of 4 bytes"))
+    }
+}
+
+impl AsFd for Operation {
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// Returns the level of restriction, or `None` if the kernel has no such sysctl.
+pub fn restriction() -> Option<u32> {
+    // The sysctl is there only once the af_alg module is, which opening a socket loads.
+    let _ = new_socket();
+    let text = fs::read_to_string(RESTRICTION).ok()?;
+    Some(text.trim().parse().expect("a number"))
+}
+
+/// Sets the level of restriction until this is dropped.
+pub struct Restricted {
+    before: u32,
+}
+
+impl Restricted {
+    /// Returns `None` if the kernel has no such sysctl.
+    pub fn to(level: u32) -> Option<Self> {
+        let before = restriction()?;
+        restrict(level);
+        Some(Self { before })
+    }
+}
+
+impl Drop for Restricted {
+    fn drop(&mut self) {
+        restrict(self.before);
+    }
+}
+
+/// Sets the level of restriction for good.
+pub fn restrict(level: u32) {
+    fs::write(RESTRICTION, level.to_string()).expect("the sysctl is written");
+}

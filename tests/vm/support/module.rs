@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! The module: loading, unloading and what the kernel says about it.
+
+use std::collections::BTreeMap;
+use std::ffi::CString;
+use std::fs;
+use std::fs::File;
+use std::io;
+use std::io::ErrorKind;
+use std::io::Read;
+use std::io::Seek;
+use std::io::SeekFrom;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::thread;
+use std::time::Duration;
+use std::time::Instant;
+
+use nix::errno::Errno;
+use nix::kmod;
+use nix::kmod::DeleteModuleFlags;
+use nix::kmod::ModuleInitFlags;
+
+use super::sh;
+
+/// Name of the module, of the hash that it registers and of its device.
+pub const NAME: &str = "adler32";
+/// Name of the hash's driver, by which it is reached whoever else registers the hash.
+pub const DRIVER: &str = "adler32-rust";
+
+/// Loads the module with default parameters if it is not loaded.
+pub fn ensure_loaded() {
+    if !is_loaded() {
+        sh("modprobe adler32");
+    }
+}
+
+/// Unloads the module if it is loaded.
+pub fn ensure_unloaded() {
+    if is_loaded() {
+        unload();
+    }
+}
+
+/// Loads a module that depmod knows straight through the system call, for its exact error.
+pub fn load(name: &str, parameters: &str) -> nix::Result<()> {
+    let path = sh(&format!("modinfo -n {name}"));
+    let file = File::open(path.trim()).expect("the module file opens");
+    let parameters = CString::new(parameters).expect("no NUL in parameters");
+    kmod::finit_module(&file, &parameters, ModuleInitFlags::empty())
+}
+
+/// Unloads the module through the system call, without waiting for its users.
+pub fn try_unload() -> nix::Result<()> {
+    remove(NAME)
+}
+
+fn remove(name: &str) -> nix::Result<()> {
+    let name = CString::new(name).expect("no NUL in a module's name");
+    kmod::delete_module(&name, DeleteModuleFlags::O_NONBLOCK)
+}
+
+/// Unloads the module, which nobody may use any more.
+#[track_caller]
+pub fn unload() {
+    // Sockets and mappings are torn down after close returns, so that there is a short delay.
+    let start = Instant::now();
+    while let Err(error) = try_unload() {
+        assert_eq!(error, Errno::EWOULDBLOCK, "rmmod");
+        let refcount = refcount();
+        assert!(
+            start.elapsed() < Duration::from_secs(5),
+            "{refcount:?} users never left"
+        );
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+pub fn is_loaded() -> bool {
+    Path::new("/sys/module/adler32").exists()
+}
+
+/// Returns how many users the module has, or `None` if it is not loaded.
+pub fn refcount() -> Option<usize> {
+    let text = fs::read_to_string("/sys/module/adler32/refcnt").ok()?;
+    Some(text.trim().parse().expect("a number"))
+}
+
+/// A module that is loaded with given parameters until this is dropped.
+pub struct Loaded(&'static str);
+
+impl Loaded {
+    #[track_caller]
+    pub fn new(name: &'static str, parameters: &str) -> Self {
+        load(name, parameters).unwrap_or_else(|error| panic!("loading {name}: {error}"));
+        Self(name)
+    }
+}
+
+impl Drop for Loaded {
+    fn drop(&mut self) {
+        let removed = remove(self.0);
+        if !thread::panicking() {
+            removed.unwrap_or_else(|error| panic!("unloading {}: {error}", self.0));
+        }
+    }
+}
+
+/// Returns the fields of the entry of /proc/crypto whose driver is `driver`.
+pub fn crypto_entry(driver: &str) -> Option<BTreeMap<String, String>> {
+    proc_crypto()
+        .into_iter()
+        .find(|entry| entry.get("driver").is_some_and(|found| found == driver))
+}
+
+/// Returns the entries of /proc/crypto.
+pub fn proc_crypto() -> Vec<BTreeMap<String, String>> {
+    let text = fs::read_to_string("/proc/crypto").expect("/proc/crypto");
+    text.split("\n\n")
+        .map(|entry| {
+            entry
+                .lines()
+                .filter_map(|line| line.split_once(':'))
+                .map(|(key, value)| (key.trim().to_owned(), value.trim().to_owned()))
+                .collect()
+        })
+        .filter(|entry: &BTreeMap<_, _>| !entry.is_empty())
+        .collect()
+}
+
+/// Returns the minor number that /proc/misc lists for the device.
+pub fn misc_minor() -> Option<u32> {
+    let text = fs::read_to_string("/proc/misc").expect("/proc/misc");
+    text.lines().find_map(|line| {
+        let (minor, name) = line.trim().split_once(' ')?;
+        (name == NAME).then(|| minor.parse().expect("a number"))
+    })
+}
+
+/// Fails unless nothing of the module is left in the system.
+#[track_caller]
+pub fn assert_absent() {
+    assert!(!is_loaded(), "the module is still loaded");
+    assert_eq!(crypto_entry(DRIVER), None, "in /proc/crypto");
+    assert_eq!(misc_minor(), None, "in /proc/misc");
+    assert!(!Path::new("/sys/class/misc/adler32").exists(), "in sysfs");
+    assert!(!Path::new("/dev/adler32").exists(), "in /dev");
+}
+
+/// The kernel log from a point in time on.
+pub struct Log(File);
+
+impl Log {
+    /// Starts behind the last line logged so far.
+    pub fn from_now() -> Self {
+        let mut file = File::options()
+            .read(true)
+            .custom_flags(libc::O_NONBLOCK)
+            .open("/dev/kmsg")
+            .expect("/dev/kmsg opens");
+        file.seek(SeekFrom::End(0)).expect("seek to the end");
+        Self(file)
+    }
+
+    /// Returns the lines logged since the last call.
+    pub fn lines(&mut self) -> Vec<String> {
+        let mut lines = Vec::new();
+        let mut record = [0; 8192];
+        loop {
+            let len = match self.0.read(&mut record) {
+                Ok(len) => len,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return lines,
+                // Records were overwritten before they were read; go on with the next.
+                Err(error) if error.kind() == ErrorKind::BrokenPipe => continue,
+                Err(error) => panic!("/dev/kmsg: {error}"),
+            };
+            let text = String::from_utf8_lossy(&record[..len]).into_owned();
+            let message = text.split_once(';').map_or("", |(_, message)| message);
+            lines.extend(message.lines().next().map(str::to_owned));
+        }
+    }
+
+    /// Returns the lines of the module logged since the last call.
+    pub fn of_module(&mut self) -> Vec<String> {
+        let mut lines = self.lines();
+        lines.retain(|line| line.contains("adler32"));
+        lines
+    }
+}
+
+/// Returns a field of the module's modinfo, one line per value.
+pub fn modinfo(field: &str) -> Vec<String> {
+    let output = sh(&format!("modinfo -F {field} {NAME}"));
+    output.lines().map(str::to_owned).collect()
+}
+
+/// Returns the names in a folder, sorted.
+pub fn names_in(folder: &str) -> io::Result<Vec<String>> {
+    let mut names = fs::read_dir(folder)?
+        .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
+        .collect::<io::Result<Vec<_>>>()?;
+    names.sort();
+    Ok(names)
+}

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! The command `adler32` beside the module in all its states.
+
+use std::fs;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+use libtest_mimic::Completion;
+
+use crate::support::alg;
+use crate::support::alg::Restricted;
+use crate::support::module;
+use crate::support::module::Loaded;
+use crate::support::process::fresh_user;
+use crate::support::reference;
+use crate::support::sh;
+use crate::support::trials;
+use crate::support::try_sh;
+
+trials!(after module::ensure_unloaded:
+    sum_agrees_over_every_door,
+    sum_of_standard_input,
+    sum_without_the_module,
+    sum_where_the_node_is_forbidden,
+    info_when_all_is_well,
+    info_without_the_module,
+    info_where_the_node_is_forbidden,
+);
+
+/// Runs the command as a user who is not root and returns its success and what it printed.
+fn as_user(line: &str) -> (bool, String) {
+    let output = Command::new("sh")
+        .args(["-c", &format!("exec 2>&1; {line}")])
+        .uid(fresh_user())
+        .output()
+        .expect("sh runs");
+    (
+        output.status.success(),
+        String::from_utf8_lossy(&output.stdout).into_owned(),
+    )
+}
+
+fn sum_agrees_over_every_door() {
+    module::ensure_loaded();
+    let data = reference::noise(1_100_000, 70);
+    let file = tempfile::NamedTempFile::new().expect("a temporary file");
+    let path = file.path().display();
+    for len in [0, 1, 32_768, 65_537, 1_100_000] {
+        fs::write(file.path(), &data[..len]).expect("write");
+        let expected = format!("{:08x}  {path}\n", reference::adler(&data[..len]));
+        assert_eq!(sh(&format!("adler32 sum {path}")), expected);
+        for door in ["device", "ioctl", "afalg", "cpu"] {
+            assert_eq!(
+                sh(&format!("adler32 sum --via {door} {path}")),
+                expected,
+                "{door}"
+            );
+        }
+    }
+    assert_eq!(module::refcount(), Some(0));
+}
+
+fn sum_of_standard_input() {
+    module::ensure_loaded();
+    for door in ["device", "ioctl", "afalg", "cpu"] {
+        let output = sh(&format!("printf Wikipedia | adler32 sum --via {door} -"));
+        assert_eq!(output, "11e60398  -\n", "{door}");
+    }
+}
+
+fn sum_without_the_module() {
+    for door in ["device", "ioctl"] {
+        let (success, output) = try_sh(&format!("printf abc | adler32 sum --via {door}"));
+        assert!(
+            !success && output.contains("modprobe adler32"),
+            "{door}: {output}"
+        );
+    }
+    assert!(!module::is_loaded());
+    // The default takes what there is.
+    let closed = Restricted::to(2);
+    assert_eq!(sh("printf abc | adler32 sum"), "024d0127  -\n");
+    assert_eq!(
+        module::is_loaded(),
+        closed.is_none(),
+        "AF_ALG loads the module where it is open"
+    );
+}
+
+fn sum_where_the_node_is_forbidden() {
+    let _loaded = Loaded::new(module::NAME, "mode=0600");
+    let (success, output) = as_user("printf abc | adler32 sum --via device");
+    assert!(!success && output.contains("0600"), "{output}");
+    assert_eq!(
+        as_user("printf abc | adler32 sum"),
+        (true, "024d0127  -\n".to_owned())
+    );
+}
+
+fn info_when_all_is_well() {
+    module::ensure_loaded();
+    let info = sh("adler32 info");
+    let version = module::modinfo("version").concat();
+    for words in [
+        version.as_str(),
+        "portable",
+        "0666",
+        module::DRIVER,
+        "priority 90",
+    ] {
+        assert!(info.contains(words), "{words} is not in:\n{info}");
+    }
+    assert!(!info.contains("fix:"), "{info}");
+}
+
+fn info_without_the_module() -> Completion {
+    let (success, info) = try_sh("adler32 info");
+    assert!(!success && info.contains("modprobe adler32"), "{info}");
+    assert!(!module::is_loaded(), "looking loaded the module");
+    if alg::restriction().is_none() {
+        return Completion::Completed;
+    }
+    // That the module is missing and that AF_ALG is restricted are two things.
+    let _restricted = Restricted::to(1);
+    let (success, info) = try_sh("adler32 info");
+    assert!(!success && info.contains("modprobe adler32"), "{info}");
+    assert!(info.contains("crypto.af_alg_restrict=0"), "{info}");
+    Completion::Completed
+}
+
+fn info_where_the_node_is_forbidden() {
+    let _loaded = Loaded::new(module::NAME, "mode=0600");
+    let (_, info) = as_user("adler32 info");
+    assert!(info.contains("0600"), "{info}");
+}

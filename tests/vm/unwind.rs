@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! A load that fails halfway leaves nothing registered, and another vendor's hash of the same name
+//! keeps its place.
+
+use std::fs;
+use std::path::Path;
+
+use nix::errno::Errno;
+
+use crate::support::alg::Hash;
+use crate::support::device;
+use crate::support::module;
+use crate::support::module::Loaded;
+use crate::support::sh;
+use crate::support::trials;
+use crate::support::try_sh;
+use crate::support::ErrnoOf;
+
+trials!(after module::ensure_unloaded:
+    device_name_taken,
+    driver_name_taken,
+    both_taken,
+    modprobe_reports_the_failure,
+    other_vendor_wins_the_name,
+    failing_load_100_times,
+);
+
+/// A module of the tests that takes the names it is told.
+const OCCUPIER: &str = "adler32_occupier";
+
+#[track_caller]
+fn assert_loads() {
+    drop(Loaded::new(module::NAME, ""));
+    module::assert_absent();
+}
+
+fn device_name_taken() {
+    let occupier = Loaded::new(OCCUPIER, "device=adler32");
+    let minor = module::misc_minor();
+    assert_eq!(module::load(module::NAME, "").errno(), Errno::EEXIST);
+    assert!(!module::is_loaded());
+    assert_eq!(module::crypto_entry(module::DRIVER), None);
+    assert_eq!(
+        module::misc_minor(),
+        minor,
+        "the other's device is untouched"
+    );
+    assert!(Path::new(device::NODE).exists());
+    drop(occupier);
+    module::assert_absent();
+    assert_loads();
+}
+
+fn driver_name_taken() {
+    let occupier = Loaded::new(OCCUPIER, "driver=adler32-rust priority=1");
+    assert_eq!(module::load(module::NAME, "").errno(), Errno::EEXIST);
+    assert!(!module::is_loaded());
+    let entry = module::crypto_entry(module::DRIVER).expect("the other's hash is untouched");
+    assert_eq!(entry["module"], OCCUPIER);
+    assert_eq!(module::misc_minor(), None);
+    assert!(!Path::new(device::NODE).exists());
+    assert!(!Path::new("/sys/class/misc/adler32").exists());
+    drop(occupier);
+    module::assert_absent();
+    assert_loads();
+}
+
+fn both_taken() {
+    let occupier = Loaded::new(OCCUPIER, "device=adler32 driver=adler32-rust");
+    assert_eq!(module::load(module::NAME, "").errno(), Errno::EEXIST);
+    assert!(!module::is_loaded());
+    drop(occupier);
+    module::assert_absent();
+    assert_loads();
+}
+
+fn modprobe_reports_the_failure() {
+    let _occupier = Loaded::new(OCCUPIER, "driver=adler32-rust");
+    let (success, output) = try_sh("modprobe adler32");
+    assert!(!success && output.contains("File exists"), "{output}");
+}
+
+fn other_vendor_wins_the_name() {
+    let occupier = Loaded::new(OCCUPIER, "driver=adler32-zlib priority=100");
+    let ours = Loaded::new(module::NAME, "");
+    // The other's digest is always zero.
+    for (name, value) in [
+        ("adler32", 0),
+        ("adler32-zlib", 0),
+        ("adler32-rust", 0x024d_0127),
+    ] {
+        let operation = Hash::bind(name).expect("bind").accept();
+        operation.send(b"abc").expect("send");
+        assert_eq!(operation.value(), value, "{name}");
+    }
+    drop(ours);
+    drop(occupier);
+}
+
+fn failing_load_100_times() {
+    let occupier = Loaded::new(OCCUPIER, "driver=adler32-rust");
+    let state = || {
+        let misc = fs::read_to_string("/proc/misc").expect("/proc/misc");
+        let nodes = module::names_in("/dev").expect("/dev");
+        (misc, nodes)
+    };
+    let before = state();
+    for _ in 0..100 {
+        assert_eq!(module::load(module::NAME, "").errno(), Errno::EEXIST);
+    }
+    sh("udevadm settle");
+    assert_eq!(state(), before);
+    drop(occupier);
+    assert_loads();
+}

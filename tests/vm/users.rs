@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! One register per user: the opener's effective user, whoever uses the file later.
+
+use std::fs;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+use std::process::Stdio;
+use std::sync::Barrier;
+use std::thread;
+
+use nix::errno::Errno;
+use nix::sched;
+use nix::sched::CloneFlags;
+
+use crate::support::device;
+use crate::support::device::Device;
+use crate::support::device::EMPTY;
+use crate::support::module;
+use crate::support::process;
+use crate::support::process::as_user;
+use crate::support::process::fresh_user;
+use crate::support::process::set_thread_uids;
+use crate::support::trials;
+use crate::support::ErrnoOf;
+
+trials!(after module::ensure_loaded:
+    two_users_have_their_own,
+    two_users_at_once,
+    root_sees_no_other_register,
+    real_processes_of_two_users,
+    effective_user_counts,
+    opener_counts_not_the_closer,
+    opener_counts_not_the_reader,
+    user_namespace_root_is_not_root,
+    unmapped_users_of_namespaces_stay_apart,
+    registers_are_forgotten_at_unload,
+    register_table_is_bounded,
+);
+
+fn two_users_have_their_own() {
+    let (alice, bob) = (fresh_user(), fresh_user());
+    as_user(alice, || device::publish(b"alice"));
+    assert_eq!(as_user(bob, device::register), EMPTY);
+    as_user(bob, || device::publish(b"bob"));
+    assert_eq!(as_user(alice, device::register), device::state_of(b"alice"));
+    assert_eq!(as_user(bob, device::register), device::state_of(b"bob"));
+    as_user(alice, || device::append().write_whole(b" again"));
+    assert_eq!(
+        as_user(alice, device::register),
+        device::state_of(b"alice again")
+    );
+    assert_eq!(as_user(bob, device::register), device::state_of(b"bob"));
+}
+
+fn two_users_at_once() {
+    let users = [fresh_user(), fresh_user()];
+    let barrier = Barrier::new(2);
+    thread::scope(|scope| {
+        for user in users {
+            let barrier = &barrier;
+            scope.spawn(move || {
+                set_thread_uids(-1, user.into(), -1);
+                let mut so_far = Vec::new();
+                for round in 0..100 {
+                    let data = format!("{user} writes {round}");
+                    barrier.wait();
+                    if round % 10 == 0 {
+                        device::publish(data.as_bytes());
+                        so_far.clear();
+                    } else {
+                        device::append().write_whole(data.as_bytes());
+                    }
+                    so_far.extend_from_slice(data.as_bytes());
+                    assert_eq!(device::register(), device::state_of(&so_far));
+                }
+            });
+        }
+    });
+}
+
+fn root_sees_no_other_register() {
+    device::publish(b"root");
+    let user = fresh_user();
+    as_user(user, || device::publish(b"user"));
+    assert_eq!(device::register(), device::state_of(b"root"));
+    device::publish(b"");
+    assert_eq!(as_user(user, device::register), device::state_of(b"user"));
+}
+
+fn real_processes_of_two_users() {
+    let shell = |user: u32, line: &str| {
+        let output = Command::new("sh")
+            .args(["-c", line])
+            .uid(user)
+            .gid(user)
+            .stderr(Stdio::inherit())
+            .output()
+            .expect("sh runs");
+        String::from_utf8(output.stdout).expect("ASCII")
+    };
+    let (alice, bob) = (fresh_user(), fresh_user());
+    shell(alice, "printf abc > /dev/adler32");
+    assert_eq!(shell(bob, "cat /dev/adler32"), "00000001\n");
+    shell(bob, "printf Wikipedia > /dev/adler32");
+    assert_eq!(shell(alice, "cat /dev/adler32"), "024d0127\n");
+    assert_eq!(
+        shell(alice, "printf de >> /dev/adler32; cat /dev/adler32"),
+        "05c801f0\n"
+    );
+    assert_eq!(shell(bob, "cat /dev/adler32"), "11e60398\n");
+}
+
+fn effective_user_counts() {
+    let (real, effective, saved) = (fresh_user(), fresh_user(), fresh_user());
+    process::in_thread(|| {
+        set_thread_uids(real.into(), effective.into(), saved.into());
+        device::publish(b"effective");
+    });
+    assert_eq!(
+        as_user(effective, device::register),
+        device::state_of(b"effective")
+    );
+    assert_eq!(as_user(real, device::register), EMPTY);
+    assert_eq!(as_user(saved, device::register), EMPTY);
+}
+
+fn opener_counts_not_the_closer() {
+    let (opener, closer) = (fresh_user(), fresh_user());
+    process::in_thread(|| {
+        set_thread_uids(0, opener.into(), 0);
+        let file = device::replace();
+        set_thread_uids(0, closer.into(), 0);
+        file.write_whole(b"abc");
+        drop(file);
+    });
+    assert_eq!(as_user(opener, device::register), device::state_of(b"abc"));
+    assert_eq!(as_user(closer, device::register), EMPTY);
+}
+
+fn opener_counts_not_the_reader() {
+    let opener = fresh_user();
+    as_user(opener, || device::publish(b"abc"));
+    // As a file handed to a process that has dropped its rights.
+    let file = as_user(opener, device::view);
+    let reader = fresh_user();
+    as_user(reader, || {
+        assert_eq!(device::read_rest(&file), "024d0127\n");
+        assert_eq!(device::register(), EMPTY);
+    });
+}
+
+/// Runs `work` in a child that is root of a user namespace of its own, made by `outer`, whom the
+/// namespace calls `inner`.
+fn in_namespace(outer: u32, inner: u32, work: impl FnOnce()) {
+    process::fork(|_| {
+        // The namespace belongs to the user, as one that an ordinary user makes.
+        set_thread_uids(outer.into(), outer.into(), outer.into());
+        // The change of user made the process's files in /proc root's.
+        nix::sys::prctl::set_dumpable(true).expect("prctl");
+        sched::unshare(CloneFlags::CLONE_NEWUSER).expect("unshare");
+        fs::write("/proc/self/uid_map", format!("{inner} {outer} 1")).expect("uid_map");
+        assert_eq!(nix::unistd::geteuid().as_raw(), inner);
+        work();
+    })
+    .join();
+}
+
+fn user_namespace_root_is_not_root() {
+    device::publish(b"root");
+    let user = fresh_user();
+    in_namespace(user, 0, || {
+        assert_eq!(device::register(), EMPTY);
+        device::publish(b"user");
+    });
+    assert_eq!(device::register(), device::state_of(b"root"));
+    assert_eq!(as_user(user, device::register), device::state_of(b"user"));
+}
+
+fn unmapped_users_of_namespaces_stay_apart() {
+    // Two users that call themselves the same.
+    let (alice, bob) = (fresh_user(), fresh_user());
+    in_namespace(alice, 1000, || device::publish(b"alice"));
+    in_namespace(bob, 1000, || {
+        assert_eq!(device::register(), EMPTY);
+        device::publish(b"bob");
+    });
+    assert_eq!(as_user(alice, device::register), device::state_of(b"alice"));
+    assert_eq!(as_user(bob, device::register), device::state_of(b"bob"));
+    assert_eq!(as_user(1000, device::register), EMPTY);
+}
+
+fn registers_are_forgotten_at_unload() {
+    device::publish(b"abc");
+    module::unload();
+    module::ensure_loaded();
+    assert_eq!(device::register(), EMPTY);
+}
+
+fn register_table_is_bounded() {
+    const USERS: u32 = 65_536;
+    // From an empty table.
+    module::unload();
+    module::ensure_loaded();
+    let first = fresh_user();
+    let newcomer = 10_000_000;
+    process::in_thread(|| {
+        for user in (0..USERS).map(|number| newcomer + 1 + number) {
+            set_thread_uids(-1, user.into(), -1);
+            let opened = device::open(libc::O_WRONLY);
+            set_thread_uids(-1, 0, -1);
+            opened.unwrap_or_else(|error| panic!("user {user}: {error}"));
+        }
+    });
+    as_user(newcomer, || {
+        for flags in [libc::O_WRONLY, libc::O_WRONLY | libc::O_APPEND] {
+            assert_eq!(device::open(flags).errno(), Errno::ENOSPC);
+        }
+        // What needs no register works on.
+        assert_eq!(device::register(), EMPTY);
+        let file = device::private();
+        file.write_whole(b"abc");
+        assert_eq!(file.text(), "024d0127\n");
+    });
+    // Whoever has one keeps it.
+    as_user(newcomer + USERS, || {
+        device::publish(b"abc");
+        assert_eq!(device::register(), device::state_of(b"abc"));
+    });
+    module::unload();
+    module::ensure_loaded();
+    as_user(first, || device::publish(b"abc"));
+}
