@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! The Adler-32 checksum of RFC 1950, section 8.
+//! The Adler-32 checksum of RFC 1950, sections 2.2 and 8.2.
 //!
 //! With `d[0]..d[n-1]` the data, the checksum is `s2 << 16 | s1` where, modulo 65521,
 //!
