@@ -4,7 +4,7 @@
 //! reports its status and powers off.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -133,7 +133,7 @@ fn run(job: &Job, control: &mut File) -> Result<i32> {
         // A port can be opened once only; behind a pipe, /dev/stdout works like anywhere.
         for (mut from, number) in [(output, port::STDOUT), (errors, port::STDERR)] {
             let mut to = open_port(number)?;
-            pumps.push(thread::spawn(move || io::copy(&mut from, &mut to)));
+            pumps.push(thread::spawn(move || pump(&mut from, &mut to)));
         }
         Box::new(complaints)
     };
@@ -157,6 +157,18 @@ fn run(job: &Job, control: &mut File) -> Result<i32> {
         }
     }
     Ok(status)
+}
+
+/// Copies `from` to `to`. Not [`io::copy`]: that uses splice(2), for which an empty pipe that is
+/// spliced to a port is at its end.
+fn pump(from: &mut impl Read, to: &mut impl Write) -> io::Result<()> {
+    let mut buffer = vec![0; 64 << 10];
+    loop {
+        match from.read(&mut buffer)? {
+            0 => return Ok(()),
+            count => to.write_all(&buffer[..count])?,
+        }
+    }
 }
 
 /// Gives `command` the terminal, as the leader of a session of its own. The host tells the

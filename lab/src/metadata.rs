@@ -116,6 +116,7 @@ fn regenerate(root: &Root, kernel: &Kernel, work: &Path) -> Result<usize> {
         )
     })?;
 
+    fs::create_dir_all(headers.join("rust"))?;
     for entry in fs::read_dir(build.join("rust"))? {
         let path = entry?.path();
         let wanted = path.extension().is_some_and(|extension| extension == "rmeta" || extension == "so");

@@ -241,12 +241,13 @@ impl Guest {
             .args(["-smp", &machine.processors.to_string(), "-m", &format!("{memory}M")])
             .args(["-object", &format!("memory-backend-memfd,id=memory,size={memory}M,share=on")])
             .args(["-kernel", &format!("/usr/lib/modules/{}/vmlinuz", kernel.release)])
-            .args(["-append", words.trim_end()]);
+            .args(["-append", words.trim_end()])
+            // First, so that its ports are called vport0pN.
+            .args(["-device", "virtio-serial-pci,romfile="]);
         for tag in [ROOT_TAG, FOLDER_TAG] {
             qemu.args(["-chardev", &format!("socket,id={tag},path=/{RUN}/{tag}")])
                 .args(["-device", &format!("vhost-user-fs-pci,chardev={tag},tag={tag},romfile=")]);
         }
-        qemu.args(["-device", "virtio-serial-pci,romfile="]);
         let mut passed = Vec::new();
         let mut stream = |id: &str, device: &[&str]| -> Result<UnixStream> {
             let (ours, theirs) = UnixStream::pair()?;
@@ -352,7 +353,7 @@ fn serve(root: &Root, tag: &str, dir: &Path, options: &[&str], stderr: OwnedFd) 
         .arg(format!("--socket-path=/{RUN}/{tag}"))
         .arg("--shared-dir")
         .arg(dir)
-        .args(["--sandbox=none", "--log-level=error"])
+        .args(["--sandbox=none", "--no-announce-submounts", "--log-level=error"])
         .args(options)
         .stdin(Stdio::null())
         .stderr(stderr)
