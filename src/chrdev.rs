@@ -8,6 +8,7 @@
 //! | `O_WRONLY\|O_APPEND`  | the register        | to the register   |
 //! | `O_RDONLY`            | a view of the register, taken when reading starts | |
 //! | `O_RDWR`              | empty, private      |                   |
+//! | 3 (for ioctls only)   | empty, private      |                   |
 //!
 //! The register is that of the user who opens the file. See adler32(4).
 
@@ -17,7 +18,8 @@ mod session;
 use self::register::Registers;
 use self::session::Mode;
 use self::session::Session;
-use crate::engine;
+use crate::implementation;
+use crate::kernel_ext::cred::in_initial_user_ns;
 use crate::kernel_ext::miscdevice::Device;
 use crate::uapi;
 use crate::VERSION;
@@ -79,16 +81,23 @@ impl Device for Adler32Device {
     type Session = Pin<KBox<Session>>;
 
     fn open(registers: &Arc<Registers>, file: &File) -> Result<Self::Session> {
+        // After this call the VFS would refuse the flag and release the file, as if it had been in
+        // use: its session would become the register.
+        if file.flags() & flags::O_DIRECT != 0 {
+            return Err(EINVAL);
+        }
         let mode = match file.flags() & flags::O_ACCMODE {
             flags::O_RDONLY => Mode::View,
             flags::O_WRONLY if file.flags() & flags::O_APPEND != 0 => Mode::Append,
             flags::O_WRONLY => Mode::Replace,
             flags::O_RDWR => Mode::Private,
-            // Linux opens a file with both bits set for ioctls only.
             _ => Mode::IoctlOnly,
         };
         let owner = file.cred().euid();
-        KBox::pin_init(Session::new(mode, owner, registers)?, GFP_KERNEL_ACCOUNT)
+        if mode.has_register() {
+            registers.reserve(owner, in_initial_user_ns(file.cred()))?;
+        }
+        KBox::pin_init(Session::new(mode, owner, registers), GFP_KERNEL_ACCOUNT)
     }
 
     fn release(session: Self::Session) {
@@ -97,9 +106,8 @@ impl Device for Adler32Device {
 
     fn read_iter(mut kiocb: Kiocb<'_, Self::Session>, iov: &mut IovIterDest<'_>) -> Result<usize> {
         let text = kiocb.file().text(kiocb.ki_pos())?;
-        let wanted = iov.len().min(text.len());
         let read = iov.simple_read_from_buffer(kiocb.ki_pos_mut(), &text)?;
-        if read == 0 && wanted != 0 && *kiocb.ki_pos_mut() < Self::SIZE {
+        if read == 0 && !iov.is_empty() && kiocb.ki_pos() < Self::SIZE {
             return Err(EFAULT);
         }
         Ok(read)
@@ -138,7 +146,7 @@ impl Device for Adler32Device {
         seq_print!(m, "adler32-value:\t{value:08x}\n");
         seq_print!(m, "adler32-length:\t{length}\n");
         seq_print!(m, "adler32-mode:\t{}\n", session.mode().name());
-        seq_print!(m, "adler32-implementation:\t{}\n", engine::name());
+        seq_print!(m, "adler32-implementation:\t{}\n", implementation::name());
     }
 }
 
@@ -160,7 +168,7 @@ fn info() -> uapi::Info {
     uapi::Info {
         abi_version: uapi::ABI_VERSION,
         reserved: 0,
-        implementation: padded(engine::name()),
+        implementation: padded(implementation::name()),
         module_version: padded(VERSION),
     }
 }

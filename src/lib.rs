@@ -12,7 +12,7 @@
 // Public are the modules that user space compiles as well.
 pub mod adler32;
 mod chrdev;
-mod engine;
+mod implementation;
 mod kernel_ext;
 mod shash;
 pub mod uapi;
@@ -66,16 +66,21 @@ struct Adler32Module {
 }
 
 impl kernel::InPlaceModule for Adler32Module {
-    fn init(module: &'static ThisModule) -> impl PinInit<Self, Error> {
+    fn init(_module: &'static ThisModule) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
             _: {
-                engine::choose(parameter(module_parameters::implementation.value()))?;
+                implementation::choose(parameter(module_parameters::implementation.value()))?;
             },
             device <- miscdevice::Registration::register(node_mode()?, chrdev::shared()?),
             // Last, as it must be.
-            shash <- kernel_ext::shash::Registration::register(module),
+            shash <- kernel_ext::shash::Registration::register(),
             _: {
-                pr_info!("version {}, implementation {}\n", VERSION, engine::name());
+                pr_info!(
+                    "version {}, implementation {}, device mode {:#05o}\n",
+                    VERSION,
+                    implementation::name(),
+                    node_mode()?
+                );
             },
         })
     }
@@ -84,10 +89,9 @@ impl kernel::InPlaceModule for Adler32Module {
 /// Returns the parameter `mode`.
 fn node_mode() -> Result<u16> {
     let mode: u16 = parameter(module_parameters::mode.value());
-    if mode & !0o777 != 0 {
-        pr_err!(
-            "mode={mode} is 0{mode:o}, more than permissions: write it in octal, as in mode=0666\n"
-        );
+    // The kernel takes 0 for the lack of a mode.
+    if mode == 0 || mode & !0o666 != 0 {
+        pr_err!("mode={mode:#o} is not a mode for a device: write it in octal, as in mode=0666\n");
         return Err(EINVAL);
     }
     Ok(mode)

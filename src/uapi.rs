@@ -4,7 +4,7 @@
 //!
 //! This file is the one place where the ABI is written. The kernel module and the user-space
 //! library compile it as it stands, and `include/uapi/linux/adler32.h` is checked against it by
-//! `tests/abi.rs`. It therefore depends on nothing.
+//! `userspace/adler32/tests/abi.rs`. It therefore depends on nothing.
 //!
 //! All structures have the same layout for 32- and 64-bit callers: fixed-width members, each
 //! naturally aligned, no implicit padding. Members called `reserved` must be zero.

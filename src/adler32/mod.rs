@@ -65,7 +65,7 @@ impl Adler32 {
     pub const fn combine(self, part: Self, part_len: u64) -> Self {
         // Appending n bytes to a first part with sums a1, a2 adds to each of the n steps of s2
         // what s1 was before them: s1 = a1 + (b1 - 1), s2 = a2 + b2 + n * (a1 - 1).
-        // The largest term, n * a1, is below MODULUS^2 < 2^32, so that nothing overflows a u64.
+        // All terms are below 2 * MODULUS^2 < 2^33, so that nothing overflows a u64.
         let modulus = MODULUS as u64;
         let n = part_len % modulus;
         let (a1, a2) = self.sums();

@@ -7,6 +7,7 @@ use kernel::new_mutex;
 use kernel::pr_warn_once;
 use kernel::prelude::*;
 use kernel::rbtree::RBTree;
+use kernel::rbtree::RBTreeNode;
 use kernel::sync::Mutex;
 use kernel::task::Kuid;
 
@@ -14,6 +15,10 @@ use kernel::task::Kuid;
 /// nothing tells when its user is gone, and giving it to another user would let the one disturb
 /// the other.
 const MAX_REGISTERS: usize = 65536;
+
+/// How many registers there can be for users of other than the initial user namespace to get one.
+/// There, a single user can have tens of thousands of user IDs; they must leave some.
+const MAX_REGISTERS_OF_NAMESPACES: usize = MAX_REGISTERS / 2;
 
 /// A register for each user who has opened the device for writing only.
 #[pin_data]
@@ -43,19 +48,28 @@ impl Registers {
 
     /// Makes sure that `owner` has a register, so that [`Self::set`] cannot fail.
     ///
-    /// Returns [`ENOSPC`] if there are [`MAX_REGISTERS`] already.
-    pub(super) fn reserve(&self, owner: Kuid) -> Result {
+    /// Returns [`ENOSPC`] if there are as many as there can be.
+    pub(super) fn reserve(&self, owner: Kuid, in_initial_user_ns: bool) -> Result {
+        if self.table.lock().sums.get(&key(owner)).is_some() {
+            return Ok(());
+        }
+        // Not under the lock, for others must not wait for this user's memory.
+        let node = RBTreeNode::new(key(owner), Sum::EMPTY, GFP_KERNEL_ACCOUNT)?;
+
+        let max = if in_initial_user_ns {
+            MAX_REGISTERS
+        } else {
+            MAX_REGISTERS_OF_NAMESPACES
+        };
         let mut table = self.table.lock();
         if table.sums.get(&key(owner)).is_some() {
             return Ok(());
         }
-        if table.len >= MAX_REGISTERS {
-            pr_warn_once!("all {MAX_REGISTERS} registers are taken until the module is reloaded\n");
+        if table.len >= max {
+            pr_warn_once!("no more registers until the module is loaded anew: {max} are taken\n");
             return Err(ENOSPC);
         }
-        table
-            .sums
-            .try_create_and_insert(key(owner), Sum::EMPTY, GFP_KERNEL_ACCOUNT)?;
+        table.sums.insert(node);
         table.len += 1;
         Ok(())
     }

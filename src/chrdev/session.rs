@@ -4,7 +4,7 @@
 
 use super::register::Registers;
 use crate::adler32::Adler32;
-use crate::engine;
+use crate::implementation;
 use crate::kernel_ext::task;
 use crate::uapi;
 use kernel::iov::IovIterSource;
@@ -38,6 +38,11 @@ pub(crate) enum Mode {
 }
 
 impl Mode {
+    /// Returns whether the session becomes the register of its owner in the end.
+    pub(super) fn has_register(self) -> bool {
+        matches!(self, Self::Replace | Self::Append)
+    }
+
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::View => "view",
@@ -119,21 +124,15 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    pub(super) fn new(
-        mode: Mode,
-        owner: Kuid,
-        registers: &Arc<Registers>,
-    ) -> Result<impl PinInit<Self>> {
+    /// Makes the session of a file that `owner` opens, who must have a register if the mode has.
+    pub(super) fn new(mode: Mode, owner: Kuid, registers: &Arc<Registers>) -> impl PinInit<Self> {
         let sum = match mode {
             Mode::Append => registers.get(owner),
             Mode::View | Mode::Replace | Mode::Private | Mode::IoctlOnly => Sum::EMPTY,
         };
-        if matches!(mode, Mode::Replace | Mode::Append) {
-            registers.reserve(owner)?;
-        }
         let registers = registers.clone();
         let view_due = mode == Mode::View;
-        Ok(pin_init!(Self {
+        pin_init!(Self {
             mode,
             owner,
             registers,
@@ -143,7 +142,7 @@ impl Session {
                 view_due,
             }),
             idle <- new_condvar!(),
-        }))
+        })
     }
 
     pub(super) fn mode(&self) -> Mode {
@@ -157,7 +156,7 @@ impl Session {
 
     /// Ends the session.
     pub(super) fn publish(&self) {
-        if matches!(self.mode, Mode::Replace | Mode::Append) {
+        if self.mode.has_register() {
             let sum = self.state.lock().sum;
             self.registers.set(self.owner, sum);
         }
@@ -246,8 +245,10 @@ impl Session {
             if chunk.is_empty() {
                 break EFAULT;
             }
-            let checksum = engine::update(operation.sum.checksum, chunk);
-            operation.append(checksum, chunk.len() as u64)?;
+            let checksum = implementation::update(operation.sum.checksum, chunk);
+            if let Err(error) = operation.append(checksum, chunk.len() as u64) {
+                break error;
+            }
             written += chunk.len();
             task::cond_resched();
         };
@@ -339,7 +340,7 @@ fn checksum_user(mut sum: Adler32, address: u64, length: u64) -> Result<Adler32>
             return Err(EINTR);
         }
         let read = reader.read_slice_partial(&mut buffer, 0)?;
-        sum = engine::update(sum, buffer.get(..read).unwrap_or_default());
+        sum = implementation::update(sum, buffer.get(..read).unwrap_or_default());
         task::cond_resched();
     }
     Ok(sum)

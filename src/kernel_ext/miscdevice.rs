@@ -6,7 +6,7 @@
 //! unloaded while the device is open, and the next operation on the file runs code that is gone.
 //! A [`Registration`] takes the file operations that the `kernel` crate builds and adds the owner.
 //! It also adds what that abstraction does not offer on any version: data that all open files
-//! share, the mode of the node, `lseek`, `poll` and `splice`.
+//! share, the mode of the node, `lseek` and `splice`.
 //!
 //! C headers: [`include/linux/miscdevice.h`](srctree/include/linux/miscdevice.h)
 
@@ -117,10 +117,11 @@ struct Adapter<T>(PhantomData<T>);
 impl<T: Device> Adapter<T> {
     const OPTIONS: MiscDeviceOptions = MiscDeviceOptions { name: T::NAME };
 
+    // Without `poll` the file always counts as ready; with it, io_uring would expect reads and writes
+    // not to block.
     const FOPS: bindings::file_operations = bindings::file_operations {
         owner: &raw mut bindings::__this_module,
         llseek: Some(Self::llseek),
-        poll: Some(Self::poll),
         splice_read: Some(bindings::copy_splice_read),
         splice_write: Some(bindings::iter_file_splice_write),
         // SAFETY: `into_raw()` sets the pointer to a constant.
@@ -133,12 +134,6 @@ impl<T: Device> Adapter<T> {
     unsafe extern "C" fn llseek(file: *mut bindings::file, offset: i64, whence: c_int) -> i64 {
         // SAFETY: The file is valid.
         unsafe { bindings::fixed_size_llseek(file, offset, whence, T::SIZE) }
-    }
-
-    /// Says that the file is ready, as for a file that has no such operation; but `epoll_ctl(2)`
-    /// accepts only those that have it.
-    extern "C" fn poll(_: *mut bindings::file, _: *mut bindings::poll_table) -> bindings::__poll_t {
-        bindings::POLLIN | bindings::POLLRDNORM | bindings::POLLOUT | bindings::POLLWRNORM
     }
 }
 

@@ -5,6 +5,7 @@
 //! Nearly all of the module's `unsafe` code is in this folder, behind safe interfaces that follow
 //! those of the `kernel` crate.
 
+pub(crate) mod cred;
 pub(crate) mod miscdevice;
 mod raw;
 pub(crate) mod shash;

@@ -5,6 +5,8 @@
 //! Only the members in use have their names; each is at the offset where the C compiler sees it, or
 //! this file does not compile.
 //!
+//! The types have their C names, of which CFI makes the type of a callback.
+//!
 //! C headers: [`include/crypto/internal/hash.h`](srctree/include/crypto/internal/hash.h),
 //! [`include/linux/crypto.h`](srctree/include/linux/crypto.h)
 
@@ -45,7 +47,7 @@ pub(super) struct crypto_alg {
     cra_init: *mut c_void,
     cra_exit: *mut c_void,
     cra_destroy: *mut c_void,
-    pub(super) cra_module: *mut c_void,
+    pub(super) cra_module: *mut bindings::module,
 }
 
 /// `struct shash_alg`.
@@ -119,6 +121,8 @@ assert_layout! {
     offset_of!(shash_desc, tfm) => SHASH_DESC_TFM,
 }
 
+// `struct module` has a member that is empty in some configurations, which the lint minds.
+#[allow(improper_ctypes)]
 extern "C" {
     /// Exported to GPL modules by `crypto/shash.c`.
     pub(super) fn crypto_register_shash(alg: *mut shash_alg) -> c_int;

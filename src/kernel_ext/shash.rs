@@ -13,6 +13,7 @@ use core::marker::PhantomData;
 use core::mem::align_of;
 use core::mem::needs_drop;
 use core::mem::size_of;
+use kernel::bindings;
 use kernel::error::from_result;
 use kernel::error::to_result;
 use kernel::ffi::c_char;
@@ -26,7 +27,7 @@ use kernel::types::Opaque;
 
 /// A synchronous hash algorithm with an optional key.
 ///
-/// The crypto API copies and discards transforms and descriptors as plain memory; neither
+/// The crypto API discards transforms and descriptors as plain memory; neither
 /// [`Self::Transform`] nor [`Self::Descriptor`] may need to be dropped.
 pub(crate) trait Shash: Sized + 'static {
     /// The algorithm, such as `sha256`: `cra_name`.
@@ -55,6 +56,9 @@ pub(crate) trait Shash: Sized + 'static {
     /// Begins a hash.
     fn init(transform: &Self::Transform) -> Self::Descriptor;
     /// Continues a hash.
+    ///
+    /// The data may be pages that user space can write to meanwhile. The hash of data that changes
+    /// is undefined, but must not become anything worse than that.
     fn update(descriptor: &mut Self::Descriptor, data: &[u8]);
     /// Returns the hash of everything so far.
     fn digest(descriptor: &Self::Descriptor) -> Self::Digest;
@@ -82,19 +86,16 @@ unsafe impl<T: Shash> Send for Registration<T> {}
 unsafe impl<T: Shash> Sync for Registration<T> {}
 
 impl<T: Shash> Registration<T> {
-    /// Registers the algorithm on behalf of `module`, which cannot be unloaded while the algorithm
-    /// is in use.
+    /// Registers the algorithm. This module cannot be unloaded while the algorithm is in use.
     ///
     /// A module whose initialization fails is unloaded even if it is in use. Therefore this must
     /// be the last step of the initialization that can fail.
-    pub(crate) fn register(module: &'static ThisModule) -> impl PinInit<Self, Error> {
+    pub(crate) fn register() -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
             // INVARIANT: If this succeeds, `alg` is registered.
             alg <- Opaque::try_ffi_init(|slot: *mut raw::shash_alg| {
-                let mut alg = Callbacks::<T>::ALG;
-                alg.halg.base.cra_module = module.as_ptr().cast();
                 // SAFETY: The slot can be written to.
-                unsafe { slot.write(alg) };
+                unsafe { slot.write(Callbacks::<T>::ALG) };
                 // SAFETY: `slot` holds an algorithm whose callbacks and sizes belong together. It
                 // stays where it is until it is unregistered, since it is pinned and `Drop`
                 // unregisters it.
@@ -118,7 +119,7 @@ impl<T: Shash> PinnedDrop for Registration<T> {
 struct Callbacks<T>(PhantomData<T>);
 
 impl<T: Shash> Callbacks<T> {
-    /// What is registered, still without its module.
+    /// What is registered.
     const ALG: raw::shash_alg = {
         assert!(!needs_drop::<T::Transform>() && !needs_drop::<T::Descriptor>());
         assert!(align_of::<T::Transform>() <= layout::SHASH_CTX_ALIGN);
@@ -141,6 +142,7 @@ impl<T: Shash> Callbacks<T> {
         alg.halg.base.cra_priority = T::PRIORITY;
         alg.halg.base.cra_flags = layout::OPTIONAL_KEY as u32;
         alg.halg.base.cra_blocksize = T::BLOCK_SIZE;
+        alg.halg.base.cra_module = &raw mut bindings::__this_module;
         alg.halg.base.cra_ctxsize = size_of::<T::Transform>() as c_uint;
         alg
     };
@@ -269,13 +271,15 @@ impl<T: Shash> Callbacks<T> {
 ///
 /// # Safety
 ///
-/// There must be `len` bytes at `data` that do not change for the duration of `'a`. If `len` is 0,
-/// `data` can be anything.
+/// There must be `len` bytes at `data` for the duration of `'a`. If `len` is 0, `data` can be
+/// anything.
 unsafe fn bytes<'a>(data: *const u8, len: c_uint) -> &'a [u8] {
     if len == 0 {
         return &[];
     }
-    // SAFETY: By the function requirements.
+    // SAFETY: By the function requirements there are `len` bytes, which the kernel does not change.
+    // With AF_ALG it may be user space that does, which Rust's rules for references do not allow
+    // for. As with C, it is the reader that must not depend on the bytes: see `Shash::update`.
     unsafe { core::slice::from_raw_parts(data, len as usize) }
 }
 

@@ -25,8 +25,7 @@ pub(crate) fn fatal_signal_pending() -> bool {
 /// Lets other tasks run if it is their turn: `cond_resched()`.
 pub(crate) fn cond_resched() {
     #[cfg(any(not(CONFIG_PREEMPTION), CONFIG_PREEMPT_DYNAMIC))]
-    // SAFETY: May be called wherever sleeping is allowed, and where it is not it says so in the
-    // log.
+    // SAFETY: Does nothing where sleeping is not allowed.
     unsafe {
         bindings::__cond_resched()
     };
