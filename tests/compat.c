@@ -133,6 +133,7 @@ static void text_is(int fd, const char *expected)
 static void files(int fd)
 {
 	struct iovec pieces[] = { { "pe", 2 }, { "dia", 3 } };
+	struct iovec nowhere = { .iov_len = 1 };
 	char byte;
 	int writer, view;
 
@@ -144,7 +145,8 @@ static void files(int fd)
 	CHECK(pread(fd, &byte, 1, 7) == 1 && byte == '8');
 	CHECK(pwrite(fd, "x", 1, 1 << 20) == 1);
 	CHECK(get_is(fd, 0x15f60410, 10));
-	REFUSED(EFAULT, write(fd, (void *)16, 1));
+	nowhere.iov_base = (void *)16;
+	REFUSED(EFAULT, writev(fd, &nowhere, 1));
 
 	writer = open("/dev/adler32", O_WRONLY);
 	view = open("/dev/adler32", O_RDONLY);

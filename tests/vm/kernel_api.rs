@@ -49,6 +49,7 @@ impl Mapping {
     const NAME: &'static str = "adler32-test";
 
     fn format() -> Self {
+        sh("modprobe loop");
         let folder = tempfile::tempdir().expect("a temporary folder");
         let mut mapping = Self {
             folder,

@@ -317,7 +317,7 @@ fn pread_at_every_position() {
             );
         }
     }
-    for position in [10, 4096, i64::MAX as u64] {
+    for position in [10, 4096, i64::MAX as u64 - 16] {
         assert_eq!(
             file.read_at(&mut [0; 16], position).expect("pread"),
             0,

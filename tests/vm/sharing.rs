@@ -7,6 +7,7 @@ use std::io;
 use std::io::Read;
 use std::io::Write;
 use std::os::fd::AsRawFd;
+use std::os::fd::BorrowedFd;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc;
@@ -349,23 +350,21 @@ fn while_held<T>(file: &File, data: &[u8], work: impl FnOnce(&Held) -> T) -> T {
 fn held_write_delays_no_other_file() {
     let user = fresh_user();
     let data = reference::noise(512 * 1024, 8);
-    as_user(user, || {
-        device::publish(b"abc");
-        let file = device::replace();
-        while_held(&file, &data, |_| {
-            // The same user's other files.
+    as_user(user, || device::publish(b"abc"));
+    let file = as_user(user, device::replace);
+    while_held(&file, &data, |_| {
+        as_user(user, || {
             assert_eq!(device::register(), device::state_of(b"abc"));
             let other = device::private();
             other.write_whole(&data);
             assert_eq!(other.get().expect("GET"), device::state_of(&data));
             device::publish(b"abcde");
             assert_eq!(device::read_rest(&device::view()), "05c801f0\n");
-            // Other users.
-            as_fresh_user(|| device::publish(b"abc"));
         });
-        drop(file);
-        assert_eq!(device::register(), device::state_of(&data));
+        as_fresh_user(|| device::publish(b"abc"));
     });
+    drop(file);
+    assert_eq!(as_user(user, device::register), device::state_of(&data));
 }
 
 fn held_write_delays_its_own_file() {
@@ -500,29 +499,23 @@ fn held_update_serialises_too() {
 }
 
 fn closing_while_another_thread_writes() {
-    as_fresh_user(|| {
-        let data = reference::noise(8 * PAGE, 15);
-        let file = device::replace();
-        let fd = file.as_raw_fd();
-        let held = Held::new(&data, 4);
-        thread::scope(|scope| {
-            let writer = scope.spawn(|| {
-                // SAFETY: The file is open until the system call has it in its hands.
-                let file = unsafe { std::os::fd::BorrowedFd::borrow_raw(fd) };
-                memory::write_from(file, held.address(), held.len())
-            });
-            held.wait();
-            drop(file);
-            assert_eq!(
-                device::register(),
-                EMPTY,
-                "published while a write is under way"
-            );
-            held.release();
-            assert_eq!(writer.join().expect("no panic").expect("write"), data.len());
+    device::publish(b"");
+    let data = reference::noise(8 * PAGE, 15);
+    let file = device::replace();
+    let fd = file.as_raw_fd();
+    let held = Held::new(&data, 4);
+    thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            // SAFETY: The file is open until the system call has it in its hands.
+            let file = unsafe { BorrowedFd::borrow_raw(fd) };
+            memory::write_from(file, held.address(), held.len())
         });
-        process::eventually("the register is published", || {
-            device::register() == device::state_of(&data)
-        });
+        held.wait();
+        drop(file);
+        assert_eq!(device::register(), EMPTY, "a write is under way");
+        held.release();
+        let written = writer.join().expect("no panic").expect("write");
+        assert_eq!(written, data.len());
     });
+    assert_eq!(device::register(), device::state_of(&data));
 }

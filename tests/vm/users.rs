@@ -128,9 +128,10 @@ fn effective_user_counts() {
 fn opener_counts_not_the_closer() {
     let (opener, closer) = (fresh_user(), fresh_user());
     process::in_thread(|| {
-        set_thread_uids(0, opener.into(), 0);
+        set_thread_uids(-1, opener.into(), -1);
         let file = device::replace();
-        set_thread_uids(0, closer.into(), 0);
+        set_thread_uids(-1, 0, -1);
+        set_thread_uids(-1, closer.into(), -1);
         file.write_whole(b"abc");
         drop(file);
     });

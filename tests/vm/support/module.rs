@@ -13,15 +13,16 @@ use std::io::Seek;
 use std::io::SeekFrom;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::sync::Mutex;
+use std::sync::PoisonError;
 use std::thread;
-use std::time::Duration;
-use std::time::Instant;
 
 use nix::errno::Errno;
 use nix::kmod;
 use nix::kmod::DeleteModuleFlags;
 use nix::kmod::ModuleInitFlags;
 
+use super::process;
 use super::sh;
 
 /// Name of the module, of the hash that it registers and of its device.
@@ -45,10 +46,17 @@ pub fn ensure_unloaded() {
 
 /// Loads a module that depmod knows straight through the system call, for its exact error.
 pub fn load(name: &str, parameters: &str) -> nix::Result<()> {
-    let path = sh(&format!("modinfo -n {name}"));
-    let file = File::open(path.trim()).expect("the module file opens");
+    let file = File::open(path(name)).expect("the module file opens");
     let parameters = CString::new(parameters).expect("no NUL in parameters");
     kmod::finit_module(&file, &parameters, ModuleInitFlags::empty())
+}
+
+/// Returns where depmod knows a module to be.
+fn path(name: &str) -> String {
+    static KNOWN: Mutex<BTreeMap<String, String>> = Mutex::new(BTreeMap::new());
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    let find = || sh(&format!("modinfo -n {name}")).trim().to_owned();
+    known.entry(name.to_owned()).or_insert_with(find).clone()
 }
 
 /// Unloads the module through the system call, without waiting for its users.
@@ -64,17 +72,20 @@ fn remove(name: &str) -> nix::Result<()> {
 /// Unloads the module, which nobody may use any more.
 #[track_caller]
 pub fn unload() {
-    // Sockets and mappings are torn down after close returns, so that there is a short delay.
-    let start = Instant::now();
-    while let Err(error) = try_unload() {
-        assert_eq!(error, Errno::EWOULDBLOCK, "rmmod");
-        let refcount = refcount();
-        assert!(
-            start.elapsed() < Duration::from_secs(5),
-            "{refcount:?} users never left"
-        );
-        thread::sleep(Duration::from_millis(5));
-    }
+    remove_soon(NAME);
+}
+
+/// Unloads a module. Its last users may be going away still: sockets and mappings do so after they
+/// are closed, and the kernel's test manager holds a hash for a moment after it was registered.
+#[track_caller]
+fn remove_soon(name: &str) {
+    process::eventually(&format!("{name} is unloaded"), || match remove(name) {
+        Err(Errno::EWOULDBLOCK) => false,
+        result => {
+            assert_eq!(result, Ok(()), "unloading {name}");
+            true
+        }
+    });
 }
 
 pub fn is_loaded() -> bool {
@@ -100,9 +111,10 @@ impl Loaded {
 
 impl Drop for Loaded {
     fn drop(&mut self) {
-        let removed = remove(self.0);
-        if !thread::panicking() {
-            removed.unwrap_or_else(|error| panic!("unloading {}: {error}", self.0));
+        if thread::panicking() {
+            let _ = remove(self.0);
+        } else {
+            remove_soon(self.0);
         }
     }
 }
