@@ -12,6 +12,7 @@ use std::os::unix::fs::FileExt;
 use libc::O_ACCMODE;
 use libc::O_APPEND;
 use libc::O_CREAT;
+use libc::O_DIRECT;
 use libc::O_NONBLOCK;
 use libc::O_RDONLY;
 use libc::O_RDWR;
@@ -40,6 +41,7 @@ trials!(after module::ensure_loaded:
     read_write_is_private,
     read_write_with_append_is_private,
     mode_three_is_private,
+    direct_io_is_refused,
     register_is_published_at_close_alone,
     last_close_wins,
     register_keeps_the_length,
@@ -179,6 +181,19 @@ fn mode_three_is_private() {
     assert_eq!(file.get().expect("GET"), EMPTY);
     drop(file);
     assert_eq!(device::register(), device::state_of(b"abc"));
+}
+
+fn direct_io_is_refused() {
+    device::publish(b"abc");
+    for flags in [O_RDONLY, O_WRONLY, O_WRONLY | O_APPEND, O_RDWR] {
+        assert_eq!(
+            device::open(flags | O_DIRECT).errno(),
+            Errno::EINVAL,
+            "{flags:#x}"
+        );
+        assert_eq!(device::register(), device::state_of(b"abc"), "{flags:#x}");
+    }
+    assert_eq!(module::refcount(), Some(0));
 }
 
 fn register_is_published_at_close_alone() {
@@ -423,7 +438,7 @@ fn lseek_rules() {
 }
 
 fn pwrite_appends() {
-    let file = device::private();
+    let mut file = device::private();
     for (data, position) in [("Wi", 0), ("ki", 100), ("pedia", i64::MAX as u64)] {
         let len = data.len();
         // The kernel itself refuses a range that ends behind the last possible position.
@@ -436,6 +451,11 @@ fn pwrite_appends() {
     assert_eq!(file.text(), "11e60398\n");
     assert_eq!(file.write_at(b"x", u64::MAX).errno(), Errno::EINVAL);
     assert_eq!(file.get().expect("GET").length, 9);
+
+    // The position is not its business.
+    file.seek(SeekFrom::Start(5)).expect("lseek");
+    assert_eq!(file.write_at(b"x", 0).expect("pwrite"), 1);
+    assert_eq!(device::read_rest(&file), "410\n", "of 15f60410");
 }
 
 fn wrong_direction_is_refused() {
@@ -449,14 +469,16 @@ fn wrong_direction_is_refused() {
 }
 
 fn empty_write_changes_nothing() {
-    let file = device::private();
+    let mut file = device::private();
     file.write_whole(b"abc");
+    file.read_exact(&mut [0; 5]).expect("read");
     file.write_whole(b"");
     assert_eq!(memory::writev_from(&file, &[]).expect("writev"), 0);
     assert_eq!(
         memory::writev_from(&file, &[(0, 0), (1, 0)]).expect("writev"),
         0
     );
+    assert_eq!(file.stream_position().expect("lseek"), 5);
     assert_eq!(file.get().expect("GET"), device::state_of(b"abc"));
 }
 

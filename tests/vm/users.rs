@@ -3,6 +3,7 @@
 //! One register per user: the opener's effective user, whoever uses the file later.
 
 use std::fs;
+use std::ops::Range;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::process::Stdio;
@@ -18,7 +19,9 @@ use crate::support::device::Device;
 use crate::support::device::EMPTY;
 use crate::support::module;
 use crate::support::process;
+use crate::support::process::as_fresh_user;
 use crate::support::process::as_user;
+use crate::support::process::fork;
 use crate::support::process::fresh_user;
 use crate::support::process::set_thread_uids;
 use crate::support::trials;
@@ -154,7 +157,7 @@ fn opener_counts_not_the_reader() {
 /// Runs `work` in a child that is root of a user namespace of its own, made by `outer`, whom the
 /// namespace calls `inner`.
 fn in_namespace(outer: u32, inner: u32, work: impl FnOnce()) {
-    process::fork(|_| {
+    fork(|_| {
         // The namespace belongs to the user, as one that an ordinary user makes.
         set_thread_uids(outer.into(), outer.into(), outer.into());
         // The change of user made the process's files in /proc root's.
@@ -199,21 +202,31 @@ fn registers_are_forgotten_at_unload() {
 }
 
 fn register_table_is_bounded() {
-    const USERS: u32 = 65_536;
+    const MAX: u32 = 65_536;
+    const FIRST: u32 = 10_000_000;
     // From an empty table.
     module::unload();
     module::ensure_loaded();
-    let first = fresh_user();
-    let newcomer = 10_000_000;
-    process::in_thread(|| {
-        for user in (0..USERS).map(|number| newcomer + 1 + number) {
-            set_thread_uids(-1, user.into(), -1);
-            let opened = device::open(libc::O_WRONLY);
-            set_thread_uids(-1, 0, -1);
-            opened.unwrap_or_else(|error| panic!("user {user}: {error}"));
-        }
+
+    // A user namespace with as many users as it likes gets half.
+    let mut child = fork(|link| {
+        sched::unshare(CloneFlags::CLONE_NEWUSER).expect("unshare");
+        link.tell();
+        link.wait();
+        assert_eq!(open_as_each(0..MAX), MAX / 2);
     });
-    as_user(newcomer, || {
+    child.link().wait();
+    let map = format!("/proc/{}/uid_map", child.pid());
+    fs::write(map, format!("0 {FIRST} {MAX}")).expect("uid_map");
+    child.link().tell();
+    child.join();
+    let others = FIRST + MAX;
+    assert_eq!(
+        process::in_thread(|| open_as_each(others..others + MAX)),
+        MAX / 2
+    );
+
+    as_user(others + MAX, || {
         for flags in [libc::O_WRONLY, libc::O_WRONLY | libc::O_APPEND] {
             assert_eq!(device::open(flags).errno(), Errno::ENOSPC);
         }
@@ -224,11 +237,26 @@ fn register_table_is_bounded() {
         assert_eq!(file.text(), "024d0127\n");
     });
     // Whoever has one keeps it.
-    as_user(newcomer + USERS, || {
-        device::publish(b"abc");
-        assert_eq!(device::register(), device::state_of(b"abc"));
-    });
+    for user in [FIRST, FIRST + MAX / 2 - 1, others, others + MAX / 2 - 1] {
+        as_user(user, || {
+            device::publish(b"abc");
+            assert_eq!(device::register(), device::state_of(b"abc"));
+        });
+    }
     module::unload();
     module::ensure_loaded();
-    as_user(first, || device::publish(b"abc"));
+    as_fresh_user(|| device::publish(b"abc"));
+}
+
+/// Opens the device for writing as one user after the other until there is no register left.
+/// Returns how many users got one.
+fn open_as_each(mut users: Range<u32>) -> u32 {
+    let first = users.start;
+    let refused = users.find(|&user| {
+        set_thread_uids(-1, user.into(), -1);
+        let opened = device::open(libc::O_WRONLY);
+        set_thread_uids(-1, 0, -1);
+        opened.is_err_and(|error| error.raw_os_error() == Some(libc::ENOSPC))
+    });
+    refused.expect("there is always a limit") - first
 }
