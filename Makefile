@@ -68,7 +68,7 @@ distclean: lab ## Remove what was built, and the kernels and packages kept for i
 
 .PHONY: lab
 lab: linker
-	@cargo build --manifest-path lab/Cargo.toml --release --locked --quiet
+	@cd lab && cargo build --release --locked --quiet
 
 .PHONY: tools
 tools: linker

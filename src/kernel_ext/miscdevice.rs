@@ -92,7 +92,9 @@ impl<T: Device> Registration<T> {
                 unsafe { slot.write(misc) };
                 // SAFETY: `slot` holds a complete misc device. It stays where it is until it is
                 // deregistered, since it is pinned and `Drop` deregisters it.
-                to_result(unsafe { bindings::misc_register(slot) })
+                to_result(unsafe { bindings::misc_register(slot) }).inspect_err(|error| {
+                    pr_err!("cannot register the device {}: {:?}\n", T::NAME, error);
+                })
             }),
         })
     }

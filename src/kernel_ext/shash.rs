@@ -99,7 +99,9 @@ impl<T: Shash> Registration<T> {
                 // SAFETY: `slot` holds an algorithm whose callbacks and sizes belong together. It
                 // stays where it is until it is unregistered, since it is pinned and `Drop`
                 // unregisters it.
-                to_result(unsafe { raw::crypto_register_shash(slot) })
+                to_result(unsafe { raw::crypto_register_shash(slot) }).inspect_err(|error| {
+                    pr_err!("cannot register the hash {}: {:?}\n", T::DRIVER_NAME, error);
+                })
             }),
             _shash: PhantomData,
         })
