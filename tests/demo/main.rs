@@ -166,7 +166,9 @@ fn main() -> Result<ExitCode> {
         for (command, expected) in commands {
             println!("\n# {}", command.replace('\n', "\n> "));
             let (success, output) = run(command, &file)?;
-            println!("{}", output.trim_end());
+            if !output.is_empty() {
+                println!("{}", output.trim_end());
+            }
             let fulfilled = match expected {
                 Success => success,
                 Words(words) => words.iter().all(|word| output.contains(word)),

@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! What there is to run.
+
+use std::process::Command;
+use std::process::Stdio;
+
+use anyhow::ensure;
+use anyhow::Context;
+use anyhow::Result;
+
+/// The lab.
+pub const LAB: &str = "build/lab/x86_64-unknown-linux-gnu/release/lab";
+/// The folder of the programs for the virtual machine.
+pub const TOOLS: &str = "build/userspace/x86_64-unknown-linux-gnu/release";
+
+/// Something to run and to count.
+pub struct Suite {
+    pub name: String,
+    pub part: Part,
+    /// What command lines find in their environment: `$KERNEL` and `$FILTER`.
+    pub kernel: String,
+    pub filter: &'static str,
+    pub work: Work,
+}
+
+/// What a suite is part of.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    Quick,
+    Full,
+    Both,
+}
+
+pub enum Work {
+    /// A command line that prints `test result:` lines.
+    Tests(&'static str),
+    /// Cases by name, each a command line that succeeds and prints no warning.
+    Cases(&'static [(&'static str, &'static str)]),
+    /// Cannot be run.
+    Skip { reason: String },
+}
+
+/// What runs on this machine.
+const HOST: [(&str, Work); 3] = [
+    ("style", Work::Cases(STYLE)),
+    (
+        "user-space",
+        Work::Tests("cd userspace; cargo test --locked"),
+    ),
+    ("lab", Work::Tests("cd lab; cargo test --locked")),
+];
+
+const STYLE: &[(&str, &str)] = &[
+    (
+        "user space is formatted",
+        "cd userspace; cargo fmt --all --check",
+    ),
+    ("the lab is formatted", "cd lab; cargo fmt --check"),
+    ("the module is formatted", "rustfmt --check src/lib.rs"),
+    (
+        "clippy has nothing to say on user space",
+        "cd userspace; cargo clippy --locked --all-targets -- -D warnings",
+    ),
+    (
+        "clippy has nothing to say on the lab",
+        "cd lab; cargo clippy --locked --all-targets -- -D warnings",
+    ),
+];
+
+/// What is built before is removed, so that the compiler has to warn again.
+const MODULE: &[(&str, &str)] = &[
+    (
+        "clippy has nothing to say on the module",
+        "rm -rf build/module/$KERNEL.*
+         $LAB build --kernel $KERNEL -- CLIPPY=1
+         rm -rf build/module/$KERNEL.*",
+    ),
+    (
+        "the module builds without warnings",
+        "$LAB build --kernel $KERNEL",
+    ),
+    (
+        "the modules of the tests build without warnings",
+        "rm -rf tests/modules/build/module/$KERNEL.*
+         $LAB build --kernel $KERNEL tests/modules",
+    ),
+];
+
+/// Builds what the suite needs, boots, and runs it.
+const VM: &str = "\
+    module=$($LAB build --kernel $KERNEL --print-module)
+    modules=tests/modules/build/module/$(basename $(dirname $module))
+    mkdir -p build/tests
+    $LAB build --kernel $KERNEL tests/modules > build/tests/modules.log
+    for bits in 32 64; do
+        $LAB run -- gcc -m$bits -static -O2 -Wall -Wextra -Werror -Iinclude/uapi \
+            -o build/tests/adler32-compat-$bits tests/compat.c
+    done
+    $LAB vm --kernel $KERNEL --path $TOOLS --path build/tests --module $module \
+        --module $modules/adler32_consumer.ko --module $modules/adler32_occupier.ko \
+        -- sh -c \"exec vm-suite $FILTER 2>&1\"";
+
+/// Returns all suites in the order in which they run.
+pub fn all() -> Result<Vec<Suite>> {
+    let mut suites: Vec<_> = HOST
+        .into_iter()
+        .map(|(name, work)| Suite {
+            name: name.to_owned(),
+            part: Part::Both,
+            kernel: String::new(),
+            filter: "",
+            work,
+        })
+        .collect();
+    let series = series()?;
+    let newest = series.len() - 1;
+    for (number, (kernel, offered)) in series.into_iter().enumerate() {
+        let mut push = |name: &str, part, filter, work| {
+            suites.push(Suite {
+                name: format!("{name}-{kernel}"),
+                part,
+                kernel: kernel.clone(),
+                filter,
+                work: match &offered {
+                    Ok(()) => work,
+                    Err(reason) => Work::Skip {
+                        reason: reason.clone(),
+                    },
+                },
+            });
+        };
+        push("module", Part::Full, "", Work::Cases(MODULE));
+        push("vm", Part::Full, "", Work::Tests(VM));
+        if number == newest {
+            push("boot", Part::Quick, "ioctl::", Work::Tests(VM));
+        }
+    }
+    Ok(suites)
+}
+
+/// Asks the lab for the supported series of kernels. With each comes the reason why it cannot be
+/// had, if so.
+fn series() -> Result<Vec<(String, Result<(), String>)>> {
+    let output = Command::new(LAB)
+        .arg("kernels")
+        .stderr(Stdio::inherit())
+        .output()
+        .with_context(|| format!("cannot run {LAB}"))?;
+    ensure!(output.status.success(), "`lab kernels` failed");
+    let text = String::from_utf8(output.stdout).context("what `lab kernels` prints")?;
+    let series: Vec<_> = text.lines().filter_map(series_line).collect();
+    ensure!(!series.is_empty(), "`lab kernels` names no kernel");
+    Ok(series)
+}
+
+fn series_line(line: &str) -> Option<(String, Result<(), String>)> {
+    let (series, state) = line.split_once("  ")?;
+    match state.trim().split_once("newest offered: ") {
+        Some(_) => Some((series.to_owned(), Ok(()))),
+        None => state
+            .contains("not offered")
+            .then(|| (series.to_owned(), Err(line.to_owned()))),
+    }
+}
