@@ -76,7 +76,7 @@ impl kernel::InPlaceModule for Adler32Module {
             shash <- kernel_ext::shash::Registration::register(),
             _: {
                 pr_info!(
-                    "version {}, implementation {}, device mode {:#05o}\n",
+                    "version {}, implementation {}, device mode {:04o}\n",
                     VERSION,
                     implementation::name(),
                     node_mode()?
@@ -91,7 +91,7 @@ fn node_mode() -> Result<u16> {
     let mode: u16 = parameter(module_parameters::mode.value());
     // The kernel takes 0 for the lack of a mode.
     if mode == 0 || mode & !0o666 != 0 {
-        pr_err!("mode={mode:#o} is not a mode for a device: write it in octal, as in mode=0666\n");
+        pr_err!("mode=0{mode:o} is not a mode for a device: write it in octal, as in mode=0666\n");
         return Err(EINVAL);
     }
     Ok(mode)
