@@ -15,9 +15,7 @@ TOOLS := build/userspace/$(TARGET)/release
 
 kernel := $(if $(KERNEL),--kernel $(KERNEL))
 packages := $(if $(PACKAGES),--packages "$(PACKAGES)")
-# "lab build" prints the path of the module last.
-in_vm = module=$$($(LAB) build $(kernel) --print-module) && \
-	$(LAB) $(1) $(kernel) $(packages) --module "$$module" --path $(TOOLS)
+in_guest := $(kernel) $(packages) --build . --path $(TOOLS)
 
 .PHONY: help
 help: ## Show this list
@@ -36,9 +34,9 @@ module: ## Build adler32.ko for the running kernel, or for KDIR=...
 demo: lab tools ## Show the module at work in a stock Debian kernel: KERNEL=7.2|7.3 FILE=...
 ifdef FILE
 	@mkdir -p build/demo && cp --dereference --reflink=auto -- "$(FILE)" build/demo/
-	@$(call in_vm,vm) -- demo "build/demo/$(notdir $(FILE))"
+	@$(LAB) vm $(in_guest) -- demo "build/demo/$(notdir $(FILE))"
 else
-	@$(call in_vm,vm) -- sh -c 'exec demo /lib/modules/$$(uname -r)/vmlinuz'
+	@$(LAB) vm $(in_guest) -- sh -c 'exec demo /lib/modules/$$(uname -r)/vmlinuz'
 endif
 
 .PHONY: test
@@ -51,11 +49,11 @@ check: lab tools ## The quick loop: formatting, lints, host tests, one boot
 
 .PHONY: vm
 vm: lab tools ## Run CMD='...' in a stock kernel: KERNEL=7.2|7.3 PACKAGES="..."
-	@$(call in_vm,vm) -- sh -c '$(CMD)'
+	@$(LAB) vm $(in_guest) -- sh -c '$(CMD)'
 
 .PHONY: shell
 shell: lab tools ## A prompt in a stock kernel: KERNEL=7.2|7.3 PACKAGES="..."
-	@$(call in_vm,shell)
+	@$(LAB) shell $(in_guest)
 
 .PHONY: clean
 clean: ## Remove what was built

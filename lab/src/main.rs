@@ -108,6 +108,9 @@ struct VmArgs {
     /// Debian packages to install in the root first (they stay there)
     #[arg(long, value_delimiter = ' ', value_name = "NAMES")]
     packages: Vec<String>,
+    /// Build the external module in a folder first, as `lab build` does, and install it
+    #[arg(long = "build", value_name = "DIR")]
+    builds: Vec<PathBuf>,
     /// Install a module beside the stock ones
     #[arg(long = "module", value_name = "FILE.ko")]
     modules: Vec<PathBuf>,
@@ -223,7 +226,7 @@ impl Lab {
     }
 
     fn build(&self, wanted: Option<Wanted>, dir: &Path, arguments: &[String]) -> Result<i32> {
-        let dir = dir.canonicalize().with_context(|| format!("no folder {}", dir.display()))?;
+        let dir = folder_at(dir)?;
         let kernel = self.prepared(wanted)?;
         self.root.show(&dir)?;
         let status = module::build(&self.root, &kernel, &dir, self.caller, arguments)?;
@@ -246,7 +249,7 @@ impl Lab {
         let folder = std::env::current_dir()?;
         let mut path = Vec::new();
         for dir in &arguments.paths {
-            let dir = dir.canonicalize().with_context(|| format!("no folder {}", dir.display()))?;
+            let dir = folder_at(dir)?;
             if !dir.starts_with(&folder) {
                 bail!("{} is not in the current folder, so the guest does not see it", dir.display());
             }
@@ -264,15 +267,32 @@ impl Lab {
         let kernel = self.prepared(arguments.kernel.kernel)?;
         self.root.ensure_packages(&self.cache, &packages)?;
         self.root.show(&folder)?;
+        let mut modules = arguments.modules;
+        for dir in &arguments.builds {
+            let dir = folder_at(dir)?;
+            if !dir.starts_with(&folder) {
+                self.root.show(&dir)?;
+            }
+            let status = module::build(&self.root, &kernel, &dir, self.caller, &["-s".to_owned()])?;
+            if !status.success() {
+                bail!("cannot build the module in {}", dir.display());
+            }
+            modules.append(&mut module::built(&kernel, &dir)?);
+        }
         let machine = Machine {
             processors: arguments.smp,
             memory: arguments.memory,
             append: arguments.append,
             limit: Duration::from_secs(arguments.timeout),
-            modules: arguments.modules,
+            modules,
         };
         vm::run(&self.root, &kernel, &machine, &job)
     }
+}
+
+/// The absolute path of a folder.
+fn folder_at(dir: &Path) -> Result<PathBuf> {
+    dir.canonicalize().with_context(|| format!("no folder {}", dir.display()))
 }
 
 /// A path as text, for the guest.

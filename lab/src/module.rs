@@ -2,7 +2,8 @@
 
 //! Building an external module with Kbuild.
 
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 
 use anyhow::{Context, Result};
@@ -20,7 +21,7 @@ pub fn build(
     caller: Option<Caller>,
     arguments: &[String],
 ) -> Result<ExitStatus> {
-    let output = dir.join("build/module").join(&kernel.release);
+    let output = output_dir(kernel, dir);
     let mut make = root.command_in(dir, "make", caller)?;
     make.args(["--no-print-directory", "-C"])
         .arg(format!("/lib/modules/{}/build", kernel.release))
@@ -33,4 +34,20 @@ pub fn build(
     let mut mkdir = root.command_in(dir, "mkdir", caller)?;
     root.output(mkdir.arg("-p").arg(&output))?;
     make.status().context("cannot run make in the root")
+}
+
+/// The modules that [`build`] has made.
+pub fn built(kernel: &Kernel, dir: &Path) -> Result<Vec<PathBuf>> {
+    let mut modules = Vec::new();
+    for entry in fs::read_dir(output_dir(kernel, dir))? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "ko") {
+            modules.push(path);
+        }
+    }
+    Ok(modules)
+}
+
+fn output_dir(kernel: &Kernel, dir: &Path) -> PathBuf {
+    dir.join("build/module").join(&kernel.release)
 }
