@@ -89,16 +89,12 @@ const MODULE: &[(&str, &str)] = &[
 
 /// Builds what the suite needs, boots, and runs it.
 const VM: &str = "\
-    module=$($LAB build --kernel $KERNEL --print-module)
-    modules=tests/modules/build/module/$(basename $(dirname $module))
     mkdir -p build/tests
-    $LAB build --kernel $KERNEL tests/modules > build/tests/modules.log
     for bits in 32 64; do
         $LAB run -- gcc -m$bits -static -O2 -Wall -Wextra -Werror -Iinclude/uapi \
             -o build/tests/adler32-compat-$bits tests/compat.c
     done
-    $LAB vm --kernel $KERNEL --path $TOOLS --path build/tests --module $module \
-        --module $modules/adler32_consumer.ko --module $modules/adler32_occupier.ko \
+    $LAB vm --kernel $KERNEL --build . --build tests/modules --path $TOOLS --path build/tests \
         -- sh -c \"exec vm-suite $FILTER 2>&1\"";
 
 /// Returns all suites in the order in which they run.

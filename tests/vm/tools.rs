@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::Command;
 
 use libtest_mimic::Completion;
@@ -18,7 +19,7 @@ use crate::support::sh;
 use crate::support::trials;
 use crate::support::try_sh;
 
-trials!(after module::ensure_unloaded:
+trials!(after install:
     sum_agrees_over_every_door,
     sum_of_standard_input,
     sum_without_the_module,
@@ -27,6 +28,16 @@ trials!(after module::ensure_unloaded:
     info_without_the_module,
     info_where_the_node_is_forbidden,
 );
+
+/// The command, where every user may run it.
+const COMMAND: &str = "/tmp/adler32";
+
+fn install() {
+    module::ensure_unloaded();
+    if !Path::new(COMMAND).exists() {
+        sh(&format!("install $(command -v adler32) {COMMAND}"));
+    }
+}
 
 /// Runs the command as a user who is not root and returns its success and what it printed.
 fn as_user(line: &str) -> (bool, String) {
@@ -49,10 +60,10 @@ fn sum_agrees_over_every_door() {
     for len in [0, 1, 32_768, 65_537, 1_100_000] {
         fs::write(file.path(), &data[..len]).expect("write");
         let expected = format!("{:08x}  {path}\n", reference::adler(&data[..len]));
-        assert_eq!(sh(&format!("adler32 sum {path}")), expected);
+        assert_eq!(sh(&format!("{COMMAND} sum {path}")), expected);
         for door in ["device", "ioctl", "afalg", "cpu"] {
             assert_eq!(
-                sh(&format!("adler32 sum --via {door} {path}")),
+                sh(&format!("{COMMAND} sum --via {door} {path}")),
                 expected,
                 "{door}"
             );
@@ -64,14 +75,14 @@ fn sum_agrees_over_every_door() {
 fn sum_of_standard_input() {
     module::ensure_loaded();
     for door in ["device", "ioctl", "afalg", "cpu"] {
-        let output = sh(&format!("printf Wikipedia | adler32 sum --via {door} -"));
+        let output = sh(&format!("printf Wikipedia | {COMMAND} sum --via {door} -"));
         assert_eq!(output, "11e60398  -\n", "{door}");
     }
 }
 
 fn sum_without_the_module() {
     for door in ["device", "ioctl"] {
-        let (success, output) = try_sh(&format!("printf abc | adler32 sum --via {door}"));
+        let (success, output) = try_sh(&format!("printf abc | {COMMAND} sum --via {door}"));
         assert!(
             !success && output.contains("modprobe adler32"),
             "{door}: {output}"
@@ -80,7 +91,7 @@ fn sum_without_the_module() {
     assert!(!module::is_loaded());
     // The default takes what there is.
     let closed = Restricted::to(2);
-    assert_eq!(sh("printf abc | adler32 sum"), "024d0127  -\n");
+    assert_eq!(sh(&format!("printf abc | {COMMAND} sum")), "024d0127  -\n");
     assert_eq!(
         module::is_loaded(),
         closed.is_none(),
@@ -90,17 +101,17 @@ fn sum_without_the_module() {
 
 fn sum_where_the_node_is_forbidden() {
     let _loaded = Loaded::new(module::NAME, "mode=0600");
-    let (success, output) = as_user("printf abc | adler32 sum --via device");
+    let (success, output) = as_user(&format!("printf abc | {COMMAND} sum --via device"));
     assert!(!success && output.contains("0600"), "{output}");
     assert_eq!(
-        as_user("printf abc | adler32 sum"),
+        as_user(&format!("printf abc | {COMMAND} sum")),
         (true, "024d0127  -\n".to_owned())
     );
 }
 
 fn info_when_all_is_well() {
     module::ensure_loaded();
-    let info = sh("adler32 info");
+    let info = sh(&format!("{COMMAND} info"));
     let version = module::modinfo("version").concat();
     for words in [
         version.as_str(),
@@ -115,7 +126,7 @@ fn info_when_all_is_well() {
 }
 
 fn info_without_the_module() -> Completion {
-    let (success, info) = try_sh("adler32 info");
+    let (success, info) = try_sh(&format!("{COMMAND} info"));
     assert!(!success && info.contains("modprobe adler32"), "{info}");
     assert!(!module::is_loaded(), "looking loaded the module");
     if alg::restriction().is_none() {
@@ -123,7 +134,7 @@ fn info_without_the_module() -> Completion {
     }
     // That the module is missing and that AF_ALG is restricted are two things.
     let _restricted = Restricted::to(1);
-    let (success, info) = try_sh("adler32 info");
+    let (success, info) = try_sh(&format!("{COMMAND} info"));
     assert!(!success && info.contains("modprobe adler32"), "{info}");
     assert!(info.contains("crypto.af_alg_restrict=0"), "{info}");
     Completion::Completed
@@ -131,6 +142,6 @@ fn info_without_the_module() -> Completion {
 
 fn info_where_the_node_is_forbidden() {
     let _loaded = Loaded::new(module::NAME, "mode=0600");
-    let (_, info) = as_user("adler32 info");
+    let (_, info) = as_user(&format!("{COMMAND} info"));
     assert!(info.contains("0600"), "{info}");
 }
