@@ -43,7 +43,8 @@ impl Cache {
         fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
         let tag = dir.join(TAG);
         if !tag.exists() {
-            fs::write(&tag, SIGNATURE).with_context(|| format!("cannot write {}", tag.display()))?;
+            fs::write(&tag, SIGNATURE)
+                .with_context(|| format!("cannot write {}", tag.display()))?;
         }
         let in_use = File::create(dir.join("in-use"))?;
         if let Err(TryLockError::WouldBlock) = in_use.try_lock_shared() {

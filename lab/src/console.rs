@@ -8,9 +8,19 @@ const AFTER: usize = 60;
 
 /// What a message of a kernel in trouble starts with.
 const STARTS: &[&str] = &[
-    "BUG: ", "WARNING: ", "Oops: ", "Kernel panic", "kernel BUG at ", "KASAN: ", "UBSAN: ",
-    "general protection fault", "watchdog: ", "rust_kernel: panicked at ", "------------[ cut here",
-    "INFO: trying to register non-static key", "Unable to handle kernel",
+    "BUG: ",
+    "WARNING: ",
+    "Oops: ",
+    "Kernel panic",
+    "kernel BUG at ",
+    "KASAN: ",
+    "UBSAN: ",
+    "general protection fault",
+    "watchdog: ",
+    "rust_kernel: panicked at ",
+    "------------[ cut here",
+    "INFO: trying to register non-static key",
+    "Unable to handle kernel",
 ];
 /// Pairs that a message of a kernel in trouble has both of.
 const PAIRS: &[(&str, &str)] = &[
@@ -35,7 +45,9 @@ pub fn tail(log: &str, count: usize) -> String {
 
 fn is_fault(message: &str) -> bool {
     STARTS.iter().any(|start| message.starts_with(start))
-        || PAIRS.iter().any(|(one, other)| message.contains(one) && message.contains(other))
+        || PAIRS
+            .iter()
+            .any(|(one, other)| message.contains(one) && message.contains(other))
 }
 
 /// A line without its time and caller, such as `[    1.234567][  T123] `.

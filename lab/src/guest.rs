@@ -64,7 +64,11 @@ fn set_up() -> Result<Job> {
         fs::create_dir(Path::new("/mnt").join(dir))?;
     }
     let root = Path::new("/mnt/root");
-    mount_new("overlay", root, "lowerdir=/,upperdir=/mnt/upper,workdir=/mnt/work")?;
+    mount_new(
+        "overlay",
+        root,
+        "lowerdir=/,upperdir=/mnt/upper,workdir=/mnt/work",
+    )?;
     chdir(root)?;
     mount(Some("."), "/", None::<&str>, MsFlags::MS_MOVE, None::<&str>)?;
     chroot(".")?;
@@ -83,16 +87,35 @@ fn set_up() -> Result<Job> {
         fs::create_dir_all(dir)?;
         mount_new(fstype, Path::new(dir), options)?;
     }
-    for (link, target) in [("fd", "fd"), ("stdin", "fd/0"), ("stdout", "fd/1"), ("stderr", "fd/2")] {
+    for (link, target) in [
+        ("fd", "fd"),
+        ("stdin", "fd/0"),
+        ("stdout", "fd/1"),
+        ("stderr", "fd/2"),
+    ] {
         std::os::unix::fs::symlink(format!("/proc/self/{target}"), format!("/dev/{link}"))?;
     }
     fs::create_dir_all(&job.folder)?;
-    mount(Some(FOLDER_TAG), job.folder.as_str(), Some("virtiofs"), MsFlags::empty(), None::<&str>)
-        .with_context(|| format!("cannot mount {}", job.folder))?;
+    mount(
+        Some(FOLDER_TAG),
+        job.folder.as_str(),
+        Some("virtiofs"),
+        MsFlags::empty(),
+        None::<&str>,
+    )
+    .with_context(|| format!("cannot mount {}", job.folder))?;
     nix::unistd::sethostname("lab")?;
     tool("ip", &["link", "set", "lo", "up"])?;
     tool("/usr/lib/systemd/systemd-udevd", &["--daemon"])?;
-    tool("udevadm", &["trigger", "--action=add", "--settle", "--subsystem-match=misc"])?;
+    tool(
+        "udevadm",
+        &[
+            "trigger",
+            "--action=add",
+            "--settle",
+            "--subsystem-match=misc",
+        ],
+    )?;
     Ok(job)
 }
 
@@ -106,7 +129,10 @@ fn tool(program: &str, arguments: &[&str]) -> Result<()> {
         .output()
         .with_context(|| format!("cannot run {program}"))?;
     if !output.status.success() {
-        anyhow::bail!("{program}: {}", String::from_utf8_lossy(&output.stderr).trim());
+        anyhow::bail!(
+            "{program}: {}",
+            String::from_utf8_lossy(&output.stderr).trim()
+        );
     }
     Ok(())
 }
@@ -115,13 +141,17 @@ fn tool(program: &str, arguments: &[&str]) -> Result<()> {
 fn run(job: &Job, control: &mut File) -> Result<i32> {
     let (program, arguments) = job.command.split_first().context("no command")?;
     let mut command = Command::new(program);
-    command.args(arguments).current_dir(&job.folder).env_clear().envs([
-        ("PATH", job.path.as_str()),
-        ("HOME", "/root"),
-        ("USER", "root"),
-        ("LANG", "C.UTF-8"),
-        ("TERM", job.term.as_str()),
-    ]);
+    command
+        .args(arguments)
+        .current_dir(&job.folder)
+        .env_clear()
+        .envs([
+            ("PATH", job.path.as_str()),
+            ("HOME", "/root"),
+            ("USER", "root"),
+            ("LANG", "C.UTF-8"),
+            ("TERM", job.term.as_str()),
+        ]);
     let mut pumps = Vec::new();
     let mut complaints: Box<dyn Write> = if job.terminal {
         Box::new(attach_terminal(&mut command, control.try_clone()?)?)
@@ -174,7 +204,11 @@ fn pump(from: &mut impl Read, to: &mut impl Write) -> io::Result<()> {
 /// Gives `command` the terminal, as the leader of a session of its own. The host tells the
 /// terminal's size through `control`.
 fn attach_terminal(command: &mut Command, control: File) -> Result<File> {
-    let terminal = OpenOptions::new().read(true).write(true).open(TERMINAL).context(TERMINAL)?;
+    let terminal = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(TERMINAL)
+        .context(TERMINAL)?;
     let resized = terminal.try_clone()?;
     thread::spawn(move || -> Result<()> {
         for line in BufReader::new(control).lines() {
@@ -191,7 +225,10 @@ fn attach_terminal(command: &mut Command, control: File) -> Result<File> {
         }
         Ok(())
     });
-    command.stdin(terminal.try_clone()?).stdout(terminal.try_clone()?).stderr(terminal.try_clone()?);
+    command
+        .stdin(terminal.try_clone()?)
+        .stdout(terminal.try_clone()?)
+        .stderr(terminal.try_clone()?);
     // SAFETY: the closure makes system calls only.
     unsafe {
         command.pre_exec(|| {
@@ -209,7 +246,9 @@ fn open_port(number: u32) -> Result<File> {
     let started = Instant::now();
     loop {
         match OpenOptions::new().read(true).write(true).open(&path) {
-            Err(error) if started.elapsed() < PORT_LIMIT && error.kind() == io::ErrorKind::NotFound => {
+            Err(error)
+                if started.elapsed() < PORT_LIMIT && error.kind() == io::ErrorKind::NotFound =>
+            {
                 thread::sleep(Duration::from_millis(2));
             }
             result => return result.context(path),

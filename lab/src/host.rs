@@ -15,7 +15,10 @@ use crate::progress;
 /// What makes a Debian root, by the file that shows it is there.
 const NEEDED: [(&str, &str); 2] = [
     ("mmdebstrap", "/usr/bin/mmdebstrap"),
-    ("debian-archive-keyring", "/usr/share/keyrings/debian-archive-keyring.gpg"),
+    (
+        "debian-archive-keyring",
+        "/usr/share/keyrings/debian-archive-keyring.gpg",
+    ),
 ];
 
 /// Replaces this process by the same command under sudo, unless it is root already. The cache
@@ -35,7 +38,9 @@ pub fn become_root(cache: &Path) -> Result<()> {
         .arg(format!("{}:{}", getuid(), getgid()))
         .args(std::env::args_os().skip(1).collect::<Vec<OsString>>());
     let error = command.exec();
-    Err(anyhow!("root's rights are needed and sudo does not run ({error}): install sudo or run as root"))
+    Err(anyhow!(
+        "root's rights are needed and sudo does not run ({error}): install sudo or run as root"
+    ))
 }
 
 /// Installs what is missing on the host with apt.
@@ -49,10 +54,16 @@ pub fn ensure_packages() -> Result<()> {
         return Ok(());
     }
     if !Path::new("/usr/bin/apt-get").exists() {
-        bail!("missing on this machine: {}; install it with your package manager", missing.join(", "));
+        bail!(
+            "missing on this machine: {}; install it with your package manager",
+            missing.join(", ")
+        );
     }
     eprintln!("lab: installing on this machine: {}", missing.join(" "));
-    progress::step("update the host's package index", Command::new("apt-get").arg("update"))?;
+    progress::step(
+        "update the host's package index",
+        Command::new("apt-get").arg("update"),
+    )?;
     progress::step(
         "install host packages",
         Command::new("apt-get")

@@ -110,14 +110,23 @@ mod tests {
             term: String::new(),
             folder: "/home/me/my module".into(),
             path: "/usr/bin".into(),
-            command: vec!["printf".into(), String::new(), "a\nb 'c' \"d\"\\".into(), String::new()],
+            command: vec![
+                "printf".into(),
+                String::new(),
+                "a\nb 'c' \"d\"\\".into(),
+                String::new(),
+            ],
         };
         assert_eq!(Job::from_bytes(job.to_bytes()).unwrap(), job);
     }
 
     #[test]
     fn a_report_survives_the_journey() {
-        for report in [Report::Ready, Report::Failed("no overlay".into()), Report::Exit(137)] {
+        for report in [
+            Report::Ready,
+            Report::Failed("no overlay".into()),
+            Report::Exit(137),
+        ] {
             assert_eq!(report.to_string().parse::<Report>().unwrap(), report);
         }
         assert!("exit".parse::<Report>().is_err());

@@ -42,15 +42,26 @@ impl FromStr for Wanted {
             .split('.')
             .map(str::parse)
             .collect::<Result<_, _>>()
-            .map_err(|_| anyhow!("`{text}` is no kernel: say {} or an exact x.y.z", supported()))?;
+            .map_err(|_| {
+                anyhow!(
+                    "`{text}` is no kernel: say {} or an exact x.y.z",
+                    supported()
+                )
+            })?;
         let wanted = match numbers[..] {
             [x, y] => Self::Newest(Series(x, y)),
             [x, y, z] => Self::Exact(Series(x, y), z),
-            _ => bail!("`{text}` is no kernel: say {} or an exact x.y.z", supported()),
+            _ => bail!(
+                "`{text}` is no kernel: say {} or an exact x.y.z",
+                supported()
+            ),
         };
         let (Self::Newest(series) | Self::Exact(series, _)) = wanted;
         if !SUPPORTED.contains(&series) {
-            bail!("kernel {series} is not supported: say {} or an exact x.y.z of those", supported());
+            bail!(
+                "kernel {series} is not supported: say {} or an exact x.y.z of those",
+                supported()
+            );
         }
         Ok(wanted)
     }
@@ -124,15 +135,25 @@ impl Kernels {
     /// Asks the package index in `root`, and the stamps of prepared kernels.
     pub fn query(root: &Root) -> Result<Self> {
         let mut headers = root.command("apt-cache")?;
-        headers.args(["search", "--names-only", "--full", r"^linux-headers-[0-9.]+\+deb[0-9]+-amd64$"]);
+        headers.args([
+            "search",
+            "--names-only",
+            "--full",
+            r"^linux-headers-[0-9.]+\+deb[0-9]+-amd64$",
+        ]);
         let mut sources = root.command("apt-cache")?;
-        sources.arg("madison").args(SUPPORTED.map(|series| format!("linux-source-{series}")));
+        sources
+            .arg("madison")
+            .args(SUPPORTED.map(|series| format!("linux-source-{series}")));
         let mut prepared = Vec::new();
         if let Ok(stamps) = fs::read_dir(root.join(STAMPS).join("kernels")) {
             for stamp in stamps {
                 let stamp = stamp?;
                 let version = fs::read_to_string(stamp.path())?;
-                prepared.extend(Kernel::new(&stamp.file_name().to_string_lossy(), version.trim()));
+                prepared.extend(Kernel::new(
+                    &stamp.file_name().to_string_lossy(),
+                    version.trim(),
+                ));
             }
         }
         prepared.sort_by_key(|kernel| (kernel.series, kernel.patch));
@@ -146,7 +167,10 @@ impl Kernels {
     pub fn choose(&self, wanted: Option<Wanted>) -> Result<&Kernel> {
         let Some(wanted) = wanted else {
             return self.offered.last().ok_or_else(|| {
-                anyhow!("the package index offers no supported kernel: {}", self.overview())
+                anyhow!(
+                    "the package index offers no supported kernel: {}",
+                    self.overview()
+                )
             });
         };
         let newest = self.offered.iter().rfind(|kernel| kernel.is(wanted));
@@ -155,7 +179,10 @@ impl Kernels {
             Wanted::Newest(_) => None,
         };
         newest.or_else(prepared).ok_or_else(|| {
-            anyhow!("the package index does not offer kernel {wanted} (any more): {}", self.overview())
+            anyhow!(
+                "the package index does not offer kernel {wanted} (any more): {}",
+                self.overview()
+            )
         })
     }
 
@@ -163,14 +190,23 @@ impl Kernels {
     pub fn newest(&self) -> BTreeMap<Series, Option<&Kernel>> {
         SUPPORTED
             .iter()
-            .map(|&series| (series, self.offered.iter().rfind(|kernel| kernel.series == series)))
+            .map(|&series| {
+                (
+                    series,
+                    self.offered.iter().rfind(|kernel| kernel.series == series),
+                )
+            })
             .collect()
     }
 
     fn overview(&self) -> String {
         let list = |kernels: &[Kernel]| match kernels {
             [] => "none".to_owned(),
-            kernels => kernels.iter().map(Kernel::upstream).collect::<Vec<_>>().join(", "),
+            kernels => kernels
+                .iter()
+                .map(Kernel::upstream)
+                .collect::<Vec<_>>()
+                .join(", "),
         };
         format!(
             "offered are {}, prepared are {}; `lab kernels --refresh` reads the index again",
@@ -198,7 +234,10 @@ fn offered(headers: &str, sources: &str) -> Vec<Kernel> {
             Kernel::new(release, field("Version: ")?)
         })
         .filter(|kernel| {
-            sources.contains(&(kernel.source_package().as_str(), kernel.package_version.as_str()))
+            sources.contains(&(
+                kernel.source_package().as_str(),
+                kernel.package_version.as_str(),
+            ))
         })
         .collect();
     kernels.sort_by_key(|kernel| (kernel.series, kernel.patch));
@@ -234,7 +273,11 @@ mod tests {
 
     #[test]
     fn only_whole_supported_kernels_are_offered() {
-        let offered: Vec<_> = kernels(HEADERS).offered.iter().map(Kernel::upstream).collect();
+        let offered: Vec<_> = kernels(HEADERS)
+            .offered
+            .iter()
+            .map(Kernel::upstream)
+            .collect();
         assert_eq!(offered, ["7.2.9", "7.2.12", "7.3.4"]);
     }
 

@@ -121,7 +121,12 @@ struct VmArgs {
     #[arg(long, default_value_t = 600, value_name = "SECONDS")]
     timeout: u64,
     /// More words for the kernel's command line
-    #[arg(long, default_value = "", value_name = "WORDS", allow_hyphen_values = true)]
+    #[arg(
+        long,
+        default_value = "",
+        value_name = "WORDS",
+        allow_hyphen_values = true
+    )]
     append: String,
     /// The number of processors
     #[arg(long, default_value_t = 2, value_name = "NUMBER")]
@@ -132,7 +137,10 @@ struct VmArgs {
 }
 
 fn main() -> ExitCode {
-    if std::env::args_os().next().is_some_and(|name| name == job::INIT) {
+    if std::env::args_os()
+        .next()
+        .is_some_and(|name| name == job::INIT)
+    {
         guest::main();
     }
     match work(Cli::parse()) {
@@ -152,7 +160,11 @@ fn work(cli: Cli) -> Result<i32> {
     match cli.action {
         Action::Kernels { refresh } => open()?.print_kernels(refresh),
         Action::Setup { kernels } => open()?.set_up(&kernels),
-        Action::Build { kernel, dir, arguments } => open()?.build(kernel.kernel, &dir, &arguments),
+        Action::Build {
+            kernel,
+            dir,
+            arguments,
+        } => open()?.build(kernel.kernel, &dir, &arguments),
         Action::Run { command } => open()?.run(&command),
         Action::Vm { vm, command } => open()?.vm(vm, command, false),
         Action::Shell { vm, command } => open()?.vm(vm, command, true),
@@ -171,7 +183,11 @@ impl Lab {
     fn open(dir: &Path, caller: Option<Caller>) -> Result<Self> {
         let cache = Cache::open(dir)?;
         let root = Root::open(&cache)?;
-        Ok(Self { cache, root, caller })
+        Ok(Self {
+            cache,
+            root,
+            caller,
+        })
     }
 
     fn print_kernels(&self, refresh: bool) -> Result<i32> {
@@ -187,7 +203,11 @@ impl Lab {
         }
         let list = |kernels: &[Kernel]| match kernels {
             [] => "none".to_owned(),
-            kernels => kernels.iter().map(|kernel| &*kernel.release).collect::<Vec<_>>().join(" "),
+            kernels => kernels
+                .iter()
+                .map(|kernel| &*kernel.release)
+                .collect::<Vec<_>>()
+                .join(" "),
         };
         println!("offered:  {}", list(&kernels.offered));
         println!("prepared: {}", list(&kernels.prepared));
@@ -251,7 +271,10 @@ impl Lab {
         for dir in &arguments.paths {
             let dir = folder_at(dir)?;
             if !dir.starts_with(&folder) {
-                bail!("{} is not in the current folder, so the guest does not see it", dir.display());
+                bail!(
+                    "{} is not in the current folder, so the guest does not see it",
+                    dir.display()
+                );
             }
             path.push(text(&dir)?);
         }
@@ -263,7 +286,12 @@ impl Lab {
             path: path.join(":"),
             command,
         };
-        let packages: Vec<_> = arguments.packages.iter().map(String::as_str).filter(|name| !name.is_empty()).collect();
+        let packages: Vec<_> = arguments
+            .packages
+            .iter()
+            .map(String::as_str)
+            .filter(|name| !name.is_empty())
+            .collect();
         let kernel = self.prepared(arguments.kernel.kernel)?;
         self.root.ensure_packages(&self.cache, &packages)?;
         self.root.show(&folder)?;
@@ -292,16 +320,21 @@ impl Lab {
 
 /// The absolute path of a folder.
 fn folder_at(dir: &Path) -> Result<PathBuf> {
-    dir.canonicalize().with_context(|| format!("no folder {}", dir.display()))
+    dir.canonicalize()
+        .with_context(|| format!("no folder {}", dir.display()))
 }
 
 /// A path as text, for the guest.
 fn text(path: &Path) -> Result<String> {
-    let text = path.to_str().with_context(|| format!("{} is not UTF-8", path.display()))?;
+    let text = path
+        .to_str()
+        .with_context(|| format!("{} is not UTF-8", path.display()))?;
     Ok(text.to_owned())
 }
 
 /// The exit status as a shell reports it.
 fn status_of(status: ExitStatus) -> i32 {
-    status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0))
+    status
+        .code()
+        .unwrap_or_else(|| 128 + status.signal().unwrap_or(0))
 }

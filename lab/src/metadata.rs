@@ -29,44 +29,68 @@ pub fn ensure(cache: &Cache, root: &Root, kernel: &Kernel) -> Result<()> {
         return Ok(());
     }
     let release = &kernel.release;
-    let packages = ["headers", "binary", "modules"].map(|part| format!("linux-{part}-{release}"));
     root.install(
-        &format!("install kernel {release}"),
-        &packages.each_ref().map(String::as_str),
+        &format!("{release}: install headers"),
+        &[&format!("linux-headers-{release}")],
     )?;
-    let work = Path::new("/var/tmp/lab");
-    let work_host = root.join("var/tmp/lab");
-    if work_host.exists() {
-        fs::remove_dir_all(&work_host)?;
-    }
-    fs::create_dir_all(&work_host)?;
-    unpack_source(root, kernel, work)?;
+    // In memory (half a GiB): many small files, none of which outlives this run.
+    let work = Path::new("/tmp/kernel");
+    fs::create_dir(root.join("tmp/kernel"))?;
+    unpack(root, kernel, work)?;
     let count = regenerate(root, kernel, work)?;
-    eprintln!("lab: all {count} Rust symbols of {release} match the stock kernel's");
-    unpack_modules(root, release)?;
-    fs::remove_dir_all(&work_host)?;
+    eprintln!("lab: {release}: all {count} Rust symbols match the stock kernel's");
+    fs::remove_dir_all(root.join("tmp/kernel"))?;
     root.write_stamp(&stamp, &kernel.package_version)
 }
 
-/// Unpacks the sources of exactly `kernel` to `work`/source.
-fn unpack_source(root: &Root, kernel: &Kernel, work: &Path) -> Result<()> {
-    let package = kernel.source_package();
+/// Downloads the image, the modules and the sources of exactly `kernel` and unpacks them, the
+/// sources to `work`/source.
+fn unpack(root: &Root, kernel: &Kernel, work: &Path) -> Result<()> {
+    let Kernel {
+        release,
+        package_version,
+        ..
+    } = kernel;
+    let source = kernel.source_package();
     progress::step(
-        &format!("download {package} {}", kernel.package_version),
+        &format!("{release}: download image, modules and {source}"),
         root.command_in(work, "apt-get", None)?
             // The sandbox user of apt may not write here.
             .args(["-o", "APT::Sandbox::User=root", "download"])
-            .arg(format!("{package}={}", kernel.package_version)),
+            .args([
+                format!("linux-binary-{release}"),
+                format!("linux-modules-{release}"),
+                format!("{source}={package_version}"),
+            ]),
     )?;
+    // Modules that are not compressed are listed for modprobe in half a second instead of seven,
+    // which counts because that is done again for every module under test.
     progress::step(
-        &format!("unpack {package}"),
+        &format!("{release}: unpack image and modules"),
+        root.command_in(work, "sh", None)?.args([
+            "-ec",
+            "dpkg-deb -x linux-binary-$0_*.deb /
+             dpkg-deb -x linux-modules-$0_*.deb /
+             rm linux-binary-* linux-modules-*
+             cd /usr/lib/modules/$0
+             find kernel -name '*.xz' -print0 | xargs -0r -n 200 -P $(nproc) xz -df
+             depmod $0",
+            release,
+        ]),
+    )?;
+    // Most of the sources are not needed, and writing them all takes longer than reading them.
+    progress::step(
+        &format!("{release}: unpack {source}"),
         root.command_in(work, "sh", None)?.args([
             "-ec",
             "mkdir source
-             dpkg-deb --fsys-tarfile linux-source-*.deb | tar -xO ./usr/src/$0.tar.xz |
-             xz -dc -T0 | tar -x -C source --strip-components=1
-             rm linux-source-*.deb",
-            &package,
+             dpkg-deb --fsys-tarfile $0_*.deb | tar -xO ./usr/src/$0.tar.xz | xz -dc -T0 |
+             tar -x -C source --strip-components=1 --anchored --wildcards \
+                 --exclude=$0/drivers/'*.c' --exclude=$0/drivers/gpu/drm/amd/include \
+                 --exclude=$0/sound/'*.c' --exclude=$0/fs/'*.c' --exclude=$0/net/'*.c' \
+                 --exclude=$0/arch/'[!x]*/*.[chS]'
+             rm $0_*.deb",
+            &source,
         ]),
     )
 }
@@ -74,7 +98,9 @@ fn unpack_source(root: &Root, kernel: &Kernel, work: &Path) -> Result<()> {
 /// Builds the Rust metadata in `work`/build, checks it, and lays it over the headers. Returns the
 /// number of mangled symbols.
 fn regenerate(root: &Root, kernel: &Kernel, work: &Path) -> Result<usize> {
-    let headers = root.join("usr/src").join(format!("linux-headers-{}", kernel.release));
+    let headers = root
+        .join("usr/src")
+        .join(format!("linux-headers-{}", kernel.release));
     let work_host = root.join(work.strip_prefix("/")?);
     let build = work_host.join("build");
     fs::create_dir_all(&build)?;
@@ -119,12 +145,17 @@ fn regenerate(root: &Root, kernel: &Kernel, work: &Path) -> Result<usize> {
     fs::create_dir_all(headers.join("rust"))?;
     for entry in fs::read_dir(build.join("rust"))? {
         let path = entry?.path();
-        let wanted = path.extension().is_some_and(|extension| extension == "rmeta" || extension == "so");
+        let wanted = path
+            .extension()
+            .is_some_and(|extension| extension == "rmeta" || extension == "so");
         if let (true, Some(name)) = (wanted, path.file_name()) {
             fs::copy(&path, headers.join("rust").join(name))?;
         }
     }
-    fs::copy(build.join("scripts/target.json"), headers.join("scripts/target.json"))?;
+    fs::copy(
+        build.join("scripts/target.json"),
+        headers.join("scripts/target.json"),
+    )?;
     Ok(count)
 }
 
@@ -140,7 +171,10 @@ fn config_value<'a>(config: &'a str, name: &str) -> Option<&'a str> {
 fn regenerated(exports: &str) -> BTreeSet<&str> {
     exports
         .lines()
-        .filter_map(|line| line.strip_prefix("EXPORT_SYMBOL_RUST_GPL(")?.strip_suffix(");"))
+        .filter_map(|line| {
+            line.strip_prefix("EXPORT_SYMBOL_RUST_GPL(")?
+                .strip_suffix(");")
+        })
         .collect()
 }
 
@@ -161,33 +195,37 @@ fn stock(symvers: &str) -> BTreeSet<&str> {
 fn compare(regenerated: &BTreeSet<&str>, stock: &BTreeSet<&str>) -> Result<usize> {
     let mangled = |symbol: &&str| symbol.starts_with("_R");
     let foreign: Vec<_> = regenerated.difference(stock).copied().collect();
-    let lacking: Vec<_> = stock.difference(regenerated).copied().filter(mangled).collect();
-    let first = |symbols: &[&str]| symbols.iter().take(3).copied().collect::<Vec<_>>().join(", ");
+    let lacking: Vec<_> = stock
+        .difference(regenerated)
+        .copied()
+        .filter(mangled)
+        .collect();
+    let first = |symbols: &[&str]| {
+        symbols
+            .iter()
+            .take(3)
+            .copied()
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
     if !foreign.is_empty() {
-        bail!("{} symbols are not in the stock kernel: {} ...", foreign.len(), first(&foreign));
+        bail!(
+            "{} symbols are not in the stock kernel: {} ...",
+            foreign.len(),
+            first(&foreign)
+        );
     }
     if !lacking.is_empty() {
-        bail!("{} symbols of the stock kernel were not made: {} ...", lacking.len(), first(&lacking));
+        bail!(
+            "{} symbols of the stock kernel were not made: {} ...",
+            lacking.len(),
+            first(&lacking)
+        );
     }
     match regenerated.iter().copied().filter(mangled).count() {
         0 => bail!("the kernel exports no Rust symbols at all"),
         count => Ok(count),
     }
-}
-
-/// Unpacks the stock modules, and lists them for modprobe: reading them again for each module
-/// under test then takes half a second instead of seven.
-fn unpack_modules(root: &Root, release: &str) -> Result<()> {
-    progress::step(
-        &format!("{release}: unpack modules"),
-        root.command("sh")?.args([
-            "-ec",
-            "cd /usr/lib/modules/$0
-             find kernel -name '*.xz' -print0 | xargs -0r -n 200 -P $(nproc) xz -df
-             depmod $0",
-            release,
-        ]),
-    )
 }
 
 #[cfg(test)]
@@ -215,14 +253,20 @@ mod tests {
     fn a_symbol_too_many_fails() {
         for symbol in ["_RNvX", "rust_helper_x"] {
             let exports = format!("{EXPORTS}EXPORT_SYMBOL_RUST_GPL({symbol});\n");
-            assert!(check(&exports, SYMVERS).unwrap_err().to_string().contains(symbol));
+            assert!(check(&exports, SYMVERS)
+                .unwrap_err()
+                .to_string()
+                .contains(symbol));
         }
     }
 
     #[test]
     fn a_missing_symbol_fails() {
         let exports = EXPORTS.replace("EXPORT_SYMBOL_RUST_GPL(_RNvB);\n", "");
-        assert!(check(&exports, SYMVERS).unwrap_err().to_string().contains("_RNvB"));
+        assert!(check(&exports, SYMVERS)
+            .unwrap_err()
+            .to_string()
+            .contains("_RNvB"));
     }
 
     #[test]
@@ -233,7 +277,10 @@ mod tests {
     #[test]
     fn configuration_values() {
         let config = "CONFIG_A=y\nCONFIG_CC_VERSION_TEXT=\"gcc-14 (Debian) 14.2\"\n";
-        assert_eq!(config_value(config, "CONFIG_CC_VERSION_TEXT"), Some("gcc-14 (Debian) 14.2"));
+        assert_eq!(
+            config_value(config, "CONFIG_CC_VERSION_TEXT"),
+            Some("gcc-14 (Debian) 14.2")
+        );
         assert_eq!(config_value(config, "CONFIG_CC"), None);
     }
 }

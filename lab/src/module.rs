@@ -28,7 +28,10 @@ pub fn build(
         .arg(format!("M={}", dir.display()))
         .arg(format!("MO={}", output.display()))
         .args(arguments);
-    if !arguments.iter().any(|argument| !argument.contains('=') && !argument.starts_with('-')) {
+    if !arguments
+        .iter()
+        .any(|argument| !argument.contains('=') && !argument.starts_with('-'))
+    {
         make.arg("modules");
     }
     let mut mkdir = root.command_in(dir, "mkdir", caller)?;

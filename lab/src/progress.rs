@@ -17,7 +17,9 @@ const TAIL: usize = 40;
 pub fn step(what: &str, command: &mut Command) -> Result<()> {
     let started = Instant::now();
     let bar = ProgressBar::new_spinner();
-    bar.set_style(ProgressStyle::with_template("{spinner} {prefix} [{elapsed}] {wide_msg:.dim}")?);
+    bar.set_style(ProgressStyle::with_template(
+        "{spinner} {prefix} [{elapsed}] {wide_msg:.dim}",
+    )?);
     bar.set_prefix(what.to_owned());
     bar.enable_steady_tick(Duration::from_millis(200));
     if bar.is_hidden() {
@@ -50,7 +52,10 @@ pub fn step(what: &str, command: &mut Command) -> Result<()> {
         for line in &tail {
             eprintln!("{line}");
         }
-        bail!("{what}: {} failed ({status})", command.get_program().display());
+        bail!(
+            "{what}: {} failed ({status})",
+            command.get_program().display()
+        );
     }
     eprintln!("lab: {what}: {:.0} s", started.elapsed().as_secs_f32());
     Ok(())

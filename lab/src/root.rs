@@ -22,13 +22,34 @@ const SOURCES: &str = "etc/apt/sources.list";
 /// What every root has.
 const PACKAGES: &[&str] = &[
     // The toolchain for kernels and modules, and for 32-bit test programs.
-    "bc", "bindgen", "bison", "cpio", "flex", "gcc", "gcc-multilib", "kmod", "libelf-dev",
-    "libssl-dev", "make", "pahole", "python3", "rust-clippy", "rust-src", "rustc", "rustfmt",
+    "bc",
+    "bindgen",
+    "bison",
+    "cpio",
+    "flex",
+    "gcc",
+    "gcc-multilib",
+    "kmod",
+    "libelf-dev",
+    "libssl-dev",
+    "make",
+    "pahole",
+    "python3",
+    "rust-clippy",
+    "rust-src",
+    "rustc",
+    "rustfmt",
     "xz-utils",
     // The virtual machine.
-    "qemu-system-x86", "virtiofsd",
+    "qemu-system-x86",
+    "virtiofsd",
     // The guest's user space.
-    "ca-certificates", "cryptsetup-bin", "iproute2", "kcapi-tools", "procps", "udev",
+    "ca-certificates",
+    "cryptsetup-bin",
+    "iproute2",
+    "kcapi-tools",
+    "procps",
+    "udev",
 ];
 
 /// Where the guest's init and its job are mounted; an empty folder in the root.
@@ -146,7 +167,10 @@ impl Root {
 
     /// Reads the package index again.
     pub fn refresh_index(&self) -> Result<()> {
-        progress::step("read the package index", self.command("apt-get")?.arg("update"))?;
+        progress::step(
+            "read the package index",
+            self.command("apt-get")?.arg("update"),
+        )?;
         self.write_stamp("index", "")
     }
 
@@ -173,6 +197,7 @@ impl Root {
         progress::step(
             what,
             self.command("apt-get")?
+                .args(["-o", "Dpkg::Options::=--force-unsafe-io"])
                 .args(["install", "--yes", "--no-install-recommends"])
                 .args(packages),
         )
@@ -184,7 +209,11 @@ impl Root {
         let list = self.output(&mut query)?;
         Ok(packages
             .iter()
-            .filter(|package| !list.lines().any(|line| line == format!("{package} installed")))
+            .filter(|package| {
+                !list
+                    .lines()
+                    .any(|line| line == format!("{package} installed"))
+            })
             .copied()
             .collect())
     }
@@ -205,7 +234,9 @@ fn hides_system(dir: &Path) -> bool {
         "/", "/usr", "/etc", "/var", "/bin", "/sbin", "/lib", "/lib64", "/boot", "/run", "/tmp",
     ];
     SYSTEM.iter().any(|system| dir == Path::new(system))
-        || ["/proc", "/sys", "/dev"].iter().any(|system| dir.starts_with(system))
+        || ["/proc", "/sys", "/dev"]
+            .iter()
+            .any(|system| dir.starts_with(system))
 }
 
 /// Makes the root in `new`, then gives it its name.
@@ -238,9 +269,9 @@ fn create(dir: &Path, new: &Path) -> Result<()> {
 
 /// The line for the backports, from the `sources.list` that mmdebstrap wrote.
 fn backports(sources: &str) -> Option<String> {
-    let line = sources
-        .lines()
-        .find(|line| line.starts_with("deb ") && line.split_whitespace().any(|word| word == SUITE))?;
+    let line = sources.lines().find(|line| {
+        line.starts_with("deb ") && line.split_whitespace().any(|word| word == SUITE)
+    })?;
     let words: Vec<_> = line
         .split_whitespace()
         .map(|word| if word == SUITE { BACKPORTS } else { word })

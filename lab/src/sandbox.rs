@@ -20,15 +20,22 @@ use nix::unistd::{chdir, chroot, fork, setgid, setgroups, setuid, ForkResult, Gi
 /// Goes on in a process of its own that sees private namespaces; the calling process only waits
 /// for it and ends with its status. Must be called before any thread is started.
 pub fn enter() -> Result<()> {
-    unshare(CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWPID)
-        .context("cannot make namespaces: root of the whole machine or of a privileged container is needed")?;
+    unshare(CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWPID).context(
+        "cannot make namespaces: root of the whole machine or of a privileged container is needed",
+    )?;
     // SAFETY: no other thread exists, so the child may do anything.
     if let ForkResult::Parent { child } = unsafe { fork() }? {
         std::process::exit(status_of(waitpid(child, None)?));
     }
     // The first process of the namespace. When it dies, the kernel kills all others.
     set_pdeathsig(Signal::SIGKILL)?;
-    mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)?;
+    mount(
+        None::<&str>,
+        "/",
+        None::<&str>,
+        MsFlags::MS_REC | MsFlags::MS_PRIVATE,
+        None::<&str>,
+    )?;
     // SAFETY: as above.
     if let ForkResult::Parent { child } = unsafe { fork() }? {
         std::process::exit(reap(child)?);
@@ -60,14 +67,26 @@ fn status_of(status: WaitStatus) -> i32 {
 
 /// Makes `target` show `source`, a file or a folder; `flags` may add `MS_REC`.
 pub fn bind(source: &Path, target: &Path, flags: MsFlags) -> Result<()> {
-    mount(Some(source), target, None::<&str>, MsFlags::MS_BIND | flags, None::<&str>)
-        .with_context(|| format!("cannot bind {} to {}", source.display(), target.display()))
+    mount(
+        Some(source),
+        target,
+        None::<&str>,
+        MsFlags::MS_BIND | flags,
+        None::<&str>,
+    )
+    .with_context(|| format!("cannot bind {} to {}", source.display(), target.display()))
 }
 
 /// Mounts a new file system of type `fstype` on `target`.
 pub fn mount_new(fstype: &str, target: &Path, options: &str) -> Result<()> {
-    mount(Some(fstype), target, Some(fstype), MsFlags::empty(), Some(options))
-        .with_context(|| format!("cannot mount {fstype} on {}", target.display()))
+    mount(
+        Some(fstype),
+        target,
+        Some(fstype),
+        MsFlags::empty(),
+        Some(options),
+    )
+    .with_context(|| format!("cannot mount {fstype} on {}", target.display()))
 }
 
 /// Who runs a command: user and group id.
@@ -91,7 +110,12 @@ impl std::str::FromStr for Caller {
 }
 
 /// Makes `command` start below `root`, in `dir` there, as `caller` if one is given.
-pub fn confine(command: &mut Command, root: &Path, dir: &Path, caller: Option<Caller>) -> Result<()> {
+pub fn confine(
+    command: &mut Command,
+    root: &Path,
+    dir: &Path,
+    caller: Option<Caller>,
+) -> Result<()> {
     let root = CString::new(root.as_os_str().as_bytes())?;
     let dir: PathBuf = dir.to_owned();
     // SAFETY: the closure makes system calls only.

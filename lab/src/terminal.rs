@@ -15,24 +15,36 @@ use nix::sys::termios::{cfmakeraw, tcgetattr, tcsetattr, SetArg, Termios};
 
 nix::ioctl_read_bad!(window_size, libc::TIOCGWINSZ, Winsize);
 
-/// The terminal in raw mode; dropping it restores the mode.
+/// The terminal; dropping it restores its mode.
 pub struct Terminal {
     before: Termios,
+    resized: SigSet,
 }
 
 impl Terminal {
-    /// Passes what is typed to `keys`, and the terminal's size to `control`, now and whenever it
-    /// changes.
-    pub fn join(mut keys: UnixStream, mut control: UnixStream) -> Result<Self> {
+    /// Takes the terminal. Must be called before any thread is started: one that does not block
+    /// the signal for a new size would swallow it.
+    pub fn open() -> Result<Self> {
         let before = tcgetattr(io::stdin())
             .context("a shell needs a terminal: use `lab vm` for commands in scripts")?;
-        // Before any thread starts that would take the signal instead.
         let mut resized = SigSet::empty();
         resized.add(Signal::SIGWINCH);
         resized.thread_block()?;
+        Ok(Self { before, resized })
+    }
+
+    /// Passes what is typed to `keys` as it is, and the terminal's size to `control`, now and
+    /// whenever it changes.
+    pub fn join(&self, mut keys: UnixStream, mut control: UnixStream) -> Result<()> {
+        let resized = self.resized;
         thread::spawn(move || -> Result<()> {
             loop {
-                let mut size = Winsize { ws_row: 0, ws_col: 0, ws_xpixel: 0, ws_ypixel: 0 };
+                let mut size = Winsize {
+                    ws_row: 0,
+                    ws_col: 0,
+                    ws_xpixel: 0,
+                    ws_ypixel: 0,
+                };
                 // SAFETY: the pointer is to a whole `Winsize`.
                 unsafe { window_size(io::stdin().as_raw_fd(), &mut size) }?;
                 writeln!(control, "{} {}", size.ws_row, size.ws_col)?;
@@ -40,10 +52,10 @@ impl Terminal {
             }
         });
         thread::spawn(move || io::copy(&mut io::stdin().lock(), &mut keys));
-        let mut raw = before.clone();
+        let mut raw = self.before.clone();
         cfmakeraw(&mut raw);
         tcsetattr(io::stdin(), SetArg::TCSADRAIN, &raw)?;
-        Ok(Self { before })
+        Ok(())
     }
 }
 

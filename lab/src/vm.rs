@@ -77,7 +77,7 @@ fn share_root(root: &Root) -> Result<PathBuf> {
     sandbox::bind(&root.join(""), &share, MsFlags::empty())?;
     let guest = share.join(GUEST_DIR);
     sandbox::mount_new("tmpfs", &guest, "mode=755")?;
-    fs::copy(std::env::current_exe()?, share.join(INIT.trim_start_matches('/')))?;
+    fs::copy("/proc/self/exe", share.join(INIT.trim_start_matches('/')))?;
     Ok(share)
 }
 
@@ -91,26 +91,40 @@ fn install_modules(root: &Root, share: &Path, release: &str, modules: &[PathBuf]
     }
     for entry in fs::read_dir(&stock)? {
         let entry = entry?;
-        if entry.file_type()?.is_file() && entry.file_name() != "vmlinuz" {
+        if entry.file_type()?.is_file() {
             fs::copy(entry.path(), layer.join(entry.file_name()))?;
         }
     }
     for module in modules {
-        let name = module.file_name().with_context(|| format!("{} is no file", module.display()))?;
+        let name = module
+            .file_name()
+            .with_context(|| format!("{} is no file", module.display()))?;
         fs::copy(module, layer.join("updates").join(name))
             .with_context(|| format!("cannot install {}", module.display()))?;
     }
-    sandbox::bind(&stock.join("kernel"), &layer.join("kernel"), MsFlags::empty())?;
+    sandbox::bind(
+        &stock.join("kernel"),
+        &layer.join("kernel"),
+        MsFlags::empty(),
+    )?;
     sandbox::bind(&layer, &share.join(&folder), MsFlags::MS_REC)?;
     let mut depmod = root.command("depmod")?;
-    depmod.arg("-b").arg(Path::new("/").join(RUN).join("share")).arg(release);
+    depmod
+        .arg("-b")
+        .arg(Path::new("/").join(RUN).join("share"))
+        .arg(release);
     root.output(&mut depmod)?;
     Ok(())
 }
 
 /// KVM if a guest really reached user space with it since the host was booted, else TCG.
 fn accelerator(root: &Root, share: &Path, kernel: &Kernel, job: &Job) -> Result<Accelerator> {
-    if File::options().read(true).write(true).open("/dev/kvm").is_err() {
+    if File::options()
+        .read(true)
+        .write(true)
+        .open("/dev/kvm")
+        .is_err()
+    {
         return Ok(Accelerator::Tcg);
     }
     let boot_id = fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
@@ -139,7 +153,11 @@ fn accelerator(root: &Root, share: &Path, kernel: &Kernel, job: &Job) -> Result<
             works
         }
     };
-    Ok(if works { Accelerator::Kvm } else { Accelerator::Tcg })
+    Ok(if works {
+        Accelerator::Kvm
+    } else {
+        Accelerator::Tcg
+    })
 }
 
 fn boot(
@@ -150,8 +168,11 @@ fn boot(
     machine: &Machine,
     job: &Job,
 ) -> Result<i32> {
+    let terminal = job.terminal.then(Terminal::open).transpose()?;
     let mut guest = Guest::start(root, share, kernel, accelerator, machine, job)?;
-    let terminal = job.terminal.then(|| guest.attach_terminal()).transpose()?;
+    if let Some(terminal) = &terminal {
+        guest.attach_terminal(terminal)?;
+    }
     let end = guest.wait(machine.limit)?;
     drop(terminal);
     if let Some(fault) = console::fault(&end.console) {
@@ -167,7 +188,10 @@ fn boot(
         return Ok(EXPIRED);
     }
     if let Some(why) = end.failed {
-        bail!("the guest cannot start: {why}\n{}", console::tail(&end.console, TAIL));
+        bail!(
+            "the guest cannot start: {why}\n{}",
+            console::tail(&end.console, TAIL)
+        );
     }
     match end.status {
         Some(status) => Ok(status),
@@ -221,12 +245,26 @@ impl Guest {
         let (complaints, stderr) = io::pipe()?;
         let shared = Path::new("/").join(RUN).join("share");
         let daemons = vec![
-            serve(root, ROOT_TAG, &shared, &["--readonly", "--cache=always"], stderr.try_clone()?.into())?,
-            serve(root, FOLDER_TAG, Path::new(&job.folder), &[], stderr.try_clone()?.into())?,
+            serve(
+                root,
+                ROOT_TAG,
+                &shared,
+                &["--readonly", "--cache=always"],
+                stderr.try_clone()?.into(),
+            )?,
+            serve(
+                root,
+                FOLDER_TAG,
+                Path::new(&job.folder),
+                &[],
+                stderr.try_clone()?.into(),
+            )?,
         ];
 
         let mut qemu = root.command("qemu-system-x86_64")?;
-        qemu.stdin(Stdio::null()).stdout(stderr.try_clone()?).stderr(stderr);
+        qemu.stdin(Stdio::null())
+            .stdout(stderr.try_clone()?)
+            .stderr(stderr);
         let (acceleration, processor) = match accelerator {
             Accelerator::Kvm => ("kvm", "host"),
             Accelerator::Tcg => ("tcg,thread=multi", "max"),
@@ -236,29 +274,69 @@ impl Guest {
             "console=ttyS0 loglevel=6 rootfstype=virtiofs root={ROOT_TAG} ro init={INIT} oops=panic panic=-1 {}",
             machine.append
         );
-        qemu.args(["-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"])
-            .args(["-machine", "q35,memory-backend=memory", "-accel", acceleration, "-cpu", processor])
-            .args(["-smp", &machine.processors.to_string(), "-m", &format!("{memory}M")])
-            .args(["-object", &format!("memory-backend-memfd,id=memory,size={memory}M,share=on")])
-            .args(["-kernel", &format!("/usr/lib/modules/{}/vmlinuz", kernel.release)])
-            .args(["-append", words.trim_end()])
-            // First, so that its ports are called vport0pN.
-            .args(["-device", "virtio-serial-pci,romfile="]);
+        qemu.args([
+            "-nodefaults",
+            "-no-user-config",
+            "-no-reboot",
+            "-display",
+            "none",
+        ])
+        .args([
+            "-machine",
+            "q35,memory-backend=memory",
+            "-accel",
+            acceleration,
+            "-cpu",
+            processor,
+        ])
+        .args([
+            "-smp",
+            &machine.processors.to_string(),
+            "-m",
+            &format!("{memory}M"),
+        ])
+        .args([
+            "-object",
+            &format!("memory-backend-memfd,id=memory,size={memory}M,share=on"),
+        ])
+        .args([
+            "-kernel",
+            &format!("/usr/lib/modules/{}/vmlinuz", kernel.release),
+        ])
+        .args(["-append", words.trim_end()])
+        // First, so that its ports are called vport0pN.
+        .args(["-device", "virtio-serial-pci,romfile="]);
         for tag in [ROOT_TAG, FOLDER_TAG] {
             qemu.args(["-chardev", &format!("socket,id={tag},path=/{RUN}/{tag}")])
-                .args(["-device", &format!("vhost-user-fs-pci,chardev={tag},tag={tag},romfile=")]);
+                .args([
+                    "-device",
+                    &format!("vhost-user-fs-pci,chardev={tag},tag={tag},romfile="),
+                ]);
         }
         let mut passed = Vec::new();
         let mut stream = |id: &str, device: &[&str]| -> Result<UnixStream> {
             let (ours, theirs) = UnixStream::pair()?;
-            qemu.args(["-chardev", &format!("socket,id={id},fd={}", theirs.as_raw_fd())]).args(device);
+            qemu.args([
+                "-chardev",
+                &format!("socket,id={id},fd={}", theirs.as_raw_fd()),
+            ])
+            .args(device);
             passed.push(OwnedFd::from(theirs));
             Ok(ours)
         };
         let console = stream("console", &["-serial", "chardev:console"])?;
-        let terminal = stream("terminal", &["-device", "virtconsole,chardev=terminal,nr=0"])?;
+        let terminal = stream(
+            "terminal",
+            &["-device", "virtconsole,chardev=terminal,nr=0"],
+        )?;
         let mut port = |id: &str, number: u32| {
-            stream(id, &["-device", &format!("virtserialport,chardev={id},nr={number}")])
+            stream(
+                id,
+                &[
+                    "-device",
+                    &format!("virtserialport,chardev={id},nr={number}"),
+                ],
+            )
         };
         let stdout = port("stdout", port::STDOUT)?;
         let stderr = port("stderr", port::STDERR)?;
@@ -297,10 +375,11 @@ impl Guest {
         })
     }
 
-    /// Joins the guest's terminal to this program's, until the returned value is dropped.
-    fn attach_terminal(&mut self) -> Result<Terminal> {
-        self.outputs.push(pass_on(self.terminal.try_clone()?, io::stdout()));
-        Terminal::join(self.terminal.try_clone()?, self.control.try_clone()?)
+    /// Joins the guest's terminal to this program's.
+    fn attach_terminal(&mut self, terminal: &Terminal) -> Result<()> {
+        self.outputs
+            .push(pass_on(self.terminal.try_clone()?, io::stdout()));
+        terminal.join(self.terminal.try_clone()?, self.control.try_clone()?)
     }
 
     /// Waits for the guest to power off, at most for `limit`.
@@ -317,14 +396,23 @@ impl Guest {
                 ended = true;
             }
             // Once QEMU has ended the channel closes behind the last report.
-            let pause = if ended { START_LIMIT } else { Duration::from_millis(5) };
+            let pause = if ended {
+                START_LIMIT
+            } else {
+                Duration::from_millis(5)
+            };
             while let Ok(report) = self.reports.recv_timeout(pause) {
                 match report? {
                     Report::Ready => {}
                     Report::Exit(code) => status = Some(code),
                     Report::Failed(why) => failed = Some(why),
                 }
-                deadline = Instant::now() + if status.is_some() || failed.is_some() { OFF_LIMIT } else { limit };
+                deadline = Instant::now()
+                    + if status.is_some() || failed.is_some() {
+                        OFF_LIMIT
+                    } else {
+                        limit
+                    };
             }
         }
         for mut daemon in self.daemons {
@@ -353,7 +441,11 @@ fn serve(root: &Root, tag: &str, dir: &Path, options: &[&str], stderr: OwnedFd) 
         .arg(format!("--socket-path=/{RUN}/{tag}"))
         .arg("--shared-dir")
         .arg(dir)
-        .args(["--sandbox=none", "--no-announce-submounts", "--log-level=error"])
+        .args([
+            "--sandbox=none",
+            "--no-announce-submounts",
+            "--log-level=error",
+        ])
         .args(options)
         .stdin(Stdio::null())
         .stderr(stderr)
@@ -365,7 +457,10 @@ fn serve(root: &Root, tag: &str, dir: &Path, options: &[&str], stderr: OwnedFd) 
             bail!("virtiofsd ends at once ({status})");
         }
         if started.elapsed() > START_LIMIT {
-            bail!("virtiofsd does not listen after {} s", START_LIMIT.as_secs());
+            bail!(
+                "virtiofsd does not listen after {} s",
+                START_LIMIT.as_secs()
+            );
         }
         thread::sleep(Duration::from_millis(2));
     }
