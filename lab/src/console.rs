@@ -16,7 +16,7 @@ const STARTS: &[&str] = &[
     "KASAN: ",
     "UBSAN: ",
     "general protection fault",
-    "watchdog: ",
+    "watchdog: BUG: ",
     "rust_kernel: panicked at ",
     "------------[ cut here",
     "INFO: trying to register non-static key",
@@ -27,6 +27,7 @@ const PAIRS: &[(&str, &str)] = &[
     ("rcu:", "detected stall"),
     ("rcu:", "self-detected stall"),
     ("rcu:", "kthread starved"),
+    ("atchdog", "LOCKUP"),
     ("INFO: task ", "blocked for more than"),
 ];
 
@@ -72,6 +73,7 @@ mod tests {
             "[    3.1] Oops: general protection fault, probably for non-canonical address: 0000 [#1]",
             "[    3.1] Kernel panic - not syncing: sysrq triggered crash",
             "[    3.1] watchdog: BUG: soft lockup - CPU#0 stuck for 26s! [cat:1]",
+            "[    3.1] watchdog: Watchdog detected hard LOCKUP on cpu 0",
             "[    3.1] rcu: INFO: rcu_preempt detected stalls on CPUs/tasks:",
             "[    3.1] rcu: INFO: rcu_preempt self-detected stall on CPU",
             "[    3.1] INFO: task cat:12 blocked for more than 120 seconds.",
@@ -87,6 +89,7 @@ mod tests {
     fn other_lines_are_not() {
         let log = "[    1.0] Linux version 7.2.0\n\
             [    1.0] Spectre V2 : WARNING: Unprivileged eBPF is enabled\n\
+            [    1.0] NMI watchdog: Perf NMI watchdog permanently disabled\n\
             [    1.0] rcu: Hierarchical RCU implementation.\n\
             [    2.0] sysfs: cannot create duplicate filename '/devices/virtual/misc/x'\n\
             [    2.0] CPU: 0 UID: 0 PID: 1 Comm: insmod Not tainted 7.2.0\n\

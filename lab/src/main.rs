@@ -249,7 +249,10 @@ impl Lab {
         let dir = folder_at(dir)?;
         let kernel = self.prepared(wanted)?;
         self.root.show(&dir)?;
-        let status = module::build(&self.root, &kernel, &dir, self.caller, arguments)?;
+        let status = module::make(&self.root, &kernel, &dir, self.caller)?
+            .args(arguments)
+            .status()
+            .context("cannot run make in the root")?;
         Ok(status_of(status))
     }
 
@@ -301,7 +304,11 @@ impl Lab {
             if !dir.starts_with(&folder) {
                 self.root.show(&dir)?;
             }
-            let status = module::build(&self.root, &kernel, &dir, self.caller, &["-s".to_owned()])?;
+            let status = module::make(&self.root, &kernel, &dir, self.caller)?
+                .arg("--silent")
+                .stdout(std::io::stderr())
+                .status()
+                .context("cannot run make in the root")?;
             if !status.success() {
                 bail!("cannot build the module in {}", dir.display());
             }

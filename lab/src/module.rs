@@ -4,7 +4,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::ExitStatus;
+use std::process::Command;
 
 use anyhow::{Context, Result};
 
@@ -12,43 +12,29 @@ use crate::kernel::Kernel;
 use crate::root::Root;
 use crate::sandbox::Caller;
 
-/// Builds the module in `dir` (absolute, shown in the root) against `kernel` as `caller`, with its
-/// output in `dir`/build/module/RELEASE. Returns make's exit status.
-pub fn build(
-    root: &Root,
-    kernel: &Kernel,
-    dir: &Path,
-    caller: Option<Caller>,
-    arguments: &[String],
-) -> Result<ExitStatus> {
+/// The make command that builds the module in `dir` (absolute, shown in the root) against
+/// `kernel` as `caller`. Its output goes to `dir`/build/module/RELEASE.
+pub fn make(root: &Root, kernel: &Kernel, dir: &Path, caller: Option<Caller>) -> Result<Command> {
     let output = output_dir(kernel, dir);
+    let mut mkdir = root.command_in(dir, "mkdir", caller)?;
+    root.output(mkdir.arg("-p").arg(&output))?;
     let mut make = root.command_in(dir, "make", caller)?;
     make.args(["--no-print-directory", "-C"])
         .arg(format!("/lib/modules/{}/build", kernel.release))
         .arg(format!("M={}", dir.display()))
-        .arg(format!("MO={}", output.display()))
-        .args(arguments);
-    if !arguments
-        .iter()
-        .any(|argument| !argument.contains('=') && !argument.starts_with('-'))
-    {
-        make.arg("modules");
-    }
-    let mut mkdir = root.command_in(dir, "mkdir", caller)?;
-    root.output(mkdir.arg("-p").arg(&output))?;
-    make.status().context("cannot run make in the root")
+        .arg(format!("MO={}", output.display()));
+    Ok(make)
 }
 
-/// The modules that [`build`] has made.
+/// The modules that [`make`]'s command has made.
 pub fn built(kernel: &Kernel, dir: &Path) -> Result<Vec<PathBuf>> {
-    let mut modules = Vec::new();
-    for entry in fs::read_dir(output_dir(kernel, dir))? {
-        let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == "ko") {
-            modules.push(path);
-        }
-    }
-    Ok(modules)
+    let output = output_dir(kernel, dir);
+    let order = output.join("modules.order");
+    let order = fs::read_to_string(&order).with_context(|| format!("no {}", order.display()))?;
+    Ok(order
+        .lines()
+        .map(|object| output.join(object).with_extension("ko"))
+        .collect())
 }
 
 fn output_dir(kernel: &Kernel, dir: &Path) -> PathBuf {

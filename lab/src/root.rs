@@ -190,10 +190,8 @@ impl Root {
 
     /// Installs `packages`, whatever state an interrupted run has left. Needs the cache's lock.
     pub fn install(&self, what: &str, packages: &[&str]) -> Result<()> {
-        let status = self.command("dpkg")?.args(["--configure", "-a"]).status()?;
-        if !status.success() {
-            bail!("dpkg --configure -a failed in the root ({status}): `lab clean` and start again");
-        }
+        self.output(self.command("dpkg")?.args(["--configure", "-a"]))
+            .context("`lab clean` and start again if this goes on")?;
         progress::step(
             what,
             self.command("apt-get")?

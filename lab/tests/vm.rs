@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! Checks on a real guest. They need root's rights and make the lab's cache if there is none, so
+//! they run on request only: `cargo test -- --ignored`.
+
+use std::fs::{self, File};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use nix::pty::{openpty, Winsize};
+
+fn lab(folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lab"));
+    command.args(arguments).current_dir(folder);
+    command
+}
+
+fn output(folder: &Path, arguments: &[&str]) -> Output {
+    lab(folder, arguments).output().expect("lab must start")
+}
+
+/// An empty folder for the test called `name`.
+fn folder(name: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let _ = fs::remove_dir_all(&folder);
+    fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
+#[test]
+#[ignore = "boots a guest"]
+fn a_command_runs_as_if_here() {
+    let folder = folder("command");
+    let bytes: Vec<u8> = (0..200_000u32)
+        .flat_map(|n| (n * n).to_le_bytes())
+        .collect();
+    fs::write(folder.join("bytes"), &bytes).unwrap();
+    fs::create_dir(folder.join("bin")).unwrap();
+    let tool = folder.join("bin/tool");
+    fs::write(&tool, "#!/bin/sh\ncat bytes\ncat >made\npwd >&2\nexit 42\n").unwrap();
+    fs::set_permissions(&tool, PermissionsExt::from_mode(0o755)).unwrap();
+
+    let output = output(&folder, &["vm", "--path", "bin", "--", "tool"]);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(42), "{errors}");
+    assert!(output.stdout == bytes, "the output is not the file's bytes");
+    assert!(
+        errors.lines().any(|line| Path::new(line) == folder),
+        "{errors}"
+    );
+    assert_eq!(fs::read(folder.join("made")).unwrap(), b"");
+}
+
+#[test]
+#[ignore = "boots a guest"]
+fn the_guest_is_a_system() {
+    let script = r#"
+        set -e
+        modprobe dummy && lsmod | grep -q ^dummy
+        python3 -c 'import socket; socket.socket(socket.AF_ALG, socket.SOCK_SEQPACKET)'
+        ip -brief address show lo | grep -q 127.0.0.1
+        udevadm info /dev/fuse | grep -q MAJOR
+        setpriv --reuid 1000 --regid 1000 --clear-groups sh -c 'test $(id -u) = 1000; echo x > /tmp/x'
+        echo x > /dev/stdout
+        echo x > /etc/written-by-the-guest"#;
+    let folder = folder("system");
+    let first = output(&folder, &["vm", "--", "sh", "-c", script]);
+    assert!(first.status.success(), "{first:?}");
+    assert_eq!(first.stdout, b"x\n");
+    let gone = output(
+        &folder,
+        &["run", "test", "!", "-e", "/etc/written-by-the-guest"],
+    );
+    assert!(gone.status.success(), "the guest has written to the root");
+}
+
+#[test]
+#[ignore = "boots a guest"]
+fn a_crash_is_a_failure_with_the_log() {
+    let folder = folder("crash");
+    let output = output(
+        &folder,
+        &["vm", "--", "sh", "-c", "echo c > /proc/sysrq-trigger"],
+    );
+    assert_eq!(output.status.code(), Some(97), "{output:?}");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        errors.contains("Kernel panic - not syncing: sysrq triggered crash"),
+        "{errors}"
+    );
+}
+
+#[test]
+#[ignore = "boots a guest"]
+fn a_run_that_takes_too_long_is_ended() {
+    let folder = folder("timeout");
+    let started = Instant::now();
+    let output = output(&folder, &["vm", "--timeout", "5", "--", "sleep", "1000"]);
+    assert_eq!(output.status.code(), Some(124), "{output:?}");
+    assert!(started.elapsed() < Duration::from_secs(60));
+}
+
+#[test]
+#[ignore = "boots a guest"]
+fn a_killed_lab_leaves_nothing() {
+    let mark = format!("lab.test={}", std::process::id());
+    let running = || {
+        fs::read_dir("/proc").unwrap().flatten().any(|entry| {
+            fs::read(entry.path().join("cmdline")).is_ok_and(|line| {
+                let line = String::from_utf8_lossy(&line).into_owned();
+                line.starts_with("qemu") && line.contains(&mark)
+            })
+        })
+    };
+    let wait_for = |wanted| {
+        let started = Instant::now();
+        while running() != wanted && started.elapsed() < Duration::from_secs(60) {
+            sleep(Duration::from_millis(50));
+        }
+        assert_eq!(running(), wanted, "QEMU runs");
+    };
+    let mounts = || fs::read_to_string("/proc/mounts").unwrap();
+    let before = mounts();
+    let mut child = lab(
+        &folder("killed"),
+        &["vm", "--append", &mark, "--", "sleep", "1000"],
+    )
+    .spawn()
+    .unwrap();
+    wait_for(true);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    wait_for(false);
+    assert_eq!(mounts(), before);
+}
+
+#[test]
+#[ignore = "boots a guest"]
+fn a_shell_has_a_terminal_of_our_size() {
+    let size = Winsize {
+        ws_row: 33,
+        ws_col: 101,
+        ws_xpixel: 0,
+        ws_ypixel: 0,
+    };
+    let pty = openpty(Some(&size), None).unwrap();
+    let mut child = lab(
+        &folder("shell"),
+        &["shell", "--", "sh", "-c", "sleep 1; stty size; exit 7"],
+    )
+    .stdin(pty.slave.try_clone().unwrap())
+    .stdout(Stdio::piped())
+    .stderr(pty.slave)
+    .spawn()
+    .unwrap();
+    let mut seen = String::new();
+    std::io::Read::read_to_string(child.stdout.as_mut().unwrap(), &mut seen).unwrap();
+    drop(File::from(pty.master));
+    assert_eq!(child.wait().unwrap().code(), Some(7), "{seen}");
+    assert!(seen.contains("33 101"), "{seen}");
+}
