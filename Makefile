@@ -73,7 +73,10 @@ tools: linker
 	@cd userspace && RUSTFLAGS='-C target-feature=+crt-static' \
 		cargo build --release --locked --quiet --target $(TARGET)
 
-# Cargo needs a C linker; everything else that is missing, the lab installs itself.
+# Cargo needs a C linker; whatever else is missing, the lab installs.
+sudo := $(if $(filter 0,$(shell id -u)),,sudo)
 .PHONY: linker
 linker:
-	@command -v cc >/dev/null || { set -x; $$(test $$(id -u) = 0 || echo sudo) apt-get install -y gcc libc6-dev; }
+	@command -v cc >/dev/null || { \
+		echo "installing gcc and libc6-dev, which cargo needs to link" && \
+		$(sudo) apt-get update && $(sudo) apt-get install -y --no-install-recommends gcc libc6-dev; }
