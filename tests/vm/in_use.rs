@@ -124,9 +124,9 @@ fn write_in_flight_holds() {
     let file = device::private();
     std::thread::scope(|scope| {
         let writer = scope.spawn(|| memory::write_from(&file, held.address(), held.len()));
-        held.wait();
+        let stopped = held.wait();
         assert_eq!(module::try_unload().errno(), Errno::EWOULDBLOCK);
-        held.release();
+        drop(stopped);
         assert_eq!(writer.join().expect("no panic").expect("write"), held.len());
     });
     assert_holds("the file written to", file);

@@ -4,8 +4,6 @@
 
 use std::fs::File;
 use std::os::fd::AsRawFd;
-use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 use std::time::Instant;
@@ -247,18 +245,15 @@ fn memory_that_comes_and_goes() {
     const LEN: usize = 64 * 1024;
     let mut map = Map::new(LEN);
     map.bytes().fill(0xff);
-    let done = AtomicBool::new(false);
-    thread::scope(|scope| {
-        scope.spawn(|| {
-            let mut page = 0;
-            while !done.load(Ordering::Relaxed) {
-                let range = page * PAGE..(page + 1) * PAGE;
-                map.protect(range.clone(), ProtFlags::PROT_NONE);
-                thread::yield_now();
-                map.protect(range, ProtFlags::PROT_READ);
-                page = (page + 7) % (LEN / PAGE);
-            }
-        });
+    let mut page = 0;
+    let come_and_go = || {
+        let range = page * PAGE..(page + 1) * PAGE;
+        map.protect(range.clone(), ProtFlags::PROT_NONE);
+        thread::yield_now();
+        map.protect(range, ProtFlags::PROT_READ);
+        page = (page + 7) % (LEN / PAGE);
+    };
+    process::beside(come_and_go, || {
         let mut cut = 0;
         for _ in 0..300 {
             let file = device::private();
@@ -271,7 +266,6 @@ fn memory_that_comes_and_goes() {
             let value = reference::append_repeated(1, 0xff, count);
             assert_eq!(file.get().expect("GET"), device::state(value, count));
         }
-        done.store(true, Ordering::Relaxed);
         assert!(cut > 0, "no write met a hole: this test tests nothing");
     });
 }
@@ -286,23 +280,19 @@ fn write_of_more_than_two_gibibytes() {
     let file = device::private();
     file.write_whole(b"abc");
     let start = reference::adler(b"abc");
-    let done = AtomicBool::new(false);
-    thread::scope(|scope| {
-        let watcher = scope.spawn(|| {
-            let before = (meminfo("MemAvailable"), meminfo("Slab"));
-            let (mut taken, mut last) = ((0, 0), 0);
-            while !done.load(Ordering::Relaxed) {
-                taken.0 = taken.0.max(before.0 - meminfo("MemAvailable"));
-                taken.1 = taken.1.max(meminfo("Slab") - before.1);
-                let state = device::fdinfo_state("self", file.as_raw_fd());
-                assert!(state.length >= last, "the length shrinks");
-                last = state.length;
-                let value = reference::append_repeated(start, 0xff, last - 3);
-                assert_eq!(state.value, value, "at {last} bytes");
-                thread::sleep(Duration::from_millis(100));
-            }
-            taken
-        });
+    let (available, slab) = (meminfo("MemAvailable"), meminfo("Slab"));
+    let (mut taken, mut slab_taken, mut last) = (0, 0, 0);
+    let watch = || {
+        taken = taken.max(available - meminfo("MemAvailable"));
+        slab_taken = slab_taken.max(meminfo("Slab") - slab);
+        let state = device::fdinfo_state("self", file.as_raw_fd());
+        assert!(state.length >= last, "the length shrinks");
+        last = state.length;
+        let value = reference::append_repeated(start, 0xff, last - 3);
+        assert_eq!(state.value, value, "at {last} bytes");
+        thread::sleep(Duration::from_millis(100));
+    };
+    let counts = process::beside(watch, || {
         let mut written = 0;
         let mut counts = Vec::new();
         while written < LARGE {
@@ -310,13 +300,12 @@ fn write_of_more_than_two_gibibytes() {
             counts.push(count.expect("write"));
             written += counts[counts.len() - 1];
         }
-        done.store(true, Ordering::Relaxed);
-        assert_eq!(counts, [CALL_MAX, LARGE - CALL_MAX]);
-        let (available, slab) = watcher.join().expect("no panic");
-        // The page tables of the data alone take 4 MiB.
-        assert!(available < 32 << 10, "{available} KiB of memory were taken");
-        assert!(slab < 8 << 10, "{slab} KiB of slab were taken");
+        counts
     });
+    assert_eq!(counts, [CALL_MAX, LARGE - CALL_MAX]);
+    // The page tables of the data alone take 4 MiB.
+    assert!(taken < 32 << 10, "{taken} KiB of memory were taken");
+    assert!(slab_taken < 8 << 10, "{slab_taken} KiB of slab were taken");
     let value = reference::append_repeated(start, 0xff, LARGE as u64);
     assert_eq!(
         file.get().expect("GET"),
@@ -339,19 +328,15 @@ fn signals_do_not_cut_a_write() {
     let data = Repeated::new(0xff, LEN);
     let file = device::private();
     let writer = pthread::pthread_self();
-    let done = AtomicBool::new(false);
-    thread::scope(|scope| {
-        scope.spawn(|| {
-            while !done.load(Ordering::Relaxed) {
-                pthread::pthread_kill(writer, Signal::SIGUSR1).expect("pthread_kill");
-                thread::sleep(Duration::from_millis(5));
-            }
-        });
+    let interrupt = || {
+        pthread::pthread_kill(writer, Signal::SIGUSR1).expect("pthread_kill");
+        thread::sleep(Duration::from_millis(5));
+    };
+    process::beside(interrupt, || {
         let written = memory::write_from(&file, data.address(), LEN);
-        let updated = file.update_from(data.address() as u64, LEN as u64);
-        done.store(true, Ordering::Relaxed);
         assert_eq!(written.expect("write"), LEN);
-        updated.expect("UPDATE");
+        file.update_from(data.address() as u64, LEN as u64)
+            .expect("UPDATE");
     });
     let value = reference::append_repeated(1, 0xff, 2 * LEN as u64);
     assert_eq!(
@@ -437,7 +422,7 @@ fn killed_in_a_held_write() {
         let file = device::replace();
         thread::scope(|scope| {
             scope.spawn(|| memory::write_from(&file, held.address(), held.len()));
-            held.wait();
+            let _stopped = held.wait();
             link.tell();
             link.wait();
         });

@@ -264,21 +264,17 @@ fn readers_see_whole_writes() {
         expected.push(device::state(value, count * BLOCK as u64));
     }
     let file = device::private();
-    let done = AtomicBool::new(false);
-    thread::scope(|scope| {
-        scope.spawn(|| {
-            while !done.load(Ordering::Relaxed) {
-                let state = file.get().expect("GET");
-                assert!(
-                    expected.contains(&state),
-                    "{state:?} is not after a whole write"
-                );
-            }
-        });
+    let look = || {
+        let state = file.get().expect("GET");
+        assert!(
+            expected.contains(&state),
+            "{state:?} is not after a whole write"
+        );
+    };
+    process::beside(look, || {
         for _ in 0..WRITES {
             file.write_whole(&block);
         }
-        done.store(true, Ordering::Relaxed);
     });
 }
 
@@ -333,17 +329,16 @@ fn many_open_files() {
 /// Runs `work` while a write of `data` to `file` stands still in the middle of it, and checks that
 /// the write is complete after.
 #[track_caller]
-fn while_held<T>(file: &File, data: &[u8], work: impl FnOnce(&Held) -> T) -> T {
+fn while_held<T>(file: &File, data: &[u8], work: impl FnOnce() -> T) -> T {
     let held = Held::new(data, data.len() / PAGE / 2);
     thread::scope(|scope| {
         let writer = scope.spawn(|| memory::write_from(file, held.address(), held.len()));
-        held.wait();
-        // Also when `work` panics the writer must end, or the scope never does.
-        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| work(&held)));
-        held.release();
+        let stopped = held.wait();
+        let result = work();
+        drop(stopped);
         let written = writer.join().expect("no panic").expect("write");
         assert_eq!(written, data.len());
-        result.unwrap_or_else(|payload| std::panic::resume_unwind(payload))
+        result
     })
 }
 
@@ -352,7 +347,7 @@ fn held_write_delays_no_other_file() {
     let data = reference::noise(512 * 1024, 8);
     as_user(user, || device::publish(b"abc"));
     let file = as_user(user, device::replace);
-    while_held(&file, &data, |_| {
+    while_held(&file, &data, || {
         as_user(user, || {
             assert_eq!(device::register(), device::state_of(b"abc"));
             let other = device::private();
@@ -372,7 +367,7 @@ fn held_write_delays_its_own_file() {
     let file = device::private();
     let finished = AtomicBool::new(false);
     thread::scope(|scope| {
-        let reader = while_held(&file, &data, |_| {
+        let reader = while_held(&file, &data, || {
             let reader = scope.spawn(|| {
                 let state = file.get();
                 finished.store(true, Ordering::Relaxed);
@@ -390,7 +385,7 @@ fn held_write_delays_its_own_file() {
 fn fdinfo_never_waits() {
     let data = reference::noise(512 * 1024, 10);
     let file = device::private();
-    while_held(&file, &data, |_| {
+    while_held(&file, &data, || {
         let state = device::fdinfo_state("self", file.as_raw_fd());
         assert!(state.length <= data.len() as u64 / 2, "{state:?}");
         assert!(
@@ -425,7 +420,7 @@ fn waiting_for_a_write_can_be_interrupted() {
     ];
     let data = reference::noise(8 * PAGE, 11);
     let file = device::private();
-    while_held(&file, &data, |_| {
+    while_held(&file, &data, || {
         for operation in operations {
             let (sender, receiver) = mpsc::channel();
             thread::scope(|scope| {
@@ -450,7 +445,7 @@ fn waiting_for_a_write_can_be_killed() {
     let file = device::private();
     let data = reference::noise(8 * PAGE, 12);
     let mut child = None;
-    while_held(&file, &data, |_| {
+    while_held(&file, &data, || {
         let waiter = fork(|link| {
             link.tell();
             let _ = file.get();
@@ -472,9 +467,9 @@ fn held_update_is_all_or_nothing() {
     file.write_whole(b"abc");
     thread::scope(|scope| {
         let updater = scope.spawn(|| file.update_from(held.address() as u64, held.len() as u64));
-        held.wait();
+        let stopped = held.wait();
         held.map().unmap(data.len() - PAGE..data.len());
-        held.release();
+        drop(stopped);
         assert_eq!(updater.join().expect("no panic").errno(), Errno::EFAULT);
     });
     assert_eq!(file.get().expect("GET"), device::state_of(b"abc"));
@@ -486,11 +481,11 @@ fn held_update_serialises_too() {
     let file = device::private();
     thread::scope(|scope| {
         let updater = scope.spawn(|| file.update_from(held.address() as u64, held.len() as u64));
-        held.wait();
+        let stopped = held.wait();
         let writer = scope.spawn(|| file.write_whole(b"after"));
         thread::sleep(Duration::from_millis(30));
         assert!(!writer.is_finished(), "a write overtook UPDATE");
-        held.release();
+        drop(stopped);
         updater.join().expect("no panic").expect("UPDATE");
         writer.join().expect("no panic");
     });
@@ -510,10 +505,10 @@ fn closing_while_another_thread_writes() {
             let file = unsafe { BorrowedFd::borrow_raw(fd) };
             memory::write_from(file, held.address(), held.len())
         });
-        held.wait();
+        let stopped = held.wait();
         drop(file);
         assert_eq!(device::register(), EMPTY, "a write is under way");
-        held.release();
+        drop(stopped);
         let written = writer.join().expect("no panic").expect("write");
         assert_eq!(written, data.len());
     });

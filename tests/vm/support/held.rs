@@ -46,7 +46,8 @@ struct Copy {
     copied: i64,
 }
 
-/// Data of which one page is missing until [`Held::release`]: who reads that page waits.
+/// Data of which one page is missing until the end of [`Held::wait`]'s result: who reads that page
+/// stands still.
 pub struct Held {
     map: Map,
     len: usize,
@@ -109,18 +110,19 @@ impl Held {
         self.len
     }
 
-    /// Waits until somebody reads the missing page.
-    pub fn wait(&self) {
+    /// Waits until somebody reads the missing page, who goes on when the result is dropped.
+    pub fn wait(&self) -> Stopped<'_> {
         let mut polled = [PollFd::new(self.faults.as_fd(), PollFlags::POLLIN)];
         let ready = nix::poll::poll(&mut polled, 10_000_u16).expect("poll");
         assert_eq!(ready, 1, "nobody read the missing page");
         let mut message = [0; 32];
         let len = (&self.faults).read(&mut message).expect("a fault");
         assert_eq!(len, message.len());
+        Stopped(self)
     }
 
     /// Supplies the missing page.
-    pub fn release(&self) {
+    fn release(&self) {
         self.ioctl(
             UFFDIO_COPY,
             &mut Copy {
@@ -142,5 +144,14 @@ impl Held {
         // SAFETY: The argument is the structure that goes with the request.
         let status = unsafe { libc::ioctl(self.faults.as_raw_fd(), request, argument) };
         Errno::result(status).expect("userfaultfd ioctl");
+    }
+}
+
+/// Somebody stands still.
+pub struct Stopped<'a>(&'a Held);
+
+impl Drop for Stopped<'_> {
+    fn drop(&mut self) {
+        self.0.release();
     }
 }

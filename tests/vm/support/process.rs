@@ -7,6 +7,7 @@ use std::io::Write;
 use std::os::unix::net::UnixStream;
 use std::panic;
 use std::panic::AssertUnwindSafe;
+use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering;
 use std::thread;
@@ -52,6 +53,28 @@ pub fn as_fresh_user<T: Send>(work: impl FnOnce() -> T + Send) -> T {
 pub fn in_thread<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     thread::scope(|scope| scope.spawn(work).join())
         .unwrap_or_else(|payload| panic::resume_unwind(payload))
+}
+
+/// Runs `work` while another thread does `other` again and again.
+pub fn beside<T>(mut other: impl FnMut() + Send, work: impl FnOnce() -> T) -> T {
+    struct Stop<'a>(&'a AtomicBool);
+    impl Drop for Stop<'_> {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+
+    let stopped = AtomicBool::new(false);
+    thread::scope(|scope| {
+        // Also when `work` panics, or the scope would wait for ever.
+        let _stop = Stop(&stopped);
+        scope.spawn(|| {
+            while !stopped.load(Ordering::Relaxed) {
+                other();
+            }
+        });
+        work()
+    })
 }
 
 /// A child process; killed when dropped.
