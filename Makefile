@@ -6,8 +6,11 @@
 KERNEL ?=
 # The kernel to build for in "make module".
 KDIR ?= /lib/modules/$(shell uname -r)/build
-# A file for the demo.
-FILE ?=
+# A file for the demo, and what the shell in the virtual machine is to run. Both reach the recipes
+# through the environment, so that neither make nor the shell minds their spaces, quotes and dollars.
+override FILE := $(value FILE)
+override CMD := $(value CMD)
+export FILE CMD
 
 TARGET := x86_64-unknown-linux-gnu
 LAB := build/lab/$(TARGET)/release/lab
@@ -33,8 +36,8 @@ module: ## Build adler32.ko for the running kernel, or for KDIR=...
 .PHONY: demo
 demo: lab tools ## Show the module at work in a stock Debian kernel: KERNEL=7.2|7.3 FILE=...
 ifdef FILE
-	@mkdir -p build/demo && cp --dereference --reflink=auto -- "$(FILE)" build/demo/
-	@$(LAB) vm $(in_guest) -- demo "build/demo/$(notdir $(FILE))"
+	@mkdir -p build/demo && cp --dereference --reflink=auto -- "$$FILE" build/demo/
+	@$(LAB) vm $(in_guest) -- demo "build/demo/$$(basename -- "$$FILE")"
 else
 	@$(LAB) vm $(in_guest) -- sh -c 'exec demo /lib/modules/$$(uname -r)/vmlinuz'
 endif
@@ -49,7 +52,8 @@ check: lab tools ## The quick loop: formatting, lints, host tests, one boot
 
 .PHONY: vm
 vm: lab tools ## Run CMD='...' in a stock kernel: KERNEL=7.2|7.3 PACKAGES="..."
-	@$(LAB) vm $(in_guest) -- sh -c '$(CMD)'
+	@test -n "$$CMD" || { echo "make: say what to run: make vm CMD='...'" >&2; exit 2; }
+	@$(LAB) vm $(in_guest) -- sh -c "$$CMD"
 
 .PHONY: shell
 shell: lab tools ## A prompt in a stock kernel: KERNEL=7.2|7.3 PACKAGES="..."
