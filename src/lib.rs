@@ -45,7 +45,7 @@ module! {
 /// The module's version, from the build.
 const VERSION: &str = env!("ADLER32_VERSION");
 
-/// The version for modinfo, which `module!` has no key for.
+/// The version for modinfo, for which `module!` has no key. All of it is evaluated at build time.
 #[link_section = ".modinfo"]
 #[used]
 static MODINFO_VERSION: [u8; MODINFO.len()] = *MODINFO;
