@@ -20,8 +20,8 @@ use kernel::task::Kuid;
 use kernel::uaccess::UserPtr;
 use kernel::uaccess::UserSlice;
 
-/// How many bytes are copied from the user at a time: enough to make the cost of a step small, and
-/// small enough to stay in the first-level cache.
+/// How many bytes are copied from the user at a time, and so the kernel memory that an operation
+/// takes at most.
 const CHUNK: usize = 16 * 1024;
 
 /// The length of what reading returns, in bytes: eight digits and a newline.
