@@ -7,7 +7,7 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::{anyhow, bail, Result};
+use anyhow::{anyhow, bail, Context, Result};
 use nix::unistd::{getgid, getuid};
 
 use crate::progress;
@@ -71,4 +71,62 @@ pub fn ensure_packages() -> Result<()> {
             .args(&missing)
             .env("DEBIAN_FRONTEND", "noninteractive"),
     )
+}
+
+/// Lines of a `sources.list` for `suite`, from the archives that this machine uses; none if it is no
+/// Debian or has not read its package index.
+pub fn archives(suite: &str) -> Result<Vec<String>> {
+    let output = Command::new("apt-get")
+        .args([
+            "indextargets",
+            "--format",
+            "$(LABEL)|$(REPO_URI)",
+            "Created-By: Packages",
+        ])
+        .output()
+        .context("cannot run apt-get")?;
+    Ok(archive_lines(
+        &String::from_utf8_lossy(&output.stdout),
+        suite,
+    ))
+}
+
+/// Makes the lines of `LABEL|URI` pairs, of which the first of each label counts.
+fn archive_lines(targets: &str, suite: &str) -> Vec<String> {
+    let uri = |wanted: &str| {
+        targets
+            .lines()
+            .filter_map(|line| line.split_once('|'))
+            .find_map(|(label, uri)| (label == wanted).then_some(uri))
+    };
+    let Some(debian) = uri("Debian") else {
+        return Vec::new();
+    };
+    let mut lines = vec![
+        format!("deb {debian} {suite} main"),
+        format!("deb {debian} {suite}-updates main"),
+    ];
+    lines.extend(uri("Debian-Security").map(|uri| format!("deb {uri} {suite}-security main")));
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn archives_are_those_of_the_machine() {
+        let targets = "Other|http://other/\nDebian-Security|http://mirror/security/\n\
+                       Debian|http://mirror/debian/\nDebian|http://second/\n";
+        assert_eq!(
+            archive_lines(targets, "trixie"),
+            [
+                "deb http://mirror/debian/ trixie main",
+                "deb http://mirror/debian/ trixie-updates main",
+                "deb http://mirror/security/ trixie-security main",
+            ]
+        );
+        assert!(archive_lines("Ubuntu|http://mirror/ubuntu/\n", "trixie").is_empty());
+        assert!(archive_lines("", "trixie").is_empty());
+    }
 }

@@ -249,7 +249,8 @@ fn create(dir: &Path, new: &Path) -> Result<()> {
             .arg("--variant=apt")
             .arg(format!("--include={}", PACKAGES.join(",")))
             .arg(SUITE)
-            .arg(new),
+            .arg(new)
+            .args(host::archives(SUITE)?),
     )?;
     let sources = fs::read_to_string(new.join(SOURCES))
         .with_context(|| format!("mmdebstrap left no {SOURCES}"))?;
