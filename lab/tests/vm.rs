@@ -27,7 +27,7 @@ fn folder(name: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     let _ = fs::remove_dir_all(&folder);
     fs::create_dir_all(&folder).unwrap();
-    folder
+    folder.canonicalize().unwrap()
 }
 
 #[test]
@@ -35,7 +35,7 @@ fn folder(name: &str) -> PathBuf {
 fn a_command_runs_as_if_here() {
     let folder = folder("command");
     let bytes: Vec<u8> = (0..200_000u32)
-        .flat_map(|n| (n * n).to_le_bytes())
+        .flat_map(|n| n.wrapping_mul(n).to_le_bytes())
         .collect();
     fs::write(folder.join("bytes"), &bytes).unwrap();
     fs::create_dir(folder.join("bin")).unwrap();

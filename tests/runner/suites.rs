@@ -42,13 +42,23 @@ pub enum Work {
 }
 
 /// What runs on this machine.
-const HOST: [(&str, Work); 3] = [
-    ("style", Work::Cases(STYLE)),
+const HOST: [(&str, Part, Work); 4] = [
+    ("style", Part::Both, Work::Cases(STYLE)),
     (
         "user-space",
+        Part::Both,
         Work::Tests("cd userspace; cargo test --locked"),
     ),
-    ("lab", Work::Tests("cd lab; cargo test --locked")),
+    (
+        "lab",
+        Part::Both,
+        Work::Tests("cd lab; cargo test --locked --bins"),
+    ),
+    (
+        "lab-guest",
+        Part::Full,
+        Work::Tests("cd lab; cargo test --locked --test vm -- --ignored"),
+    ),
 ];
 
 const STYLE: &[(&str, &str)] = &[
@@ -82,28 +92,28 @@ const MODULE: &[(&str, &str)] = &[
     ),
     (
         "the modules of the tests build without warnings",
-        "rm -rf tests/modules/build/module/$KERNEL.*
-         $LAB build --kernel $KERNEL tests/modules",
+        "rm -rf build/tests/modules; mkdir -p build/tests; cp -r tests/modules build/tests
+         $LAB build --kernel $KERNEL build/tests/modules",
     ),
 ];
 
 /// Builds what the suite needs, boots, and runs it.
 const VM: &str = "\
-    mkdir -p build/tests
+    mkdir -p build/tests; cp -ru tests/modules build/tests
     for bits in 32 64; do
         $LAB run -- gcc -m$bits -static -O2 -Wall -Wextra -Werror -Iinclude/uapi \
             -o build/tests/adler32-compat-$bits tests/compat.c
     done
-    $LAB vm --kernel $KERNEL --build . --build tests/modules --path $TOOLS --path build/tests \
+    $LAB vm --kernel $KERNEL --build . --build build/tests/modules --path $TOOLS --path build/tests \
         -- sh -c \"exec vm-suite $FILTER 2>&1\"";
 
 /// Returns all suites in the order in which they run.
 pub fn all() -> Result<Vec<Suite>> {
     let mut suites: Vec<_> = HOST
         .into_iter()
-        .map(|(name, work)| Suite {
+        .map(|(name, part, work)| Suite {
             name: name.to_owned(),
-            part: Part::Both,
+            part,
             kernel: String::new(),
             filter: "",
             work,
