@@ -60,12 +60,12 @@ pub fn ensure_packages() -> Result<()> {
         );
     }
     eprintln!("lab: installing on this machine: {}", missing.join(" "));
+    // A broken archive that has nothing to do with these packages must not stop us.
+    if let Err(error) = progress::step("apt-get update", Command::new("apt-get").arg("update")) {
+        eprintln!("lab: {error:#}");
+    }
     progress::step(
-        "update the host's package index",
-        Command::new("apt-get").arg("update"),
-    )?;
-    progress::step(
-        "install host packages",
+        "apt-get install",
         Command::new("apt-get")
             .args(["install", "--yes", "--no-install-recommends"])
             .args(&missing)
