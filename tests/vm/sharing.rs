@@ -8,6 +8,7 @@ use std::io::Read;
 use std::io::Write;
 use std::os::fd::AsRawFd;
 use std::os::fd::BorrowedFd;
+use std::panic;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc;
@@ -327,18 +328,21 @@ fn many_open_files() {
 }
 
 /// Runs `work` while a write of `data` to `file` stands still in the middle of it, and checks that
-/// the write is complete after.
+/// `work` does not wait for the write, and that the write is complete after.
 #[track_caller]
-fn while_held<T>(file: &File, data: &[u8], work: impl FnOnce() -> T) -> T {
+fn while_held<T: Send>(file: &File, data: &[u8], work: impl FnOnce() -> T + Send) -> T {
     let held = Held::new(data, data.len() / PAGE / 2);
     thread::scope(|scope| {
         let writer = scope.spawn(|| memory::write_from(file, held.address(), held.len()));
         let stopped = held.wait();
-        let result = work();
+        let worker = scope.spawn(work);
+        process::eventually("it went on beside the write", || worker.is_finished());
         drop(stopped);
         let written = writer.join().expect("no panic").expect("write");
         assert_eq!(written, data.len());
-        result
+        worker
+            .join()
+            .unwrap_or_else(|payload| panic::resume_unwind(payload))
     })
 }
 
