@@ -12,9 +12,14 @@
 //! This folder depends on `core` alone: the kernel module and the user-space library compile the
 //! same files.
 
+mod machine;
 mod portable;
 pub mod select;
 pub mod verify;
+
+pub use self::machine::Machine;
+pub use self::machine::Runnable;
+pub use self::portable::update as portable;
 
 /// The modulus: the largest prime below 2^16.
 pub const MODULUS: u32 = 65521;
@@ -87,21 +92,55 @@ impl Adler32 {
     }
 }
 
+/// What implementations may need of the processor, and of the kernel, which must save the registers
+/// that go with it: a set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Features(u32);
+
+impl Features {
+    /// General registers.
+    pub const NONE: Self = Self(0);
+    /// x86-64: AVX2.
+    pub const AVX2: Self = Self(1 << 0);
+    /// x86-64: AVX2 and AVX-VNNI, VNNI on 256 bits without AVX-512.
+    pub const AVX_VNNI: Self = Self(1 << 1);
+    /// x86-64: AVX-512 F, BW, VL and VNNI, with BMI2.
+    pub const AVX512_VNNI: Self = Self(1 << 2);
+
+    /// Returns this set and `other` together.
+    pub const fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Returns whether all of `other` is in this set.
+    pub const fn contains(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+}
+
 /// One way to compute the checksum.
 #[derive(Clone, Copy)]
 pub struct Implementation {
     /// The name by which users know it.
     pub name: &'static str,
+    /// Without these, `update` cannot be called.
+    pub requires: Features,
     /// Continues a checksum over the bytes given.
-    pub update: fn(Adler32, &[u8]) -> Adler32,
+    ///
+    /// # Safety
+    ///
+    /// The processor has what is required. Unless that is [`Features::NONE`], the vector registers
+    /// are the caller's to change.
+    pub update: unsafe fn(Adler32, &[u8]) -> Adler32,
 }
 
 /// Uses general registers only: runs in every context on every processor, and is what faster
 /// implementations are checked against before they are used.
 pub const PORTABLE: Implementation = Implementation {
     name: "portable",
-    update: portable::update,
+    requires: Features::NONE,
+    update: portable,
 };
 
 /// All implementations, the slowest first.
-pub const IMPLEMENTATIONS: [Implementation; 1] = [PORTABLE];
+pub const IMPLEMENTATIONS: &[Implementation] = &[PORTABLE];

@@ -20,7 +20,8 @@ const fn worst_sum(n: u64) -> u64 {
     255 * n * (n + 1) / 2 + (n + 1) * (MODULUS as u64 - 1)
 }
 
-pub(super) fn update(start: Adler32, data: &[u8]) -> Adler32 {
+/// Continues a checksum over the bytes given.
+pub fn update(start: Adler32, data: &[u8]) -> Adler32 {
     data.chunks(CHUNK).fold(start, |sum, chunk| {
         let (mut s1, mut s2) = (sum.value() & 0xffff, sum.value() >> 16);
         for &byte in chunk {

@@ -6,6 +6,8 @@ use super::verify::verify;
 use super::verify::Mismatch;
 use super::verify::DEFINITION;
 use super::Implementation;
+use super::Machine;
+use super::Runnable;
 
 /// The request that leaves the choice to [`select`]. Other requests count the implementations
 /// from 1.
@@ -16,6 +18,8 @@ pub const AUTO: u32 = 0;
 pub enum SelectError {
     /// No implementation has the number asked for.
     Unknown,
+    /// The one asked for, of this name, cannot run here.
+    Unsupported(&'static str),
     /// Not even the first one computes Adler-32.
     Broken(Mismatch),
 }
@@ -23,29 +27,36 @@ pub enum SelectError {
 /// Chooses one of `implementations`, which are ordered from the slowest to the fastest and begin
 /// with the one that the others are checked against.
 ///
-/// With [`AUTO`], it is the last that passes [`verify`]; with a number, that one. One that fails is
-/// handed to `refused` with its failure and the choice falls back on those before it.
-pub fn select(
+/// With [`AUTO`], it is the last that `M` can run and that passes [`verify`]; with a number, that
+/// one. One that fails is handed to `refused` with its failure, and the choice falls back on those
+/// before it.
+pub fn select<M: Machine>(
     implementations: &[Implementation],
     request: u32,
     scratch: &mut [u8],
-    mut refused: impl FnMut(&Implementation, Mismatch),
-) -> Result<Implementation, SelectError> {
-    let (base, candidates) = match request {
-        AUTO => implementations.split_first(),
+    mut refused: impl FnMut(&Runnable<M>, Mismatch),
+) -> Result<Runnable<M>, SelectError> {
+    let considered = match request {
+        AUTO => Some(implementations),
         number => usize::try_from(number)
             .ok()
-            .and_then(|number| implementations.get(..number))
-            .and_then(<[_]>::split_first),
+            .and_then(|number| implementations.get(..number)),
+    };
+    let (base, candidates) = considered
+        .and_then(<[_]>::split_first)
+        .ok_or(SelectError::Unknown)?;
+    let base = Runnable::new(*base).ok_or(SelectError::Unsupported(base.name))?;
+    if let (Some(last), false) = (candidates.last(), request == AUTO) {
+        Runnable::<M>::new(*last).ok_or(SelectError::Unsupported(last.name))?;
     }
-    .ok_or(SelectError::Unknown)?;
 
-    verify(base, &DEFINITION, scratch).map_err(SelectError::Broken)?;
-    for candidate in candidates.iter().rev() {
-        match verify(candidate, base, scratch) {
-            Ok(()) => return Ok(*candidate),
-            Err(mismatch) => refused(candidate, mismatch),
+    let definition = Runnable::new(DEFINITION).ok_or(SelectError::Unsupported(DEFINITION.name))?;
+    verify(&base, &definition, scratch).map_err(SelectError::Broken)?;
+    for candidate in candidates.iter().rev().copied().filter_map(Runnable::new) {
+        match verify(&candidate, &base, scratch) {
+            Ok(()) => return Ok(candidate),
+            Err(mismatch) => refused(&candidate, mismatch),
         }
     }
-    Ok(*base)
+    Ok(base)
 }

@@ -3,7 +3,10 @@
 //! The known-answer tests that an implementation must pass before it is used.
 
 use super::Adler32;
+use super::Features;
 use super::Implementation;
+use super::Machine;
+use super::Runnable;
 
 /// Published or independently computed answers.
 const KNOWN_ANSWERS: [(&[u8], u32); 6] = [
@@ -43,13 +46,13 @@ pub struct Mismatch {
 /// boundary, from every alignment, on random bytes and on those that make sums largest.
 ///
 /// `scratch` is memory to work in; the longer, the more is checked, up to [`SCRATCH_LEN`] bytes.
-pub fn verify(
-    candidate: &Implementation,
-    reference: &Implementation,
+pub fn verify<M: Machine>(
+    candidate: &Runnable<M>,
+    reference: &Runnable<M>,
     scratch: &mut [u8],
 ) -> Result<(), Mismatch> {
     for (data, expected) in KNOWN_ANSWERS {
-        let found = (candidate.update)(Adler32::EMPTY, data).value();
+        let found = candidate.update(Adler32::EMPTY, data).value();
         if found != expected {
             return Err(Mismatch {
                 len: data.len(),
@@ -65,9 +68,9 @@ pub fn verify(
     compare_lengths(candidate, reference, scratch)
 }
 
-fn compare_lengths(
-    candidate: &Implementation,
-    reference: &Implementation,
+fn compare_lengths<M: Machine>(
+    candidate: &Runnable<M>,
+    reference: &Runnable<M>,
     data: &[u8],
 ) -> Result<(), Mismatch> {
     for offset in 0..64 {
@@ -85,9 +88,9 @@ fn compare_lengths(
 }
 
 /// Compares the two on the first `len` bytes, if `data` has as many.
-fn compare(
-    candidate: &Implementation,
-    reference: &Implementation,
+fn compare<M: Machine>(
+    candidate: &Runnable<M>,
+    reference: &Runnable<M>,
     data: &[u8],
     len: usize,
 ) -> Result<(), Mismatch> {
@@ -98,8 +101,8 @@ fn compare(
         let Some(start) = Adler32::from_value(start) else {
             continue;
         };
-        let expected = (reference.update)(start, data).value();
-        let found = (candidate.update)(start, data).value();
+        let expected = reference.update(start, data).value();
+        let found = candidate.update(start, data).value();
         if found != expected {
             return Err(Mismatch {
                 len,
@@ -122,13 +125,17 @@ fn fill_random(bytes: &mut [u8]) {
     }
 }
 
-/// The definition itself, reduced after every byte: what [`super::PORTABLE`] is checked against.
+/// The definition itself, reduced after every byte.
+pub fn definition(start: Adler32, data: &[u8]) -> Adler32 {
+    data.iter().fold(start, |sum, &byte| {
+        let s1 = (sum.value() & 0xffff) + u32::from(byte);
+        Adler32::reduce(s1, (sum.value() >> 16) + s1)
+    })
+}
+
+/// What [`super::PORTABLE`] is checked against.
 pub const DEFINITION: Implementation = Implementation {
     name: "definition",
-    update: |start, data| {
-        data.iter().fold(start, |sum, &byte| {
-            let s1 = (sum.value() & 0xffff) + u32::from(byte);
-            Adler32::reduce(s1, (sum.value() >> 16) + s1)
-        })
-    },
+    requires: Features::NONE,
+    update: definition,
 };

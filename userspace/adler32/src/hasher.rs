@@ -4,7 +4,7 @@
 
 use std::io;
 
-use crate::algorithm::PORTABLE;
+use crate::processor;
 use crate::Sum;
 
 /// A running checksum, computed by this process.
@@ -33,7 +33,7 @@ impl Hasher {
 
     /// Appends `data`.
     pub fn update(&mut self, data: &[u8]) {
-        self.0.checksum = (PORTABLE.update)(self.0.checksum, data);
+        self.0.checksum = processor::update(self.0.checksum, data);
         self.0.length += data.len() as u64;
     }
 

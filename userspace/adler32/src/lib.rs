@@ -31,6 +31,7 @@ mod hasher;
 mod session;
 
 pub mod host;
+pub mod processor;
 
 #[path = "../../../src/adler32/mod.rs"]
 pub mod algorithm;

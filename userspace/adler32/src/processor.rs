@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! The checksum by the processor: all implementations that it can run, and the fastest.
+
+use std::sync::OnceLock;
+
+use crate::algorithm::Adler32;
+use crate::algorithm::Features;
+use crate::algorithm::Implementation;
+use crate::algorithm::Machine;
+use crate::algorithm::Runnable;
+use crate::algorithm::IMPLEMENTATIONS;
+
+/// The processor, as programs see it.
+#[derive(Clone, Copy, Debug)]
+pub struct Processor;
+
+// SAFETY: The features are those that the processor and the operating system report, and the vector
+// registers are a program's own.
+unsafe impl Machine for Processor {
+    fn features() -> Features {
+        Features::NONE
+    }
+
+    #[inline]
+    unsafe fn run(implementation: &Implementation, start: Adler32, data: &[u8]) -> Adler32 {
+        // SAFETY: The caller promises that the features suffice.
+        unsafe { (implementation.update)(start, data) }
+    }
+}
+
+/// Returns the implementations that this processor can run, the slowest first.
+pub fn runnable() -> impl DoubleEndedIterator<Item = Runnable<Processor>> {
+    IMPLEMENTATIONS.iter().copied().filter_map(Runnable::new)
+}
+
+/// Returns the fastest implementation that this processor can run.
+pub fn fastest() -> Runnable<Processor> {
+    static FASTEST: OnceLock<Runnable<Processor>> = OnceLock::new();
+    *FASTEST.get_or_init(|| runnable().next_back().expect("portable runs everywhere"))
+}
+
+/// Continues a checksum over the bytes given, with the fastest implementation.
+pub fn update(start: Adler32, data: &[u8]) -> Adler32 {
+    fastest().update(start, data)
+}
