@@ -1,19 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! The algorithm against two independent implementations, and the laws of `combine`.
+//! Values, running checksums, and the laws of `combine`.
+
+mod common;
 
 use adler32::Adler32;
 use adler32::Hasher;
 use adler32::Sum;
 use adler32::MODULUS;
+use common::adler;
+use common::theirs;
+use common::WORST_START;
 use proptest::collection::vec;
 use proptest::prelude::*;
-
-const WORST_START: u32 = 0xfff0_fff0;
-
-fn adler(value: u32) -> Adler32 {
-    Adler32::from_value(value).expect("a possible value")
-}
 
 /// Ours, in one piece.
 fn ours(start: u32, data: &[u8]) -> u32 {
@@ -24,16 +23,6 @@ fn ours(start: u32, data: &[u8]) -> u32 {
     hasher.update(data);
     assert_eq!(hasher.sum().length, data.len() as u64);
     hasher.sum().checksum.value()
-}
-
-/// That of the others, who must agree.
-fn theirs(start: u32, data: &[u8]) -> u32 {
-    let mut adler2 = adler2::Adler32::from_checksum(start);
-    adler2.write_slice(data);
-    let mut simd = simd_adler32::Adler32::from_checksum(start);
-    simd.write(data);
-    assert_eq!(adler2.checksum(), simd.finish());
-    adler2.checksum()
 }
 
 fn value() -> impl Strategy<Value = Adler32> {
@@ -78,32 +67,6 @@ fn values() {
         assert!(from_bytes.is_none_or(|sum| sum.to_be_bytes() == bytes));
     }
     assert_eq!(Adler32::EMPTY.to_be_bytes(), [0, 0, 0, 1]);
-}
-
-#[test]
-fn every_length_to_6000() {
-    let random: Vec<u8> = (0..6000u32)
-        .map(|i| (i.wrapping_mul(i).wrapping_mul(2_654_435_761) >> 13) as u8)
-        .collect();
-    let largest = vec![0xff; 6000];
-    for data in [random, largest] {
-        for len in 0..=data.len() {
-            for start in [1, WORST_START] {
-                let data = &data[..len];
-                assert_eq!(
-                    ours(start, data),
-                    theirs(start, data),
-                    "{len} from {start:#x}"
-                );
-            }
-        }
-    }
-}
-
-#[test]
-fn long_runs_of_the_largest_byte() {
-    let data = vec![0xff; 10_000_019];
-    assert_eq!(ours(WORST_START, &data), theirs(WORST_START, &data));
 }
 
 proptest! {
@@ -162,6 +125,31 @@ proptest! {
     #[test]
     fn combine_over_any_length(a in value(), b in value(), len in length()) {
         prop_assert_eq!(a.combine(b, len).value(), combine_model(a.value(), b.value(), len));
+    }
+}
+
+#[test]
+fn combine_at_the_edges() {
+    let modulus = u64::from(MODULUS);
+    let around = [
+        1 << 16,
+        modulus,
+        modulus * modulus,
+        1 << 32,
+        1 << 48,
+        1 << 63,
+    ];
+    let lengths = around.into_iter().flat_map(|len| len - 1..=len + 1);
+    let lengths = (0..=2).chain(lengths).chain(u64::MAX - 2..=u64::MAX);
+    let values = [0, 1, 0xfff0, 0x0001_0000, 0xfff0_0000, WORST_START];
+    for len in lengths {
+        for a in values {
+            for b in values {
+                let combined = adler(a).combine(adler(b), len).value();
+                let expected = combine_model(a, b, len);
+                assert_eq!(combined, expected, "{a:#x}, {b:#x} of {len} bytes");
+            }
+        }
     }
 }
 

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! Memory of the heap among bytes that were never written, to be run by Valgrind: it tells of every
+//! access outside a block, and of every result that depends on such bytes.
+
+use std::slice;
+
+use adler32::algorithm::verify::definition;
+
+use crate::common::adler;
+use crate::random;
+use crate::Subject;
+use crate::Test;
+
+pub const TESTS: &[Test] = &[("data_among_unwritten_bytes", unwritten)];
+
+/// Few enough for Valgrind.
+fn lengths() -> impl Iterator<Item = usize> {
+    let around = |len: usize| len - 1..=len + 1;
+    let boundaries = [1024, 2048, 4096, 5552, 8192, 16384, 65536].into_iter();
+    (0..=600).chain(boundaries.flat_map(around))
+}
+
+fn unwritten(subject: Subject) {
+    let written = random(128 * 1024);
+    for len in lengths() {
+        let data = &written[..len];
+        let expected = definition(adler(1), data).value();
+        for (before, behind) in [(0, 0), (1, 0), (33, 64)] {
+            let mut block = Box::new_uninit_slice(before + len + behind);
+            let place = &mut block[before..before + len];
+            for (to, from) in place.iter_mut().zip(data) {
+                to.write(*from);
+            }
+            // SAFETY: All of them were just written.
+            let data = unsafe { slice::from_raw_parts(place.as_ptr().cast(), len) };
+            let found = subject.update(1, data);
+            assert_eq!(
+                found, expected,
+                "{len} bytes with {before} before, {behind} behind"
+            );
+        }
+    }
+}

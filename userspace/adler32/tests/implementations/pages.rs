@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! Memory that ends where nothing is mapped, or begins there, and cannot be written to. To touch what
+//! is outside, or to write, is a fault that ends the program.
+
+use crate::common::theirs;
+use crate::common::WORST_START;
+use crate::guarded::Guarded;
+use crate::random;
+use crate::Subject;
+use crate::Test;
+
+pub const TESTS: &[Test] = &[
+    ("data_before_an_unmapped_page", before),
+    ("data_behind_an_unmapped_page", behind),
+];
+
+const LONGEST: usize = 256 * 1024;
+
+/// All lengths to beyond a page, and longer ones, not all of them a multiple of anything.
+fn lengths() -> impl Iterator<Item = usize> {
+    (0..=4096 + 64).chain((4096..=LONGEST).step_by(1021))
+}
+
+fn mapped() -> Guarded {
+    let data = random(LONGEST);
+    Guarded::new(LONGEST, |bytes| bytes.copy_from_slice(&data))
+}
+
+fn before(subject: Subject) {
+    let bytes = mapped();
+    for len in lengths() {
+        let data = &bytes[bytes.len() - len..];
+        let expected = theirs(WORST_START, data);
+        assert_eq!(subject.update(WORST_START, data), expected, "{len}");
+    }
+}
+
+fn behind(subject: Subject) {
+    let bytes = mapped();
+    for len in lengths() {
+        let data = &bytes[..len];
+        let expected = theirs(WORST_START, data);
+        assert_eq!(subject.update(WORST_START, data), expected, "{len}");
+    }
+}
