@@ -40,7 +40,7 @@ fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     // One at a time, so that the name of a test has been printed when a fault ends the program.
     arguments.test_threads = Some(1);
-    let tests = [lengths::TESTS, pages::TESTS, heap::TESTS, splits::TESTS].concat();
+    let tests = [pages::TESTS, lengths::TESTS, heap::TESTS, splits::TESTS].concat();
     let trials = IMPLEMENTATIONS
         .iter()
         .flat_map(|one| tests.iter().map(|test| trial(*one, *test)));
