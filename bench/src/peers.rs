@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! Other libraries' Adler-32, each through the fastest function that it offers for it.
+
+use std::ffi::c_ulong;
+use std::ffi::c_void;
+
+use crate::contender::Routine;
+
+mod c {
+    use std::ffi::c_ulong;
+    use std::ffi::c_void;
+
+    // What the crates do not declare, and what build.rs compiles.
+    extern "C" {
+        pub fn adler32_z(adler: c_ulong, buf: *const u8, len: usize) -> c_ulong;
+        pub fn zng_adler32_z(adler: u32, buf: *const u8, len: usize) -> u32;
+        pub fn adler32_avx2(adler: u32, buf: *const u8, len: usize) -> u32;
+        pub fn bench_libdeflate_avx2(adler: u32, buf: *const c_void, len: usize) -> u32;
+        pub fn bench_libdeflate_general(adler: u32, buf: *const c_void, len: usize) -> u32;
+        pub fn bench_zlib_general(adler: c_ulong, buf: *const u8, len: usize) -> c_ulong;
+        pub fn bench_zlib_ng_general(adler: u32, buf: *const u8, len: usize) -> u32;
+    }
+}
+
+// Linked for the functions above.
+use libz_ng_sys as _;
+use libz_sys as _;
+
+/// Makes a routine of a function of C.
+macro_rules! c_routine {
+    ($(#[$doc:meta])* $name:ident, $function:path, $value:ty, $pointer:ty) => {
+        $(#[$doc])*
+        pub struct $name;
+
+        impl Routine for $name {
+            type Sum = $value;
+
+            fn start(value: u32) -> $value {
+                value.into()
+            }
+
+            fn value(sum: $value) -> u32 {
+                sum as u32
+            }
+
+            #[inline(always)]
+            fn update(&self, sum: $value, data: &[u8]) -> $value {
+                // SAFETY: The function reads the data, and the processor has what it needs.
+                unsafe { $function(sum, data.as_ptr().cast::<$pointer>(), data.len()) }
+            }
+        }
+    };
+}
+
+c_routine!(
+    /// libdeflate, as it chooses.
+    Libdeflate, libdeflate_sys::libdeflate_adler32, u32, c_void
+);
+c_routine!(
+    /// libdeflate, without VNNI and AVX-512.
+    LibdeflateAvx2, c::bench_libdeflate_avx2, u32, c_void
+);
+c_routine!(
+    /// libdeflate's generic C.
+    LibdeflateGeneral, c::bench_libdeflate_general, u32, c_void
+);
+c_routine!(
+    /// zlib-ng, as it chooses.
+    ZlibNg, c::zng_adler32_z, u32, u8
+);
+c_routine!(
+    /// zlib-ng's function for AVX2; needs AVX2.
+    ZlibNgAvx2, c::adler32_avx2, u32, u8
+);
+c_routine!(
+    /// zlib-ng's generic C.
+    ZlibNgGeneral, c::bench_zlib_ng_general, u32, u8
+);
+c_routine!(
+    /// zlib, as its crate builds it.
+    Zlib, c::adler32_z, c_ulong, u8
+);
+c_routine!(
+    /// zlib, in general registers.
+    ZlibGeneral, c::bench_zlib_general, c_ulong, u8
+);
+
+/// zlib-rs, as it chooses.
+pub struct ZlibRs;
+
+impl Routine for ZlibRs {
+    type Sum = u32;
+
+    fn start(value: u32) -> u32 {
+        value
+    }
+
+    fn value(sum: u32) -> u32 {
+        sum
+    }
+
+    #[inline(always)]
+    fn update(&self, sum: u32, data: &[u8]) -> u32 {
+        zlib_rs::adler32::adler32(sum, data)
+    }
+}
+
+/// simd-adler32, as it chooses, which it does once.
+pub struct SimdAdler32;
+
+impl Routine for SimdAdler32 {
+    type Sum = simd_adler32::Adler32;
+
+    fn start(value: u32) -> Self::Sum {
+        simd_adler32::Adler32::from_checksum(value)
+    }
+
+    fn value(sum: Self::Sum) -> u32 {
+        sum.finish()
+    }
+
+    #[inline(always)]
+    fn update(&self, mut sum: Self::Sum, data: &[u8]) -> Self::Sum {
+        sum.write(data);
+        sum
+    }
+}
+
+/// adler2.
+pub struct Adler2;
+
+impl Routine for Adler2 {
+    type Sum = adler2::Adler32;
+
+    fn start(value: u32) -> Self::Sum {
+        adler2::Adler32::from_checksum(value)
+    }
+
+    fn value(sum: Self::Sum) -> u32 {
+        sum.checksum()
+    }
+
+    #[inline(always)]
+    fn update(&self, mut sum: Self::Sum, data: &[u8]) -> Self::Sum {
+        sum.write_slice(data);
+        sum
+    }
+}
