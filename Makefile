@@ -12,6 +12,9 @@ override FILE := $(value FILE)
 override CMD := $(value CMD)
 export FILE CMD
 
+# How long "make fuzz" looks.
+FUZZ_SECONDS ?= 600
+
 TARGET := x86_64-unknown-linux-gnu
 LAB := build/lab/$(TARGET)/release/lab
 TOOLS := build/userspace/$(TARGET)/release
@@ -43,12 +46,21 @@ else
 endif
 
 .PHONY: test
-test: lab tools ## Prove everything, on every supported kernel
+test: lab tools checkers ## Prove everything, on every supported kernel
 	@$(TOOLS)/run-tests
 
 .PHONY: check
 check: lab tools ## The quick loop: formatting, lints, host tests, one boot
 	@$(TOOLS)/run-tests --quick
+
+.PHONY: fuzz
+fuzz: checkers ## Look for data that an implementation gets wrong: FUZZ_SECONDS=600
+	@mkdir -p build/fuzz/corpus build/fuzz/found
+	@cd fuzz && cargo build --release --locked --quiet
+	@cd fuzz && bash -o pipefail -c '\
+		cargo run --release --locked --quiet -- ../build/fuzz/corpus -artifact_prefix=../build/fuzz/found/ \
+			-max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 2>&1 \
+		| grep --line-buffered -vE "	(NEW|REDUCE|RELOAD) |	NEW_FUNC|# Uses:|dictionary"'
 
 .PHONY: vm
 vm: lab tools ## Run CMD='...' in a stock kernel: KERNEL=7.2|7.3 PACKAGES="..."
@@ -84,3 +96,10 @@ linker:
 	@command -v cc >/dev/null || { \
 		echo "installing gcc and libc6-dev, which cargo needs to link" && \
 		$(sudo) apt-get update && $(sudo) apt-get install -y --no-install-recommends gcc libc6-dev; }
+
+# The fuzzer is C++, and Valgrind checks accesses to memory.
+.PHONY: checkers
+checkers: linker
+	@command -v c++ >/dev/null && command -v valgrind >/dev/null || { \
+		echo "installing g++ and valgrind, which the tests of the algorithm need" && \
+		$(sudo) apt-get update && $(sudo) apt-get install -y --no-install-recommends g++ valgrind; }
