@@ -4,6 +4,9 @@
 
 use std::arch::asm;
 use std::arch::is_x86_feature_detected;
+use std::fmt;
+use std::fmt::Display;
+use std::fmt::Formatter;
 use std::time::Duration;
 use std::time::Instant;
 
@@ -37,6 +40,15 @@ pub enum Mode {
 
 impl Mode {
     pub const ALL: [Self; 2] = [Self::Independent, Self::Dependent];
+}
+
+impl Display for Mode {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Independent => "Independent",
+            Self::Dependent => "Dependent",
+        })
+    }
 }
 
 /// What a peer may use of the processor.
@@ -200,6 +212,9 @@ pub fn all(largest: usize) -> Vec<Contender> {
             Box::new(peers::LibdeflateAvx2),
         );
         peer("zlib-ng avx2", Level::Avx2, Box::new(peers::ZlibNgAvx2));
+    }
+    if peers::zlib_rs_avx512() {
+        peer("zlib-rs avx512", Level::Any, Box::new(peers::ZlibRsAvx512));
     }
     peer("zlib-rs", Level::Avx2, Box::new(peers::ZlibRs));
     peer("simd-adler32", Level::Avx2, Box::new(peers::SimdAdler32));

@@ -135,8 +135,12 @@ pub struct Memcpy {
 impl Memcpy {
     /// Can copy up to `len` bytes. Keeps its memory until the end of the program.
     pub fn new(len: usize) -> Self {
+        /// Away from the place in a page where the data begin: the processor would take a load for
+        /// one of what was just stored.
+        const AWAY: usize = 1024;
+        let memory = &mut Buffer::random(AWAY + len).leak()[AWAY..];
         Self {
-            target: NonNull::from(Buffer::random(len).leak()).cast(),
+            target: NonNull::from(memory).cast(),
             len,
         }
     }

@@ -2,26 +2,40 @@
 
 //! Measures our implementations beside those of other libraries, in one process and by turns.
 
+mod break_even;
 mod buffer;
 mod contender;
 mod limits;
+mod machine;
 mod measure;
 mod peers;
+mod plot;
 mod report;
+mod vector_state;
+
+use std::fs;
+use std::fs::File;
+use std::path::Path;
+use std::path::PathBuf;
 
 use anyhow::ensure;
 use anyhow::Context;
 use anyhow::Result;
 use clap::Parser;
-use nix::sched;
-use nix::sched::CpuSet;
-use nix::unistd::Pid;
+use serde::Serialize;
 
+use break_even::BreakEven;
 use buffer::Buffer;
+use contender::Contender;
 use contender::Mode;
+use machine::Machine;
 use measure::Effort;
+use measure::Figure;
 use measure::OFFSETS;
 use measure::SIZES;
+use report::Bound;
+use report::Ratio;
+use vector_state::Cost;
 
 /// Measure the implementations of Adler-32 beside those of other libraries.
 #[derive(Parser)]
@@ -35,73 +49,98 @@ struct Arguments {
     /// Only contenders whose names contain one of these
     #[arg(long, value_name = "NAME")]
     only: Vec<String>,
+    /// A folder for the results: core.json and core.svg
+    #[arg(long, value_name = "FOLDER")]
+    output: Option<PathBuf>,
+}
+
+/// All that is found.
+#[derive(Serialize)]
+struct Results {
+    machine: Machine,
+    quick: bool,
+    figures: Vec<Figure>,
+    ratios: Vec<Ratio>,
+    bounds: Vec<Bound>,
+    vector_state: Vec<Cost>,
+    break_even: Vec<BreakEven>,
 }
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
-    let effort = if arguments.quick {
-        Effort::QUICK
-    } else {
-        Effort::FULL
+    let effort = match arguments.quick {
+        true => Effort::QUICK,
+        false => Effort::FULL,
     };
     let sizes = match &arguments.size[..] {
         [] => &SIZES[..],
         sizes => sizes,
     };
     let largest = sizes.iter().copied().max().unwrap_or(0);
-    let buffer = Buffer::random(largest + OFFSETS[1]);
 
-    let mut contenders = contender::all(largest);
-    measure::check(&contenders)?;
-    if !arguments.only.is_empty() {
-        contenders.retain(|contender| arguments.only.iter().any(|n| contender.name.contains(n)));
-    }
+    let machine = Machine::this()?;
+    machine.print();
+    let all = contender::all(largest);
+    measure::check(&all)?;
+    let contenders: Vec<_> = all
+        .iter()
+        .filter(|contender| {
+            let only = &arguments.only;
+            only.is_empty() || only.iter().any(|name| contender.name.contains(name))
+        })
+        .collect();
     ensure!(!contenders.is_empty(), "no contender has such a name");
 
-    pin()?;
+    machine::pin()?;
+    let figures = figures(&contenders, sizes, effort);
+    let bounds = report::bounds(&figures);
+    report::print_bounds(&bounds);
+    let vector_state = vector_state::costs(effort);
+    let break_even = break_even::measure(&contenders, &vector_state, effort);
+    break_even::print(&vector_state, &break_even);
+    let ratios = report::ratios(&figures);
+    report::print_summary(&ratios);
+
+    match arguments.output {
+        Some(folder) => Results {
+            machine,
+            quick: arguments.quick,
+            figures,
+            ratios,
+            bounds,
+            vector_state,
+            break_even,
+        }
+        .write(&folder)
+        .with_context(|| format!("cannot write the results to {}", folder.display())),
+        None => Ok(()),
+    }
+}
+
+/// Measures all contenders on all data, and prints the tables as they come.
+fn figures(contenders: &[&Contender], sizes: &[usize], effort: Effort) -> Vec<Figure> {
+    let largest = sizes.iter().copied().max().unwrap_or(0);
+    let buffer = Buffer::random(largest + OFFSETS[OFFSETS.len() - 1]);
     let mut all = Vec::new();
     for offset in OFFSETS {
         for mode in Mode::ALL {
-            let mut figures = Vec::new();
-            for &bytes in sizes {
-                figures.extend(measure::measure(
-                    &contenders,
-                    mode,
-                    &buffer,
-                    offset,
-                    bytes,
-                    effort,
-                ));
-            }
-            println!(
-                "\n{} calls, data {}: GB/s of the best batch",
-                match mode {
-                    Mode::Independent => "Independent",
-                    Mode::Dependent => "Dependent",
-                },
-                if offset == 0 {
-                    "aligned to 64"
-                } else {
-                    "at an odd address"
-                }
-            );
-            report::print_table(&figures, sizes);
-            report::print_ratios(&report::ratios(&figures), sizes);
+            let figures: Vec<_> = sizes
+                .iter()
+                .flat_map(|&bytes| {
+                    measure::measure(contenders, mode, &buffer, offset, bytes, effort)
+                })
+                .collect();
+            report::print_figures(mode, offset, &figures);
             all.extend(figures);
         }
     }
-    Ok(())
+    all
 }
 
-/// Stays on one processor: the last that the process may use, as interrupts prefer the first.
-fn pin() -> Result<()> {
-    let this = Pid::from_raw(0);
-    let allowed = sched::sched_getaffinity(this).context("cannot read the processors allowed")?;
-    let last = (0..CpuSet::count())
-        .rev()
-        .find(|&cpu| allowed.is_set(cpu) == Ok(true))
-        .context("no processor is allowed")?;
-    let mut one = CpuSet::new();
-    one.set(last)?;
-    sched::sched_setaffinity(this, &one).with_context(|| format!("cannot stay on processor {last}"))
+impl Results {
+    fn write(&self, folder: &Path) -> Result<()> {
+        fs::create_dir_all(folder)?;
+        serde_json::to_writer_pretty(File::create(folder.join("core.json"))?, self)?;
+        plot::draw(&self.figures, &folder.join("core.svg"))
+    }
 }

@@ -98,7 +98,7 @@ fn agree(contenders: &[Contender], start: u32, data: &[u8]) -> Result<()> {
 /// Times all contenders on the same data, by turns, so that whatever else happens on the machine
 /// happens to all of them.
 pub fn measure(
-    contenders: &[Contender],
+    contenders: &[&Contender],
     mode: Mode,
     buffer: &Buffer,
     offset: usize,

@@ -2,6 +2,7 @@
 
 //! Other libraries' Adler-32, each through the fastest function that it offers for it.
 
+use std::arch::is_x86_feature_detected;
 use std::ffi::c_ulong;
 use std::ffi::c_void;
 
@@ -26,6 +27,8 @@ mod c {
 // Linked for the functions above.
 use libz_ng_sys as _;
 use libz_sys as _;
+
+extern crate zlib_rs_avx512;
 
 /// Makes a routine of a function of C.
 macro_rules! c_routine {
@@ -86,24 +89,47 @@ c_routine!(
     ZlibGeneral, c::bench_zlib_general, c_ulong, u8
 );
 
-/// zlib-rs, as it chooses.
-pub struct ZlibRs;
+/// Makes a routine of zlib-rs, compiled in one way or another.
+macro_rules! zlib_rs_routine {
+    ($(#[$doc:meta])* $name:ident, $function:path) => {
+        $(#[$doc])*
+        pub struct $name;
 
-impl Routine for ZlibRs {
-    type Sum = u32;
+        impl Routine for $name {
+            type Sum = u32;
 
-    fn start(value: u32) -> u32 {
-        value
-    }
+            fn start(value: u32) -> u32 {
+                value
+            }
 
-    fn value(sum: u32) -> u32 {
-        sum
-    }
+            fn value(sum: u32) -> u32 {
+                sum
+            }
 
-    #[inline(always)]
-    fn update(&self, sum: u32, data: &[u8]) -> u32 {
-        zlib_rs::adler32::adler32(sum, data)
-    }
+            #[inline(always)]
+            fn update(&self, sum: u32, data: &[u8]) -> u32 {
+                $function(sum, data)
+            }
+        }
+    };
+}
+
+zlib_rs_routine!(
+    /// zlib-rs, as it chooses.
+    ZlibRs,
+    zlib_rs::adler32::adler32
+);
+zlib_rs_routine!(
+    /// zlib-rs, compiled for processors of [`zlib_rs_avx512`] only.
+    ZlibRsAvx512,
+    zlib_rs_avx512::adler32::adler32
+);
+
+/// Returns whether the processor has what build.rs compiles zlib-rs for.
+pub fn zlib_rs_avx512() -> bool {
+    is_x86_feature_detected!("avx512f")
+        && is_x86_feature_detected!("avx512bw")
+        && is_x86_feature_detected!("avx512vnni")
 }
 
 /// simd-adler32, as it chooses, which it does once.

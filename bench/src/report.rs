@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! Tables, and what compares figures.
+//! What compares figures, and tables of them.
 
 use serde::Serialize;
 
@@ -8,6 +8,9 @@ use crate::contender::Level;
 use crate::contender::Mode;
 use crate::contender::Role;
 use crate::measure::Figure;
+
+/// Width of the column of names.
+const NAMES: usize = 22;
 
 /// One of our implementations beside the best peer of its class, on some data.
 #[derive(Clone, Debug, Serialize)]
@@ -33,10 +36,7 @@ pub fn ratios(figures: &[Figure]) -> Vec<Ratio> {
             };
             let best = figures
                 .iter()
-                .filter(|peer| {
-                    (peer.mode, peer.offset, peer.bytes) == (ours.mode, ours.offset, ours.bytes)
-                        && in_class(peer.role, level)
-                })
+                .filter(|peer| same_data(peer, ours) && in_class(peer.role, level))
                 .min_by(|a, b| a.best_ns.total_cmp(&b.best_ns))?;
             Some(Ratio {
                 name: ours.name.clone(),
@@ -52,56 +52,205 @@ pub fn ratios(figures: &[Figure]) -> Vec<Ratio> {
         .collect()
 }
 
-fn in_class(role: Role, class: Level) -> bool {
+fn same_data(a: &Figure, b: &Figure) -> bool {
+    (a.mode, a.offset, a.bytes) == (b.mode, b.offset, b.bytes)
+}
+
+/// Returns whether a contender is a peer that uses no more than a level.
+pub fn in_class(role: Role, class: Level) -> bool {
     matches!(role, Role::Peer(level) if level <= class)
 }
 
-/// Prints the figures of a mode and an offset, a line for each contender.
-pub fn print_table(figures: &[Figure], sizes: &[usize]) {
-    print_head("", sizes);
-    for line in lines(figures, |figure| &figure.name) {
-        print!("{:<22}", line[0].name);
-        for figure in &line {
-            print!("{:>9.2}", figure.best_gb_s);
-        }
+/// Returns whether a figure is that of the plain read.
+pub fn is_read(figure: &Figure) -> bool {
+    figure.role == Role::Limit && figure.name.starts_with("read")
+}
+
+/// One of our implementations beside what memory allows.
+#[derive(Clone, Debug, Serialize)]
+pub struct Bound {
+    pub name: String,
+    pub bytes: usize,
+    /// Its rate on aligned data, as a part of that of reading them.
+    pub of_read: f64,
+    /// Its rate at an odd address, as a part of that on aligned data.
+    pub odd_of_aligned: f64,
+}
+
+/// Compares each of ours, in independent calls, with the plain read and with itself elsewhere.
+pub fn bounds(figures: &[Figure]) -> Vec<Bound> {
+    let independent = || figures.iter().filter(|f| f.mode == Mode::Independent);
+    independent()
+        .filter(|ours| matches!(ours.role, Role::Ours(_)) && ours.offset == 0)
+        .filter_map(|ours| {
+            let read = independent().find(|figure| same_data(figure, ours) && is_read(figure))?;
+            let odd = independent()
+                .find(|f| f.name == ours.name && f.bytes == ours.bytes && f.offset != 0)?;
+            Some(Bound {
+                name: ours.name.clone(),
+                bytes: ours.bytes,
+                of_read: read.best_ns / ours.best_ns,
+                odd_of_aligned: ours.best_ns / odd.best_ns,
+            })
+        })
+        .collect()
+}
+
+/// Prints the figures of a mode and an offset.
+pub fn print_figures(mode: Mode, offset: usize, figures: &[Figure]) {
+    println!("\n{mode} calls, data {}", place(offset));
+    let key = |figure: &'_ Figure| (figure.name.clone(), figure.bytes);
+    table(
+        "GB/s, best batch",
+        figures,
+        key,
+        &[&|f| format!("{:.2}", f.best_gb_s)],
+    );
+    let latencies: Vec<_> = figures
+        .iter()
+        .filter(|f| f.bytes <= 4096)
+        .cloned()
+        .collect();
+    if mode == Mode::Dependent && !latencies.is_empty() {
         println!();
+        let cell = |figure: &Figure| format!("{:.1}", figure.best_ns);
+        table("ns, best batch", &latencies, key, &[&cell]);
+    }
+    let ratios = ratios(figures);
+    if !ratios.is_empty() {
+        println!();
+        table(
+            "of the best peer",
+            &ratios,
+            |ratio| (ratio.name.clone(), ratio.bytes),
+            &[&|r| format!("{:.2}", r.ratio), &|r| short(&r.peer)],
+        );
     }
 }
 
-/// Prints the ratios of a mode and an offset, a line for each of ours.
-pub fn print_ratios(ratios: &[Ratio], sizes: &[usize]) {
+/// Prints how near ours come to the limits.
+pub fn print_bounds(bounds: &[Bound]) {
+    if bounds.is_empty() {
+        return;
+    }
+    println!("\nIndependent calls: part of the plain read; at an odd address, part of aligned");
+    table(
+        "",
+        bounds,
+        |bound| (bound.name.clone(), bound.bytes),
+        &[&|b| format!("{:.2}", b.of_read), &|b| {
+            format!("{:.2}", b.odd_of_aligned)
+        }],
+    );
+}
+
+/// The groups of sizes in the summary.
+const GROUPS: [(&str, usize, usize); 6] = [
+    ("16 B", 16, 16),
+    ("64 B", 64, 64),
+    ("256 B", 256, 256),
+    ("1 KiB", 1 << 10, 1 << 10),
+    ("4K..1M", 4 << 10, 1 << 20),
+    ("64 MiB", 64 << 20, 64 << 20),
+];
+
+/// Prints, for each of ours, the worst ratio in each group of sizes and over all.
+pub fn print_summary(ratios: &[Ratio]) {
     if ratios.is_empty() {
         return;
     }
+    println!("\nTimes as fast as the best peer of the class, at worst");
+    print!("{:<NAMES$}{:<23}", "", "");
+    for (group, ..) in GROUPS {
+        print!("{group:>8}");
+    }
+    println!("{:>8}", "all");
+    let by_name = lines(ratios, |ratio| &ratio.name);
+    for line in &by_name {
+        let conditions = lines(line.iter().copied(), |ratio| (ratio.mode, ratio.offset));
+        for condition in conditions {
+            let first = condition[0];
+            let place = if first.offset == 0 { "aligned" } else { "odd" };
+            print!(
+                "{:<NAMES$}{:<13}{place:<10}",
+                first.name,
+                first.mode.to_string()
+            );
+            for (_, from, to) in GROUPS {
+                let group = |ratio: &&Ratio| (from..=to).contains(&ratio.bytes);
+                print!(
+                    "{:>8}",
+                    cell(worst(condition.iter().copied().filter(group)))
+                );
+            }
+            println!("{:>8}", cell(worst(condition)));
+        }
+    }
     println!();
-    print_head("ratio to best peer", sizes);
-    for line in lines(ratios, |ratio| &ratio.name) {
-        print!("{:<22}", line[0].name);
-        for ratio in &line {
-            print!("{:>9.2}", ratio.ratio);
-        }
-        println!();
-        print!("{:<22}", "  which is");
-        for ratio in &line {
-            print!(" {:>8}", short(&ratio.peer));
-        }
-        println!();
+    for worst in by_name.into_iter().filter_map(worst) {
+        println!(
+            "{}: at worst {:.2} times as fast as the best peer of its class: {} calls, {}, data \
+             {}, beside {}",
+            worst.name,
+            worst.ratio,
+            worst.mode.to_string().to_lowercase(),
+            size(worst.bytes),
+            place(worst.offset),
+            worst.peer
+        );
     }
 }
 
-fn print_head(title: &str, sizes: &[usize]) {
-    print!("{title:<22}");
-    for &bytes in sizes {
-        print!("{:>9}", size(bytes));
-    }
-    println!();
+fn worst<'a>(ratios: impl IntoIterator<Item = &'a Ratio>) -> Option<&'a Ratio> {
+    let ratios = ratios.into_iter();
+    ratios.min_by(|a, b| a.ratio.total_cmp(&b.ratio))
 }
 
-/// Groups by name, in the order of the first ones.
-fn lines<T>(items: &[T], name: impl Fn(&T) -> &str) -> Vec<Vec<&T>> {
+fn cell(ratio: Option<&Ratio>) -> String {
+    ratio.map_or("-".to_owned(), |ratio| format!("{:.2}", ratio.ratio))
+}
+
+fn place(offset: usize) -> &'static str {
+    match offset {
+        0 => "aligned to 64",
+        _ => "at an odd address",
+    }
+}
+
+/// Prints a table: a column for each size; for each name a line of each kind of cells.
+fn table<T>(
+    title: &str,
+    items: &[T],
+    key: impl Fn(&T) -> (String, usize),
+    cells: &[&dyn Fn(&T) -> String],
+) {
+    let lines = lines(items, |item| key(item).0);
+    print!("{title:<NAMES$}");
+    for item in &lines[0] {
+        print!("{:>9}", size(key(item).1));
+    }
+    println!();
+    for line in lines {
+        let mut name = key(line[0]).0;
+        for cell in cells {
+            print!("{name:<NAMES$}");
+            name.clear();
+            for item in &line {
+                print!(" {:>8}", cell(item));
+            }
+            println!();
+        }
+    }
+}
+
+/// Groups by a key, in the order of the first ones.
+pub fn lines<'a, T, K: PartialEq>(
+    items: impl IntoIterator<Item = &'a T>,
+    key: impl Fn(&'a T) -> K,
+) -> Vec<Vec<&'a T>> {
     let mut lines: Vec<Vec<&T>> = Vec::new();
     for item in items {
-        match lines.iter_mut().find(|line| name(line[0]) == name(item)) {
+        match lines.iter_mut().find(|line| key(line[0]) == key(item)) {
             Some(line) => line.push(item),
             None => lines.push(vec![item]),
         }
@@ -111,12 +260,13 @@ fn lines<T>(items: &[T], name: impl Fn(&T) -> &str) -> Vec<Vec<&T>> {
 
 /// Shortens a name to what fits in a column.
 fn short(name: &str) -> String {
-    let name = name
-        .replace("libdeflate", "ldef")
+    name.replace("libdeflate", "ldef")
         .replace("zlib", "z")
         .replace("simd-adler32", "simd")
-        .replace("general", "gen");
-    name.chars().take(8).collect()
+        .replace("general", "gen")
+        .chars()
+        .take(8)
+        .collect()
 }
 
 /// Returns a size as people write it.
