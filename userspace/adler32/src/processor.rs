@@ -2,6 +2,8 @@
 
 //! The checksum by the processor: all implementations that it can run, and the fastest.
 
+mod parallel;
+
 use std::sync::OnceLock;
 
 use crate::algorithm::Adler32;
@@ -11,6 +13,9 @@ use crate::algorithm::Machine;
 use crate::algorithm::Runnable;
 use crate::algorithm::IMPLEMENTATIONS;
 
+pub use self::parallel::update_parallel;
+pub use self::parallel::PARALLEL_FROM;
+
 /// The processor, as programs see it.
 #[derive(Clone, Copy, Debug)]
 pub struct Processor;
@@ -18,6 +23,24 @@ pub struct Processor;
 // SAFETY: The features are those that the processor and the operating system report, and the vector
 // registers are a program's own.
 unsafe impl Machine for Processor {
+    #[cfg(target_arch = "x86_64")]
+    fn features() -> Features {
+        let mut features = Features::NONE;
+        if is_x86_feature_detected!("avx2") {
+            features = features.with(Features::AVX2);
+        }
+        if is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512bw")
+            && is_x86_feature_detected!("avx512vl")
+            && is_x86_feature_detected!("avx512vnni")
+            && is_x86_feature_detected!("bmi2")
+        {
+            features = features.with(Features::AVX512_VNNI);
+        }
+        features
+    }
+
+    #[cfg(not(target_arch = "x86_64"))]
     fn features() -> Features {
         Features::NONE
     }
