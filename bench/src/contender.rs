@@ -218,7 +218,7 @@ pub fn all(largest: usize) -> Vec<Contender> {
     }
     peer("zlib-rs", Level::Avx2, Box::new(peers::ZlibRs));
     peer("simd-adler32", Level::Avx2, Box::new(peers::SimdAdler32));
-    peer("zlib", Level::Avx2, Box::new(peers::Zlib));
+    peer("zlib", Level::General, Box::new(peers::Zlib));
     peer(
         "libdeflate general",
         Level::General,

@@ -8,6 +8,7 @@ mod contender;
 mod limits;
 mod machine;
 mod measure;
+mod parallel;
 mod peers;
 mod plot;
 mod report;
@@ -28,11 +29,13 @@ use break_even::BreakEven;
 use buffer::Buffer;
 use contender::Contender;
 use contender::Mode;
+use contender::Role;
 use machine::Machine;
 use measure::Effort;
 use measure::Figure;
 use measure::OFFSETS;
 use measure::SIZES;
+use parallel::Parallel;
 use report::Bound;
 use report::Ratio;
 use vector_state::Cost;
@@ -62,8 +65,16 @@ struct Results {
     figures: Vec<Figure>,
     ratios: Vec<Ratio>,
     bounds: Vec<Bound>,
+    #[serde(flatten)]
+    whole: Option<Whole>,
+}
+
+/// What is left out where not all is to be measured.
+#[derive(Serialize)]
+struct Whole {
     vector_state: Vec<Cost>,
     break_even: Vec<BreakEven>,
+    parallel: Vec<Parallel>,
 }
 
 fn main() -> Result<()> {
@@ -91,13 +102,14 @@ fn main() -> Result<()> {
         .collect();
     ensure!(!contenders.is_empty(), "no contender has such a name");
 
+    // Before this thread stays on one processor, and so would those that it starts.
+    let whole = arguments.size.is_empty() && arguments.only.is_empty();
+    let parallel = whole.then(|| parallel::measure(effort)).transpose()?;
     machine::pin()?;
     let figures = figures(&contenders, sizes, effort);
     let bounds = report::bounds(&figures);
     report::print_bounds(&bounds);
-    let vector_state = vector_state::costs(effort);
-    let break_even = break_even::measure(&contenders, &vector_state, effort);
-    break_even::print(&vector_state, &break_even);
+    let whole = parallel.map(|parallel| Whole::measure(&contenders, parallel, effort));
     let ratios = report::ratios(&figures);
     report::print_summary(&ratios);
 
@@ -108,8 +120,7 @@ fn main() -> Result<()> {
             figures,
             ratios,
             bounds,
-            vector_state,
-            break_even,
+            whole,
         }
         .write(&folder)
         .with_context(|| format!("cannot write the results to {}", folder.display())),
@@ -124,10 +135,16 @@ fn figures(contenders: &[&Contender], sizes: &[usize], effort: Effort) -> Vec<Fi
     let mut all = Vec::new();
     for offset in OFFSETS {
         for mode in Mode::ALL {
+            // The limits have no result that the next call could wait for.
+            let contenders: Vec<_> = contenders
+                .iter()
+                .copied()
+                .filter(|contender| mode == Mode::Independent || contender.role != Role::Limit)
+                .collect();
             let figures: Vec<_> = sizes
                 .iter()
                 .flat_map(|&bytes| {
-                    measure::measure(contenders, mode, &buffer, offset, bytes, effort)
+                    measure::measure(&contenders, mode, &buffer, offset, bytes, effort)
                 })
                 .collect();
             report::print_figures(mode, offset, &figures);
@@ -135,6 +152,20 @@ fn figures(contenders: &[&Contender], sizes: &[usize], effort: Effort) -> Vec<Fi
         }
     }
     all
+}
+
+impl Whole {
+    fn measure(contenders: &[&Contender], parallel: Vec<Parallel>, effort: Effort) -> Self {
+        parallel::print(&parallel);
+        let vector_state = vector_state::costs(effort);
+        let break_even = break_even::measure(contenders, &vector_state, effort);
+        break_even::print(&vector_state, &break_even);
+        Self {
+            vector_state,
+            break_even,
+            parallel,
+        }
+    }
 }
 
 impl Results {

@@ -98,6 +98,9 @@ pub fn bounds(figures: &[Figure]) -> Vec<Bound> {
 
 /// Prints the figures of a mode and an offset.
 pub fn print_figures(mode: Mode, offset: usize, figures: &[Figure]) {
+    if figures.is_empty() {
+        return;
+    }
     println!("\n{mode} calls, data {}", place(offset));
     let key = |figure: &'_ Figure| (figure.name.clone(), figure.bytes);
     table(
