@@ -25,7 +25,7 @@ in_guest := $(kernel) $(packages) --build . --path $(TOOLS)
 
 .PHONY: help
 help: ## Show this list
-	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
+	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
 
 .PHONY: module
 module: ## Build adler32.ko for the running kernel, or for KDIR=...
@@ -46,12 +46,16 @@ else
 endif
 
 .PHONY: test
-test: lab tools checkers ## Prove everything, on every supported kernel
+test: lab tools checkers cmake ## Prove everything, on every supported kernel
 	@$(TOOLS)/run-tests
 
 .PHONY: check
-check: lab tools ## The quick loop: formatting, lints, host tests, one boot
+check: lab tools cmake ## The quick loop: formatting, lints, host tests, one boot
 	@$(TOOLS)/run-tests --quick
+
+.PHONY: bench-core
+bench-core: cmake ## Measure the implementations beside those of other libraries
+	@cd bench && cargo run --release --locked --quiet -- --output ../build/bench
 
 .PHONY: fuzz
 fuzz: checkers ## Look for data that an implementation gets wrong: FUZZ_SECONDS=600
@@ -66,6 +70,11 @@ fuzz: checkers ## Look for data that an implementation gets wrong: FUZZ_SECONDS=
 vm: lab tools ## Run CMD='...' in a stock kernel: KERNEL=7.2|7.3 PACKAGES="..."
 	@test -n "$$CMD" || { echo "make: say what to run: make vm CMD='...'" >&2; exit 2; }
 	@$(LAB) vm $(in_guest) -- sh -c "$$CMD"
+
+.PHONY: uml
+uml: lab tools ## Run CMD='...' in User Mode Linux, at full speed: KERNEL=7.2|7.3 PACKAGES="..."
+	@test -n "$$CMD" || { echo "make: say what to run: make uml CMD='...'" >&2; exit 2; }
+	@$(LAB) vm --flavour uml $(in_guest) -- sh -c "$$CMD"
 
 .PHONY: shell
 shell: lab tools ## A prompt in a stock kernel: KERNEL=7.2|7.3 PACKAGES="..."
@@ -103,3 +112,10 @@ checkers: linker
 	@command -v c++ >/dev/null && command -v valgrind >/dev/null || { \
 		echo "installing g++ and valgrind, which the tests of the algorithm need" && \
 		$(sudo) apt-get update && $(sudo) apt-get install -y --no-install-recommends g++ valgrind; }
+
+# One of the libraries that ours is compared with is built by CMake.
+.PHONY: cmake
+cmake: linker
+	@command -v cmake >/dev/null || { \
+		echo "installing cmake, which zlib-ng is built with" && \
+		$(sudo) apt-get update && $(sudo) apt-get install -y --no-install-recommends cmake; }

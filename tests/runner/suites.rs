@@ -42,7 +42,7 @@ pub enum Work {
 }
 
 /// What runs on this machine.
-const HOST: [(&str, Part, Work); 6] = [
+const HOST: [(&str, Part, Work); 7] = [
     ("style", Part::Both, Work::Cases(STYLE)),
     (
         "user-space",
@@ -56,6 +56,7 @@ const HOST: [(&str, Part, Work); 6] = [
         Part::Both,
         Work::Tests("cd lab; cargo test --locked --bins"),
     ),
+    ("bench", Part::Full, Work::Cases(BENCH)),
     (
         "lab-guest",
         Part::Full,
@@ -70,6 +71,7 @@ const STYLE: &[(&str, &str)] = &[
     ),
     ("the lab is formatted", "cd lab; cargo fmt --check"),
     ("the fuzz target is formatted", "cd fuzz; cargo fmt --check"),
+    ("the benchmark is formatted", "cd bench; cargo fmt --check"),
     ("the module is formatted", "rustfmt --check src/lib.rs"),
     (
         "clippy has nothing to say on user space",
@@ -79,7 +81,17 @@ const STYLE: &[(&str, &str)] = &[
         "clippy has nothing to say on the lab",
         "cd lab; cargo clippy --locked --all-targets -- -D warnings",
     ),
+    (
+        "clippy has nothing to say on the benchmark",
+        "cd bench; cargo clippy --locked --all-targets -- -D warnings",
+    ),
 ];
+
+/// All agree, and the results can be written. What they are depends on the machine.
+const BENCH: &[(&str, &str)] = &[(
+    "the benchmark runs",
+    "cd bench; cargo run --locked --release -- --quick --output ../build/bench/quick",
+)];
 
 /// Valgrind refuses loads that are only in part within a block, too. It knows no AVX-512.
 const MEMORY: &str = "\
