@@ -18,16 +18,15 @@ use nix::mount::{mount, MsFlags};
 use nix::pty::Winsize;
 use nix::sys::reboot::{reboot, RebootMode};
 use nix::sys::signal::{kill, Signal};
+use nix::sys::termios::{cfmakeraw, tcdrain, tcgetattr, tcsetattr, SetArg};
 use nix::unistd::{chdir, chroot, setsid, sync, Pid};
 
-use crate::job::{port, Job, Report, FILE, FOLDER_TAG};
+use crate::job::{port, Job, Report, FILE, FOLDER_TAG, UML};
 use crate::sandbox::{mount_new, reap};
 
 nix::ioctl_write_ptr_bad!(set_window_size, libc::TIOCSWINSZ, Winsize);
 nix::ioctl_write_int_bad!(set_controlling_terminal, libc::TIOCSCTTY);
 
-/// The terminal on the host's side.
-const TERMINAL: &str = "/dev/hvc0";
 /// How long a port may take to appear.
 const PORT_LIMIT: Duration = Duration::from_secs(10);
 
@@ -43,18 +42,93 @@ pub fn main() -> ! {
 
 fn work() -> Result<()> {
     mount_new("devtmpfs", Path::new("/dev"), "")?;
-    let mut control = open_port(port::CONTROL)?;
-    let report = match set_up().and_then(|job| run(&job, &mut control)) {
+    let machine = Machine::find();
+    let mut control = machine.open_port(port::CONTROL)?;
+    let report = match set_up(machine).and_then(|job| run(machine, &job, &mut control)) {
         Ok(status) => Report::Exit(status),
         Err(error) => Report::Failed(format!("{error:#}")),
     };
     sync();
     writeln!(control, "{report}")?;
-    Ok(())
+    machine.drain(&control)
+}
+
+/// What the guest runs in, by which it reaches its host.
+#[derive(Clone, Copy)]
+enum Machine {
+    Qemu,
+    Uml,
+}
+
+impl Machine {
+    fn find() -> Self {
+        match std::env::var_os(UML) {
+            Some(_) => Self::Uml,
+            None => Self::Qemu,
+        }
+    }
+
+    /// The terminal on the host's side.
+    fn terminal(self) -> String {
+        match self {
+            Self::Qemu => "/dev/hvc0".to_owned(),
+            Self::Uml => format!("/dev/ttyS{}", port::TERMINAL),
+        }
+    }
+
+    /// Opens a port to the host; the kernel makes those of QEMU a moment after the device.
+    fn open_port(self, number: u32) -> Result<File> {
+        let path = match self {
+            Self::Qemu => format!("/dev/vport0p{number}"),
+            Self::Uml => format!("/dev/ttyS{number}"),
+        };
+        let started = Instant::now();
+        let port = loop {
+            match OpenOptions::new().read(true).write(true).open(&path) {
+                Err(error)
+                    if started.elapsed() < PORT_LIMIT
+                        && error.kind() == io::ErrorKind::NotFound =>
+                {
+                    thread::sleep(Duration::from_millis(2));
+                }
+                result => break result.context(path)?,
+            }
+        };
+        if let Self::Uml = self {
+            let mut raw = tcgetattr(&port)?;
+            cfmakeraw(&mut raw);
+            tcsetattr(&port, SetArg::TCSANOW, &raw)?;
+        }
+        Ok(port)
+    }
+
+    /// Waits until the host has what was written to `port`.
+    fn drain(self, port: &File) -> Result<()> {
+        match self {
+            Self::Qemu => Ok(()),
+            Self::Uml => Ok(tcdrain(port)?),
+        }
+    }
+
+    /// Mounts the host's folder at the same path.
+    fn mount_folder(self, folder: &str) -> Result<()> {
+        let (source, fstype, options) = match self {
+            Self::Qemu => (FOLDER_TAG, "virtiofs", None),
+            Self::Uml => ("host", "hostfs", Some(folder)),
+        };
+        mount(
+            Some(source),
+            folder,
+            Some(fstype),
+            MsFlags::empty(),
+            options,
+        )
+        .with_context(|| format!("cannot mount {folder}"))
+    }
 }
 
 /// Makes a writable root over the shared one and everything a small system has.
-fn set_up() -> Result<Job> {
+fn set_up(machine: Machine) -> Result<Job> {
     let job = Job::from_bytes(fs::read(FILE).context(FILE)?)?;
     // Writes of the guest end in memory, over the read-only root. The first mount makes the
     // kernel load the overlay module, for which modprobe wants /proc.
@@ -96,14 +170,7 @@ fn set_up() -> Result<Job> {
         std::os::unix::fs::symlink(format!("/proc/self/{target}"), format!("/dev/{link}"))?;
     }
     fs::create_dir_all(&job.folder)?;
-    mount(
-        Some(FOLDER_TAG),
-        job.folder.as_str(),
-        Some("virtiofs"),
-        MsFlags::empty(),
-        None::<&str>,
-    )
-    .with_context(|| format!("cannot mount {}", job.folder))?;
+    machine.mount_folder(&job.folder)?;
     nix::unistd::sethostname("lab")?;
     tool("ip", &["link", "set", "lo", "up"])?;
     tool("/usr/lib/systemd/systemd-udevd", &["--daemon"])?;
@@ -138,7 +205,7 @@ fn tool(program: &str, arguments: &[&str]) -> Result<()> {
 }
 
 /// Runs the job's command and returns its status as a shell would.
-fn run(job: &Job, control: &mut File) -> Result<i32> {
+fn run(machine: Machine, job: &Job, control: &mut File) -> Result<i32> {
     let (program, arguments) = job.command.split_first().context("no command")?;
     let mut command = Command::new(program);
     command
@@ -153,8 +220,11 @@ fn run(job: &Job, control: &mut File) -> Result<i32> {
             ("TERM", job.term.as_str()),
         ]);
     let mut pumps = Vec::new();
+    let mut terminal = None;
     let mut complaints: Box<dyn Write> = if job.terminal {
-        Box::new(attach_terminal(&mut command, control.try_clone()?)?)
+        let opened = attach_terminal(&machine.terminal(), &mut command)?;
+        terminal = Some(opened.try_clone()?);
+        Box::new(opened)
     } else {
         let (output, stdout) = io::pipe()?;
         let (errors, stderr) = io::pipe()?;
@@ -162,12 +232,18 @@ fn run(job: &Job, control: &mut File) -> Result<i32> {
         command.stdin(Stdio::null()).stdout(stdout).stderr(stderr);
         // A port can be opened once only; behind a pipe, /dev/stdout works like anywhere.
         for (mut from, number) in [(output, port::STDOUT), (errors, port::STDERR)] {
-            let mut to = open_port(number)?;
-            pumps.push(thread::spawn(move || pump(&mut from, &mut to)));
+            let mut to = machine.open_port(number)?;
+            pumps.push(thread::spawn(move || {
+                pump(&mut from, &mut to)?;
+                machine.drain(&to)
+            }));
         }
         Box::new(complaints)
     };
     writeln!(control, "{}", Report::Ready)?;
+    if let Some(terminal) = terminal {
+        follow_size(control.try_clone()?, terminal)?;
+    }
     let spawned = command.spawn();
     // Our copies of the pipes' write ends would keep the pumps going.
     drop(command);
@@ -201,30 +277,13 @@ fn pump(from: &mut impl Read, to: &mut impl Write) -> io::Result<()> {
     }
 }
 
-/// Gives `command` the terminal, as the leader of a session of its own. The host tells the
-/// terminal's size through `control`.
-fn attach_terminal(command: &mut Command, control: File) -> Result<File> {
+/// Gives `command` the terminal at the path `terminal`, as the leader of a session of its own.
+fn attach_terminal(terminal: &str, command: &mut Command) -> Result<File> {
     let terminal = OpenOptions::new()
         .read(true)
         .write(true)
-        .open(TERMINAL)
-        .context(TERMINAL)?;
-    let resized = terminal.try_clone()?;
-    thread::spawn(move || -> Result<()> {
-        for line in BufReader::new(control).lines() {
-            let line = line?;
-            let (rows, columns) = line.split_once(' ').context("no size")?;
-            let size = Winsize {
-                ws_row: rows.parse()?,
-                ws_col: columns.parse()?,
-                ws_xpixel: 0,
-                ws_ypixel: 0,
-            };
-            // SAFETY: the terminal is open and the size is whole.
-            unsafe { set_window_size(resized.as_raw_fd(), &size) }?;
-        }
-        Ok(())
-    });
+        .open(terminal)
+        .with_context(|| terminal.to_owned())?;
     command
         .stdin(terminal.try_clone()?)
         .stdout(terminal.try_clone()?)
@@ -240,18 +299,23 @@ fn attach_terminal(command: &mut Command, control: File) -> Result<File> {
     Ok(terminal)
 }
 
-/// Opens a port to the host; the kernel makes them a moment after the device.
-fn open_port(number: u32) -> Result<File> {
-    let path = format!("/dev/vport0p{number}");
-    let started = Instant::now();
-    loop {
-        match OpenOptions::new().read(true).write(true).open(&path) {
-            Err(error)
-                if started.elapsed() < PORT_LIMIT && error.kind() == io::ErrorKind::NotFound =>
-            {
-                thread::sleep(Duration::from_millis(2));
-            }
-            result => return result.context(path),
-        }
-    }
+/// Gives `terminal` the size that the host tells through `control`, now and whenever it changes.
+fn follow_size(control: File, terminal: File) -> Result<()> {
+    let mut lines = BufReader::new(control).lines();
+    let mut take_one = move || -> Result<()> {
+        let line = lines.next().context("no size")??;
+        let (rows, columns) = line.split_once(' ').context("no size")?;
+        let size = Winsize {
+            ws_row: rows.parse()?,
+            ws_col: columns.parse()?,
+            ws_xpixel: 0,
+            ws_ypixel: 0,
+        };
+        // SAFETY: the terminal is open and the size is whole.
+        unsafe { set_window_size(terminal.as_raw_fd(), &size) }?;
+        Ok(())
+    };
+    take_one()?;
+    thread::spawn(move || while take_one().is_ok() {});
+    Ok(())
 }

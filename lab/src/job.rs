@@ -10,13 +10,18 @@ pub const INIT: &str = "/lab/init";
 pub const FILE: &str = "/lab/job";
 /// Where the guest finds programs.
 pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// The variable that tells the guest's init, through the kernel's command line, that it runs in
+/// User Mode Linux.
+pub const UML: &str = "lab_uml";
 /// The tag of the file system that holds the guest's root.
 pub const ROOT_TAG: &str = "root";
 /// The tag of the file system that holds the current folder.
 pub const FOLDER_TAG: &str = "folder";
 
-/// The numbers of the virtio-serial ports.
+/// The numbers of the ports: virtio-serial ports, or serial lines in User Mode Linux.
 pub mod port {
+    /// Only a serial line.
+    pub const TERMINAL: u32 = 0;
     pub const STDOUT: u32 = 1;
     pub const STDERR: u32 = 2;
     /// Lines: [`super::Report`] to the host, `ROWS COLUMNS` to the guest.
@@ -68,7 +73,7 @@ impl Job {
 /// A line from the guest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Report {
-    /// The command starts now.
+    /// The command starts now, or when the host has told the size of the terminal it has.
     Ready,
     /// The guest could not be set up.
     Failed(String),

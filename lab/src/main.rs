@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! Builds Rust kernel modules against stock Debian kernels and boots those kernels in QEMU.
+//! Builds Rust kernel modules against stock Debian kernels and boots those kernels in QEMU, or as
+//! User Mode Linux.
 
 mod cache;
 mod console;
+mod flavour;
 mod guest;
 mod host;
 mod job;
@@ -11,9 +13,12 @@ mod kernel;
 mod metadata;
 mod module;
 mod progress;
+mod qemu;
 mod root;
 mod sandbox;
+mod sources;
 mod terminal;
+mod uml;
 mod vm;
 
 use std::os::unix::process::ExitStatusExt;
@@ -25,6 +30,7 @@ use anyhow::{bail, Context, Result};
 use clap::{Args, Parser, Subcommand};
 
 use cache::Cache;
+use flavour::{Flavour, Target};
 use job::Job;
 use kernel::{Kernel, Kernels, Wanted};
 use root::Root;
@@ -57,6 +63,8 @@ enum Action {
     },
     /// Make the root and prepare kernels; all the newest supported ones if none is named
     Setup {
+        #[command(flatten)]
+        flavour: FlavourArg,
         /// 7.2, 7.3 or an exact version
         kernels: Vec<Wanted>,
     },
@@ -76,14 +84,14 @@ enum Action {
         #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
         command: Vec<String>,
     },
-    /// Boot the stock kernel and run a command in it as root
+    /// Boot the kernel and run a command in it as root
     Vm {
         #[command(flatten)]
         vm: VmArgs,
         #[arg(required = true, last = true)]
         command: Vec<String>,
     },
-    /// Boot the stock kernel with a terminal
+    /// Boot the kernel with a terminal
     Shell {
         #[command(flatten)]
         vm: VmArgs,
@@ -99,6 +107,15 @@ struct KernelArg {
     /// 7.2, 7.3 or an exact version; the newest supported one if not given
     #[arg(long, value_name = "KERNEL")]
     kernel: Option<Wanted>,
+    #[command(flatten)]
+    flavour: FlavourArg,
+}
+
+#[derive(Args)]
+struct FlavourArg {
+    /// What to make of the kernel's sources
+    #[arg(long, value_enum, default_value = "stock", value_name = "FLAVOUR")]
+    flavour: Flavour,
 }
 
 #[derive(Args)]
@@ -128,12 +145,12 @@ struct VmArgs {
         allow_hyphen_values = true
     )]
     append: String,
-    /// The number of processors
-    #[arg(long, default_value_t = 2, value_name = "NUMBER")]
-    smp: u32,
-    /// The size of the memory
-    #[arg(long, default_value_t = 1024, value_name = "MIB")]
-    memory: u32,
+    /// The number of processors; 2 if not given, and always 1 in User Mode Linux
+    #[arg(long, value_name = "NUMBER")]
+    smp: Option<u32>,
+    /// The size of the memory; 1024 if not given, and 256 for User Mode Linux
+    #[arg(long, value_name = "MIB")]
+    memory: Option<u32>,
 }
 
 fn main() -> ExitCode {
@@ -159,12 +176,12 @@ fn work(cli: Cli) -> Result<i32> {
     let open = || Lab::open(&dir, cli.caller);
     match cli.action {
         Action::Kernels { refresh } => open()?.print_kernels(refresh),
-        Action::Setup { kernels } => open()?.set_up(&kernels),
+        Action::Setup { flavour, kernels } => open()?.set_up(&kernels, flavour.flavour),
         Action::Build {
             kernel,
             dir,
             arguments,
-        } => open()?.build(kernel.kernel, &dir, &arguments),
+        } => open()?.build(&kernel, &dir, &arguments),
         Action::Run { command } => open()?.run(&command),
         Action::Vm { vm, command } => open()?.vm(vm, command, false),
         Action::Shell { vm, command } => open()?.vm(vm, command, true),
@@ -211,19 +228,20 @@ impl Lab {
         };
         println!("offered:  {}", list(&kernels.offered));
         println!("prepared: {}", list(&kernels.prepared));
+        println!("built:    {}", flavour::built(&self.root)?.join(" "));
         Ok(0)
     }
 
-    fn set_up(&self, wanted: &[Wanted]) -> Result<i32> {
+    fn set_up(&self, wanted: &[Wanted], flavour: Flavour) -> Result<i32> {
         if !wanted.is_empty() {
             for &wanted in wanted {
-                self.prepared(Some(wanted))?;
+                self.ready(Some(wanted), flavour)?;
             }
             return Ok(0);
         }
         for (series, newest) in Kernels::query(&self.root)?.newest() {
             match newest {
-                Some(_) => drop(self.prepared(Some(Wanted::Newest(series)))?),
+                Some(_) => drop(self.ready(Some(Wanted::Newest(series)), flavour)?),
                 None => eprintln!("lab: the package index does not offer kernel {series} any more"),
             }
         }
@@ -231,25 +249,25 @@ impl Lab {
     }
 
     /// The kernel that is meant, made ready.
-    fn prepared(&self, wanted: Option<Wanted>) -> Result<Kernel> {
+    fn ready(&self, wanted: Option<Wanted>, flavour: Flavour) -> Result<Target> {
         let kernels = Kernels::query(&self.root)?;
         let kernel = kernels.choose(wanted)?;
-        if kernels.prepared.contains(kernel) {
-            return Ok(kernel.clone());
+        if flavour::is_ready(&self.root, kernel, flavour) {
+            return Ok(Target::new(kernel, flavour));
         }
         // The archive keeps no old versions, so an old index may name what is gone.
         self.root.refresh_stale_index()?;
         let kernels = Kernels::query(&self.root)?;
         let kernel = kernels.choose(wanted)?;
-        metadata::ensure(&self.cache, &self.root, kernel)?;
-        Ok(kernel.clone())
+        flavour::ensure(&self.cache, &self.root, kernel, flavour)?;
+        Ok(Target::new(kernel, flavour))
     }
 
-    fn build(&self, wanted: Option<Wanted>, dir: &Path, arguments: &[String]) -> Result<i32> {
+    fn build(&self, wanted: &KernelArg, dir: &Path, arguments: &[String]) -> Result<i32> {
         let dir = folder_at(dir)?;
-        let kernel = self.prepared(wanted)?;
+        let target = self.ready(wanted.kernel, wanted.flavour.flavour)?;
         self.root.show(&dir)?;
-        let status = module::make(&self.root, &kernel, &dir, self.caller)?
+        let status = module::make(&self.root, &target, &dir, self.caller)?
             .args(arguments)
             .status()
             .context("cannot run make in the root")?;
@@ -295,7 +313,8 @@ impl Lab {
             .map(String::as_str)
             .filter(|name| !name.is_empty())
             .collect();
-        let kernel = self.prepared(arguments.kernel.kernel)?;
+        let flavour = arguments.kernel.flavour.flavour;
+        let target = self.ready(arguments.kernel.kernel, flavour)?;
         self.root.ensure_packages(&self.cache, &packages)?;
         self.root.show(&folder)?;
         let mut modules = arguments.modules;
@@ -304,7 +323,7 @@ impl Lab {
             if !dir.starts_with(&folder) {
                 self.root.show(&dir)?;
             }
-            let status = module::make(&self.root, &kernel, &dir, self.caller)?
+            let status = module::make(&self.root, &target, &dir, self.caller)?
                 .arg("--silent")
                 .stdout(std::io::stderr())
                 .status()
@@ -312,16 +331,22 @@ impl Lab {
             if !status.success() {
                 bail!("cannot build the module in {}", dir.display());
             }
-            modules.append(&mut module::built(&kernel, &dir)?);
+            modules.append(&mut module::built(&target, &dir)?);
         }
         let machine = Machine {
-            processors: arguments.smp,
-            memory: arguments.memory,
+            processors: arguments.smp.unwrap_or(match flavour {
+                Flavour::Stock => 2,
+                Flavour::Uml => 1,
+            }),
+            memory: arguments.memory.unwrap_or(match flavour {
+                Flavour::Stock => 1024,
+                Flavour::Uml => 256,
+            }),
             append: arguments.append,
             limit: Duration::from_secs(arguments.timeout),
             modules,
         };
-        vm::run(&self.root, &kernel, &machine, &job)
+        vm::run(&self.root, &target, &machine, &job)
     }
 }
 

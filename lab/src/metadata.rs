@@ -12,22 +12,21 @@ use std::path::Path;
 
 use anyhow::{bail, Context, Result};
 
-use crate::cache::Cache;
 use crate::kernel::Kernel;
-use crate::progress;
 use crate::root::{Root, STAMPS};
+use crate::{progress, sources};
 
-/// Makes `kernel` ready in `root`, unless it is.
-pub fn ensure(cache: &Cache, root: &Root, kernel: &Kernel) -> Result<()> {
-    let stamp = format!("kernels/{}", kernel.release);
-    let done = || root.join(STAMPS).join(&stamp).exists();
-    if done() {
-        return Ok(());
-    }
-    let _lock = cache.lock()?;
-    if done() {
-        return Ok(());
-    }
+/// Whether `kernel` is ready in `root`.
+pub fn is_ready(root: &Root, kernel: &Kernel) -> bool {
+    root.join(STAMPS).join(stamp(kernel)).exists()
+}
+
+fn stamp(kernel: &Kernel) -> String {
+    format!("kernels/{}", kernel.release)
+}
+
+/// Makes `kernel` ready in `root`. Needs the cache's lock.
+pub fn prepare(root: &Root, kernel: &Kernel) -> Result<()> {
     let release = &kernel.release;
     root.install(
         &format!("{release}: install headers"),
@@ -37,30 +36,34 @@ pub fn ensure(cache: &Cache, root: &Root, kernel: &Kernel) -> Result<()> {
     let work = Path::new("/tmp/kernel");
     fs::create_dir(root.join("tmp/kernel"))?;
     unpack(root, kernel, work)?;
+    sources::unpack(root, kernel, &work.join("source"), EXCLUDED)?;
     let count = regenerate(root, kernel, work)?;
     eprintln!("lab: {release}: all {count} Rust symbols match the stock kernel's");
     fs::remove_dir_all(root.join("tmp/kernel"))?;
-    root.write_stamp(&stamp, &kernel.package_version)
+    root.write_stamp(&stamp(kernel), &kernel.package_version)
 }
 
-/// Downloads the image, the modules and the sources of exactly `kernel` and unpacks them, the
-/// sources to `work`/source.
+/// What is not needed of the sources: writing them all takes longer than reading them.
+const EXCLUDED: &[&str] = &[
+    "drivers/*.c",
+    "drivers/gpu/drm/amd/include",
+    "sound/*.c",
+    "fs/*.c",
+    "net/*.c",
+    "arch/[!x]*/*.[chS]",
+];
+
+/// Downloads the image and the modules of exactly `kernel` and unpacks them.
 fn unpack(root: &Root, kernel: &Kernel, work: &Path) -> Result<()> {
-    let Kernel {
-        release,
-        package_version,
-        ..
-    } = kernel;
-    let source = kernel.source_package();
+    let release = &kernel.release;
     progress::step(
-        &format!("{release}: download image, modules and {source}"),
+        &format!("{release}: download image and modules"),
         root.command_in(work, "apt-get", None)?
             // The sandbox user of apt may not write here.
             .args(["-o", "APT::Sandbox::User=root", "download"])
             .args([
                 format!("linux-binary-{release}"),
                 format!("linux-modules-{release}"),
-                format!("{source}={package_version}"),
             ]),
     )?;
     // Modules that are not compressed are listed for modprobe in half a second instead of seven,
@@ -76,21 +79,6 @@ fn unpack(root: &Root, kernel: &Kernel, work: &Path) -> Result<()> {
              find kernel -name '*.xz' -print0 | xargs -0r -n 200 -P $(nproc) xz -df
              depmod $0",
             release,
-        ]),
-    )?;
-    // Most of the sources are not needed, and writing them all takes longer than reading them.
-    progress::step(
-        &format!("{release}: unpack {source}"),
-        root.command_in(work, "sh", None)?.args([
-            "-ec",
-            "mkdir source
-             dpkg-deb --fsys-tarfile $0_*.deb | tar -xO ./usr/src/$0.tar.xz | xz -dc -T0 |
-             tar -x -C source --strip-components=1 --anchored --wildcards \
-                 --exclude=$0/drivers/'*.c' --exclude=$0/drivers/gpu/drm/amd/include \
-                 --exclude=$0/sound/'*.c' --exclude=$0/fs/'*.c' --exclude=$0/net/'*.c' \
-                 --exclude=$0/arch/'[!x]*/*.[chS]'
-             rm $0_*.deb",
-            &source,
         ]),
     )
 }

@@ -8,27 +8,28 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use crate::kernel::Kernel;
+use crate::flavour::Target;
 use crate::root::Root;
 use crate::sandbox::Caller;
 
 /// The make command that builds the module in `dir` (absolute, shown in the root) against
-/// `kernel` as `caller`. Its output goes to `dir`/build/module/RELEASE.
-pub fn make(root: &Root, kernel: &Kernel, dir: &Path, caller: Option<Caller>) -> Result<Command> {
-    let output = output_dir(kernel, dir);
+/// `target` as `caller`. Its output goes to `dir`/build/module/RELEASE.
+pub fn make(root: &Root, target: &Target, dir: &Path, caller: Option<Caller>) -> Result<Command> {
+    let output = output_dir(target, dir);
     let mut mkdir = root.command_in(dir, "mkdir", caller)?;
     root.output(mkdir.arg("-p").arg(&output))?;
     let mut make = root.command_in(dir, "make", caller)?;
     make.args(["--no-print-directory", "-C"])
-        .arg(format!("/lib/modules/{}/build", kernel.release))
+        .arg(format!("/lib/modules/{}/build", target.release))
         .arg(format!("M={}", dir.display()))
-        .arg(format!("MO={}", output.display()));
+        .arg(format!("MO={}", output.display()))
+        .args(target.module_arguments());
     Ok(make)
 }
 
 /// The modules that [`make`]'s command has made.
-pub fn built(kernel: &Kernel, dir: &Path) -> Result<Vec<PathBuf>> {
-    let output = output_dir(kernel, dir);
+pub fn built(target: &Target, dir: &Path) -> Result<Vec<PathBuf>> {
+    let output = output_dir(target, dir);
     let order = output.join("modules.order");
     let order = fs::read_to_string(&order).with_context(|| format!("no {}", order.display()))?;
     Ok(order
@@ -37,6 +38,6 @@ pub fn built(kernel: &Kernel, dir: &Path) -> Result<Vec<PathBuf>> {
         .collect())
 }
 
-fn output_dir(kernel: &Kernel, dir: &Path) -> PathBuf {
-    dir.join("build/module").join(&kernel.release)
+fn output_dir(target: &Target, dir: &Path) -> PathBuf {
+    dir.join("build/module").join(&target.release)
 }

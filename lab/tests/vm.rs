@@ -12,6 +12,9 @@ use std::time::{Duration, Instant};
 
 use nix::pty::{openpty, Winsize};
 
+/// The flavours of the kernel, each of which must keep what the others promise.
+const FLAVOURS: [&str; 2] = ["stock", "uml"];
+
 fn lab(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_lab"));
     command.args(arguments).current_dir(folder);
@@ -43,15 +46,24 @@ fn a_command_runs_as_if_here() {
     fs::write(&tool, "#!/bin/sh\ncat bytes\ncat >made\npwd >&2\nexit 42\n").unwrap();
     fs::set_permissions(&tool, PermissionsExt::from_mode(0o755)).unwrap();
 
-    let output = output(&folder, &["vm", "--path", "bin", "--", "tool"]);
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(42), "{errors}");
-    assert!(output.stdout == bytes, "the output is not the file's bytes");
-    assert!(
-        errors.lines().any(|line| Path::new(line) == folder),
-        "{errors}"
-    );
-    assert_eq!(fs::read(folder.join("made")).unwrap(), b"");
+    for flavour in FLAVOURS {
+        let output = output(
+            &folder,
+            &["vm", "--flavour", flavour, "--path", "bin", "--", "tool"],
+        );
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(42), "{flavour}: {errors}");
+        assert!(
+            output.stdout == bytes,
+            "{flavour}: the output is not the file's bytes"
+        );
+        assert!(
+            errors.lines().any(|line| Path::new(line) == folder),
+            "{flavour}: {errors}"
+        );
+        assert_eq!(fs::read(folder.join("made")).unwrap(), b"", "{flavour}");
+        fs::remove_file(folder.join("made")).unwrap();
+    }
 }
 
 #[test]
@@ -59,48 +71,66 @@ fn a_command_runs_as_if_here() {
 fn the_guest_is_a_system() {
     let script = r#"
         set -e
-        modprobe dummy && lsmod | grep -q ^dummy
+        modprobe $MODULE && lsmod | grep -q ^$MODULE
         python3 -c 'import socket; socket.socket(socket.AF_ALG, socket.SOCK_SEQPACKET)'
         ip -brief address show lo | grep -q 127.0.0.1
-        udevadm info /dev/fuse | grep -q MAJOR
+        udevadm info /dev/$DEVICE | grep -q MAJOR
         setpriv --reuid 1000 --regid 1000 --clear-groups sh -c 'test $(id -u) = 1000; echo x > /tmp/x'
         echo x > /dev/stdout
         echo x > /etc/written-by-the-guest"#;
     let folder = folder("system");
-    let first = output(&folder, &["vm", "--", "sh", "-c", script]);
-    assert!(first.status.success(), "{first:?}");
-    assert_eq!(first.stdout, b"x\n");
-    let gone = output(
-        &folder,
-        &["run", "test", "!", "-e", "/etc/written-by-the-guest"],
-    );
-    assert!(gone.status.success(), "the guest has written to the root");
+    for (flavour, module, device) in [("stock", "dummy", "fuse"), ("uml", "ecb", "null")] {
+        let script = format!("MODULE={module} DEVICE={device}\n{script}");
+        let first = output(
+            &folder,
+            &["vm", "--flavour", flavour, "--", "sh", "-c", &script],
+        );
+        assert!(first.status.success(), "{flavour}: {first:?}");
+        assert_eq!(first.stdout, b"x\n", "{flavour}");
+        let gone = output(
+            &folder,
+            &["run", "test", "!", "-e", "/etc/written-by-the-guest"],
+        );
+        assert!(
+            gone.status.success(),
+            "{flavour}: the guest has written to the root"
+        );
+    }
 }
 
 #[test]
 #[ignore = "boots a guest"]
 fn a_crash_is_a_failure_with_the_log() {
     let folder = folder("crash");
-    let output = output(
-        &folder,
-        &["vm", "--", "sh", "-c", "echo c > /proc/sysrq-trigger"],
-    );
-    assert_eq!(output.status.code(), Some(97), "{output:?}");
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(
-        errors.contains("Kernel panic - not syncing: sysrq triggered crash"),
-        "{errors}"
-    );
+    for flavour in FLAVOURS {
+        let crash = "echo c > /proc/sysrq-trigger";
+        let output = output(
+            &folder,
+            &["vm", "--flavour", flavour, "--", "sh", "-c", crash],
+        );
+        assert_eq!(output.status.code(), Some(97), "{flavour}: {output:?}");
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            errors.contains("Kernel panic - not syncing: sysrq triggered crash"),
+            "{flavour}: {errors}"
+        );
+    }
 }
 
 #[test]
 #[ignore = "boots a guest"]
 fn a_run_that_takes_too_long_is_ended() {
     let folder = folder("timeout");
-    let started = Instant::now();
-    let output = output(&folder, &["vm", "--timeout", "5", "--", "sleep", "1000"]);
-    assert_eq!(output.status.code(), Some(124), "{output:?}");
-    assert!(started.elapsed() < Duration::from_secs(60));
+    for flavour in FLAVOURS {
+        let started = Instant::now();
+        let command = ["--timeout", "5", "--", "sleep", "1000"];
+        let output = output(
+            &folder,
+            &[&["vm", "--flavour", flavour], &command[..]].concat(),
+        );
+        assert_eq!(output.status.code(), Some(124), "{flavour}: {output:?}");
+        assert!(started.elapsed() < Duration::from_secs(60), "{flavour}");
+    }
 }
 
 #[test]
@@ -111,30 +141,34 @@ fn a_killed_lab_leaves_nothing() {
         fs::read_dir("/proc").unwrap().flatten().any(|entry| {
             fs::read(entry.path().join("cmdline")).is_ok_and(|line| {
                 let line = String::from_utf8_lossy(&line).into_owned();
-                line.starts_with("qemu") && line.contains(&mark)
+                let machine = line.starts_with("qemu") || line.starts_with("/usr/src/linux-");
+                machine && line.contains(&mark)
             })
         })
     };
-    let wait_for = |wanted| {
+    let wait_for = |wanted, flavour| {
         let started = Instant::now();
         while running() != wanted && started.elapsed() < Duration::from_secs(60) {
             sleep(Duration::from_millis(50));
         }
-        assert_eq!(running(), wanted, "QEMU runs");
+        assert_eq!(running(), wanted, "{flavour}: the machine runs");
     };
     let mounts = || fs::read_to_string("/proc/mounts").unwrap();
     let before = mounts();
-    let mut child = lab(
-        &folder("killed"),
-        &["vm", "--append", &mark, "--", "sleep", "1000"],
-    )
-    .spawn()
-    .unwrap();
-    wait_for(true);
-    child.kill().unwrap();
-    child.wait().unwrap();
-    wait_for(false);
-    assert_eq!(mounts(), before);
+    for flavour in FLAVOURS {
+        let append = ["--append", &mark, "--", "sleep", "1000"];
+        let mut child = lab(
+            &folder("killed"),
+            &[&["vm", "--flavour", flavour], &append[..]].concat(),
+        )
+        .spawn()
+        .unwrap();
+        wait_for(true, flavour);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        wait_for(false, flavour);
+        assert_eq!(mounts(), before, "{flavour}");
+    }
 }
 
 #[test]
@@ -146,19 +180,58 @@ fn a_shell_has_a_terminal_of_our_size() {
         ws_xpixel: 0,
         ws_ypixel: 0,
     };
-    let pty = openpty(Some(&size), None).unwrap();
-    let mut child = lab(
-        &folder("shell"),
-        &["shell", "--", "sh", "-c", "sleep 1; stty size; exit 7"],
-    )
-    .stdin(pty.slave.try_clone().unwrap())
-    .stdout(Stdio::piped())
-    .stderr(pty.slave)
-    .spawn()
-    .unwrap();
-    let mut seen = String::new();
-    std::io::Read::read_to_string(child.stdout.as_mut().unwrap(), &mut seen).unwrap();
-    drop(File::from(pty.master));
-    assert_eq!(child.wait().unwrap().code(), Some(7), "{seen}");
-    assert!(seen.contains("33 101"), "{seen}");
+    for flavour in FLAVOURS {
+        let pty = openpty(Some(&size), None).unwrap();
+        let command = ["--", "sh", "-c", "sleep 1; stty size; exit 7"];
+        let mut child = lab(
+            &folder("shell"),
+            &[&["shell", "--flavour", flavour], &command[..]].concat(),
+        )
+        .stdin(pty.slave.try_clone().unwrap())
+        .stdout(Stdio::piped())
+        .stderr(pty.slave)
+        .spawn()
+        .unwrap();
+        let mut seen = String::new();
+        std::io::Read::read_to_string(child.stdout.as_mut().unwrap(), &mut seen).unwrap();
+        drop(File::from(pty.master));
+        assert_eq!(child.wait().unwrap().code(), Some(7), "{flavour}: {seen}");
+        assert!(seen.contains("33 101"), "{flavour}: {seen}");
+    }
+}
+
+#[test]
+#[ignore = "boots a guest"]
+fn a_rust_module_loads() {
+    let folder = folder("module");
+    fs::write(folder.join("Kbuild"), "obj-m := lab_greets.o\n").unwrap();
+    let source = r#"
+        //! Says hello.
+        use kernel::prelude::*;
+        module! {
+            type: Greets,
+            name: "lab_greets",
+            authors: ["lab"],
+            description: "Says hello",
+            license: "GPL",
+        }
+        struct Greets;
+        impl kernel::Module for Greets {
+            fn init(_module: &'static ThisModule) -> Result<Self> {
+                pr_info!("hello from {}\n", KVec::from_elem(7u8, 3, GFP_KERNEL)?.len());
+                Ok(Self)
+            }
+        }"#;
+    fs::write(folder.join("lab_greets.rs"), source).unwrap();
+    for flavour in FLAVOURS {
+        let script = "modprobe lab_greets && rmmod lab_greets && dmesg";
+        let command = ["--build", ".", "--", "sh", "-c", script];
+        let output = output(
+            &folder,
+            &[&["vm", "--flavour", flavour], &command[..]].concat(),
+        );
+        assert!(output.status.success(), "{flavour}: {output:?}");
+        let log = String::from_utf8_lossy(&output.stdout);
+        assert!(log.contains("lab_greets: hello from 3"), "{flavour}: {log}");
+    }
 }

@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! The flavours of a kernel: as Debian built it, and others that are built here from its sources.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{bail, Context, Result};
+use clap::ValueEnum;
+
+use crate::cache::Cache;
+use crate::kernel::Kernel;
+use crate::root::{Root, STAMPS};
+use crate::{metadata, progress, sources};
+
+/// A flavour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Flavour {
+    /// As Debian built it, in QEMU
+    Stock,
+    /// User Mode Linux: the kernel is a program, and runs at the processor's own speed
+    Uml,
+}
+
+/// How a flavour is built.
+#[derive(Debug)]
+struct Recipe {
+    /// What is set in its configuration; all else is not.
+    config: &'static str,
+    /// Arguments for make, for the kernel and for modules.
+    make: &'static [&'static str],
+    /// More arguments for make, for modules.
+    modules: &'static [&'static str],
+}
+
+const UML: Recipe = Recipe {
+    config: include_str!("../flavours/uml.config"),
+    make: &["ARCH=um"],
+    // UML's module loader does not know the relocations that position-independent code needs, and
+    // its modules are far from the kernel.
+    modules: &["RUSTFLAGS_MODULE=-Crelocation-model=static -Ccode-model=large"],
+};
+
+/// What is not needed of the sources. Their Kconfig files are.
+const EXCLUDED: &[&str] = &[
+    "Documentation/*.rst",
+    "arch/[!ux]*/*.[chS]",
+    "drivers/gpu/*.[ch]",
+    "drivers/media/*.[ch]",
+    "drivers/net/*/*.[ch]",
+    "drivers/staging/*.[ch]",
+    "sound/*.[ch]",
+    "tools/testing",
+];
+
+/// Leaves in the folder with `source` and `build` what module builds need, and the kernel.
+const PRUNE: &str = "\
+    find source -mindepth 1 -maxdepth 1 \
+        ! -name Makefile ! -name .clippy.toml ! -name arch ! -name include ! -name scripts \
+        -exec rm -r {} +
+    find source/arch -type f ! -name '*.h' ! -name 'Makefile*' ! -name Kbuild -delete
+    find build -mindepth 1 -maxdepth 1 \
+        ! -name Makefile ! -name .config ! -name Module.symvers ! -name source \
+        ! -name arch ! -name include ! -name rust ! -name scripts ! -name linux \
+        -exec rm -r {} +
+    find build/rust -type f ! -name '*.rmeta' ! -name '*.so' -delete
+    find build -type f '(' -name '*.o' -o -name '*.a' -o -name '*.cmd' ')' -delete
+    find source build -type d -empty -delete";
+
+/// A kernel in one of its flavours.
+#[derive(Clone, Debug)]
+pub struct Target {
+    pub flavour: Flavour,
+    /// What `uname -r` says in it.
+    pub release: String,
+}
+
+impl Target {
+    pub fn new(kernel: &Kernel, flavour: Flavour) -> Self {
+        let release = match flavour {
+            Flavour::Stock => kernel.release.clone(),
+            Flavour::Uml => format!("{}-uml", kernel.upstream()),
+        };
+        Self { flavour, release }
+    }
+
+    /// Arguments for make when it builds a module for this kernel.
+    pub fn module_arguments(&self) -> impl Iterator<Item = &'static str> {
+        let (make, modules) = self
+            .flavour
+            .recipe()
+            .map_or((&[][..], &[][..]), |recipe| (recipe.make, recipe.modules));
+        make.iter().chain(modules).copied()
+    }
+
+    /// The folder of a kernel that was built here, in the root.
+    fn folder(&self) -> String {
+        format!("/usr/src/linux-{}", self.release)
+    }
+
+    /// The program that is the kernel, in the root.
+    pub fn program(&self) -> String {
+        format!("{}/build/linux", self.folder())
+    }
+}
+
+impl Flavour {
+    fn recipe(self) -> Option<&'static Recipe> {
+        match self {
+            Self::Stock => None,
+            Self::Uml => Some(&UML),
+        }
+    }
+}
+
+/// The releases of the kernels that were built here.
+pub fn built(root: &Root) -> Result<Vec<String>> {
+    let Ok(stamps) = fs::read_dir(root.join(STAMPS).join("flavours")) else {
+        return Ok(Vec::new());
+    };
+    let mut releases = stamps
+        .map(|stamp| Ok(stamp?.file_name().to_string_lossy().into_owned()))
+        .collect::<Result<Vec<_>>>()?;
+    releases.sort();
+    Ok(releases)
+}
+
+/// Whether `kernel` is ready in `flavour`.
+pub fn is_ready(root: &Root, kernel: &Kernel, flavour: Flavour) -> bool {
+    let target = Target::new(kernel, flavour);
+    match flavour.recipe() {
+        None => metadata::is_ready(root, kernel),
+        Some(recipe) => fs::read_to_string(root.join(STAMPS).join(stamp(&target)))
+            .is_ok_and(|made_of| made_of == inputs(kernel, recipe)),
+    }
+}
+
+/// Makes `kernel` ready in `flavour`, unless it is.
+pub fn ensure(cache: &Cache, root: &Root, kernel: &Kernel, flavour: Flavour) -> Result<()> {
+    if is_ready(root, kernel, flavour) {
+        return Ok(());
+    }
+    let _lock = cache.lock()?;
+    if is_ready(root, kernel, flavour) {
+        return Ok(());
+    }
+    let target = Target::new(kernel, flavour);
+    let Some(recipe) = flavour.recipe() else {
+        return metadata::prepare(root, kernel);
+    };
+    let modules = format!("usr/lib/modules/{}", target.release);
+    for folder in [target.folder().trim_start_matches('/'), &modules] {
+        let folder = root.join(folder);
+        if folder.exists() {
+            fs::remove_dir_all(&folder)
+                .with_context(|| format!("cannot remove {}", folder.display()))?;
+        }
+    }
+    build(root, kernel, recipe, &target)?;
+    root.write_stamp(&stamp(&target), &inputs(kernel, recipe))
+}
+
+fn stamp(target: &Target) -> String {
+    format!("flavours/{}", target.release)
+}
+
+/// All that makes the kernel what it is.
+fn inputs(kernel: &Kernel, recipe: &Recipe) -> String {
+    let Recipe {
+        config,
+        make,
+        modules: _,
+    } = recipe;
+    let version = &kernel.package_version;
+    format!("{version}\n{make:?}\n{EXCLUDED:?}\n{PRUNE}\n{config}")
+}
+
+fn build(root: &Root, kernel: &Kernel, recipe: &Recipe, target: &Target) -> Result<()> {
+    let release = &target.release;
+    let folder = target.folder();
+    let folder = Path::new(&folder);
+    let build = folder.join("build");
+    sources::unpack(root, kernel, &folder.join("source"), EXCLUDED)?;
+    let build_host = root.join(build.strip_prefix("/")?);
+    fs::create_dir_all(&build_host)?;
+    fs::write(build_host.join("fragment"), recipe.config)?;
+    let make = |arguments: &[&str]| -> Result<()> {
+        progress::step(
+            &format!("{release}: make {}", arguments.join(" ")),
+            root.command_in(&folder.join("source"), "make", None)?
+                .arg(format!("O={}", build.display()))
+                .args(recipe.make)
+                .args(arguments)
+                .env("KCONFIG_ALLCONFIG", build.join("fragment")),
+        )
+    };
+    make(&["allnoconfig"])?;
+    let config = fs::read_to_string(build_host.join(".config"))?;
+    let lacking: Vec<_> = lacking(recipe.config, &config).collect();
+    if !lacking.is_empty() {
+        bail!(
+            "{release} cannot be configured with {}: other options may be needed for that",
+            lacking.join(", ")
+        );
+    }
+    let jobs = std::thread::available_parallelism()?;
+    make(&[&format!("-j{jobs}"), "all"])?;
+    make(&["modules_install"])?;
+    progress::step(
+        &format!("{release}: keep what modules need"),
+        root.command_in(folder, "sh", None)?.args(["-ec", PRUNE]),
+    )
+}
+
+/// The settings of `fragment` that `config` does not have.
+fn lacking<'a>(fragment: &'a str, config: &'a str) -> impl Iterator<Item = &'a str> {
+    fragment
+        .lines()
+        .filter(|line| line.starts_with("CONFIG_"))
+        .filter(|setting| !config.lines().any(|line| line == *setting))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lacking_settings_are_named() {
+        let fragment = "# A comment\n\nCONFIG_A=y\nCONFIG_B=m\nCONFIG_C=\"c\"\n";
+        let config = "CONFIG_AB=y\n# CONFIG_A is not set\nCONFIG_B=m\nCONFIG_C=\"c\"\n";
+        let lacking: Vec<_> = lacking(fragment, config).collect();
+        assert_eq!(lacking, ["CONFIG_A=y"]);
+    }
+}

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! The sources of a kernel, as Debian packages them.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::Result;
+
+use crate::kernel::Kernel;
+use crate::progress;
+use crate::root::Root;
+
+/// Where the packages are kept, in the root: the archive forgets old versions, and each flavour of
+/// a kernel is made from the same one.
+const KEPT: &str = "var/cache/lab";
+
+/// Unpacks the sources of exactly `kernel` to `dir` (absolute, in the root), which it makes. What
+/// matches one of `excluded`, patterns of tar for paths in the sources, is left out. Needs the
+/// cache's lock.
+pub fn unpack(root: &Root, kernel: &Kernel, dir: &Path, excluded: &[&str]) -> Result<()> {
+    let package = kernel.source_package();
+    let version = &kernel.package_version;
+    let kept = Path::new("/").join(KEPT);
+    let file = kept.join(format!("{package}_{version}_all.deb"));
+    if !root.join(file.strip_prefix("/")?).exists() {
+        download(root, &format!("{package}={version}"), &kept)?;
+    }
+    let mut command = root.command("sh")?;
+    command.args([
+        "-ec",
+        "package=$1 file=$2 dir=$3
+         shift 3
+         mkdir -p $dir
+         dpkg-deb --fsys-tarfile $file | tar -xO ./usr/src/$package.tar.xz | xz -dc -T0 |
+         tar -x -C $dir --strip-components=1 --anchored --wildcards \"$@\"",
+        "unpack",
+        &package,
+    ]);
+    command.arg(&file).arg(dir);
+    command.args(
+        excluded
+            .iter()
+            .map(|pattern| format!("--exclude={package}/{pattern}")),
+    );
+    progress::step(&format!("unpack {package} {version}"), &mut command)
+}
+
+/// Downloads the package called `what` into `kept`, where it is only seen whole.
+fn download(root: &Root, what: &str, kept: &Path) -> Result<()> {
+    let partial = kept.join("partial");
+    fs::create_dir_all(root.join(partial.strip_prefix("/")?))?;
+    progress::step(
+        &format!("download {what}"),
+        root.command_in(&partial, "sh", None)?.args([
+            "-ec",
+            // The sandbox user of apt may not write here.
+            "apt-get -o APT::Sandbox::User=root download $0
+             mv ./*.deb ..",
+            what,
+        ]),
+    )
+}

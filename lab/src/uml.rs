@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! User Mode Linux: the kernel as a program in the root.
+
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::Stdio;
+
+use anyhow::{bail, Context, Result};
+use nix::sched::{sched_getaffinity, sched_setaffinity, CpuSet};
+use nix::unistd::Pid;
+
+use crate::flavour::Target;
+use crate::job::{port, Job, INIT, UML};
+use crate::root::Root;
+use crate::vm::{write_job, Guest, Machine, Start, Streams, RUN, SHARE};
+
+/// Boots `target` to run `job`.
+pub fn start(
+    root: &Root,
+    share: &Path,
+    target: &Target,
+    machine: &Machine,
+    job: &Job,
+) -> Result<Guest> {
+    if machine.processors != 1 {
+        bail!("User Mode Linux has one processor: leave out --smp");
+    }
+    write_job(share, job)?;
+    let mut streams = Streams::default();
+    let (console, log) = streams.add()?;
+    let (terminal, line) = streams.add()?;
+    let (stdout, out) = streams.add()?;
+    let (stderr, err) = streams.add()?;
+    let (control, reports) = streams.add()?;
+    let (complaints, say) = io::pipe()?;
+
+    let mut uml = root.command(&target.program())?;
+    uml.stdin(Stdio::null())
+        .stdout(say.try_clone()?)
+        .stderr(say)
+        // The memory is a file there; /dev/shm is small in some containers.
+        .env("TMPDIR", "/tmp");
+    // A system call costs a tenth of what it does with ptrace.
+    uml.arg("seccomp=on")
+        .arg(format!("mem={}M", machine.memory))
+        .arg(format!("uml_dir=/{RUN}/uml"))
+        .args(["con=null".to_owned(), format!("con0=null,fd:{log}")])
+        .arg("ssl=null")
+        .args(
+            [
+                (port::TERMINAL, line),
+                (port::STDOUT, out),
+                (port::STDERR, err),
+                (port::CONTROL, reports),
+            ]
+            .map(|(number, end)| format!("ssl{number}=fd:{end}")),
+        )
+        .args(["root=/dev/root", "rootfstype=hostfs", "ro"])
+        .arg(format!("rootflags=/{RUN}/{SHARE}"))
+        .arg(format!("init={INIT}"))
+        .arg(format!("{UML}=1"))
+        .args(["console=tty0", "loglevel=6", "oops=panic", "panic=-1"])
+        .args(machine.append.split_whitespace());
+    // The kernel and its processes take turns: on one processor that is twice as fast.
+    let processor = last_processor()?;
+    // SAFETY: the closure makes system calls only.
+    unsafe {
+        uml.pre_exec(move || Ok(sched_setaffinity(Pid::from_raw(0), &processor)?));
+    }
+    streams.pass_to(&mut uml);
+    Start {
+        machine: uml,
+        complaints,
+        daemons: Vec::new(),
+        console,
+        terminal,
+        stdout,
+        stderr,
+        control,
+    }
+    .spawn()
+}
+
+/// The last of the processors that this process may use; the first has the most interrupts.
+fn last_processor() -> Result<CpuSet> {
+    let usable = sched_getaffinity(Pid::from_raw(0))?;
+    let last = (0..CpuSet::count())
+        .rfind(|&number| usable.is_set(number).unwrap_or(false))
+        .context("no processor may be used")?;
+    let mut set = CpuSet::new();
+    set.set(last)?;
+    Ok(set)
+}
