@@ -16,6 +16,8 @@ mod machine;
 mod portable;
 pub mod select;
 pub mod verify;
+#[cfg(target_arch = "x86_64")]
+mod x86;
 
 pub use self::machine::Machine;
 pub use self::machine::Runnable;
@@ -86,10 +88,67 @@ impl Adler32 {
     }
 
     /// Makes a checksum of two sums of any size.
-    const fn reduce(s1: u32, s2: u32) -> Self {
+    const fn reduce(s1: u64, s2: u64) -> Self {
         // INVARIANT: Both are reduced here.
-        Self(((s2 % MODULUS) << 16) | (s1 % MODULUS))
+        Self(((s2 % MODULUS as u64) << 16 | s1 % MODULUS as u64) as u32)
     }
+
+    /// Appends `len` bytes that have these sums.
+    #[inline(always)]
+    fn append(self, len: usize, sums: Sums) -> Self {
+        let (s1, s2) = self.sums();
+        Self::reduce(s1 + sums.plain, s2 + len as u64 * s1 + sums.weighted)
+    }
+
+    /// Appends `len` bytes, at most [`LONGEST_SHORT`], that have these sums: with 32-bit arithmetic.
+    #[inline(always)]
+    fn append_short(self, len: usize, sums: Sums) -> Self {
+        let (s1, s2) = self.append_unreduced(len, sums);
+        // INVARIANT: Both are reduced here.
+        Self((s2 % MODULUS) << 16 | (s1 % MODULUS))
+    }
+
+    /// Appends `len` bytes, at most 256, that have these sums: with one division only.
+    #[inline(always)]
+    fn append_tiny(self, len: usize, sums: Sums) -> Self {
+        let (s1, s2) = self.append_unreduced(len, sums);
+        // At most 65,520 + 256 * 255, less than twice the modulus.
+        let s1 = if s1 < MODULUS { s1 } else { s1 - MODULUS };
+        // INVARIANT: Both are reduced here.
+        Self((s2 % MODULUS) << 16 | s1)
+    }
+
+    #[inline(always)]
+    fn append_unreduced(self, len: usize, sums: Sums) -> (u32, u32) {
+        let (s1, s2) = (self.0 & 0xffff, self.0 >> 16);
+        (
+            s1 + sums.plain as u32,
+            s2 + len as u32 * s1 + sums.weighted as u32,
+        )
+    }
+}
+
+/// The sums of some bytes by themselves.
+struct Sums {
+    /// `d[0] + d[1] + ... + d[n-1]`
+    plain: u64,
+    /// `n*d[0] + (n-1)*d[1] + ... + 1*d[n-1]`
+    weighted: u64,
+}
+
+/// The most bytes for which `s2` fits in 32 bits before it is reduced: the largest `n` for which
+/// `255 * n * (n + 1) / 2 + (n + 1) * (MODULUS - 1)`, the sum reached by bytes of 255 from the
+/// largest start values, is below 2^32.
+const LONGEST_SHORT: usize = {
+    let mut n = 0;
+    while largest_s2(n + 1) <= u32::MAX as u64 {
+        n += 1;
+    }
+    n as usize
+};
+
+const fn largest_s2(n: u64) -> u64 {
+    255 * n * (n + 1) / 2 + (n + 1) * (MODULUS as u64 - 1)
 }
 
 /// What implementations may need of the processor, and of the kernel, which must save the registers
@@ -102,10 +161,8 @@ impl Features {
     pub const NONE: Self = Self(0);
     /// x86-64: AVX2.
     pub const AVX2: Self = Self(1 << 0);
-    /// x86-64: AVX2 and AVX-VNNI, VNNI on 256 bits without AVX-512.
-    pub const AVX_VNNI: Self = Self(1 << 1);
-    /// x86-64: AVX-512 F, BW, VL and VNNI, with BMI2.
-    pub const AVX512_VNNI: Self = Self(1 << 2);
+    /// x86-64: AVX-512 F, BW, VL and VNNI, and BMI2.
+    pub const AVX512_VNNI: Self = Self(1 << 1);
 
     /// Returns this set and `other` together.
     pub const fn with(self, other: Self) -> Self {
@@ -142,5 +199,27 @@ pub const PORTABLE: Implementation = Implementation {
     update: portable,
 };
 
+/// AVX2, see [`Features::AVX2`].
+#[cfg(target_arch = "x86_64")]
+pub const AVX2: Implementation = Implementation {
+    name: "avx2",
+    requires: Features::AVX2,
+    update: x86::avx2::update,
+};
+
+/// AVX-512 with VNNI, see [`Features::AVX512_VNNI`].
+#[cfg(target_arch = "x86_64")]
+pub const AVX512_VNNI: Implementation = Implementation {
+    name: "avx512-vnni",
+    requires: Features::AVX2.with(Features::AVX512_VNNI),
+    update: x86::avx512_vnni::update,
+};
+
 /// All implementations, the slowest first.
-pub const IMPLEMENTATIONS: &[Implementation] = &[PORTABLE];
+pub const IMPLEMENTATIONS: &[Implementation] = &[
+    PORTABLE,
+    #[cfg(target_arch = "x86_64")]
+    AVX2,
+    #[cfg(target_arch = "x86_64")]
+    AVX512_VNNI,
+];

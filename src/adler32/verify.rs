@@ -128,8 +128,9 @@ fn fill_random(bytes: &mut [u8]) {
 /// The definition itself, reduced after every byte.
 pub fn definition(start: Adler32, data: &[u8]) -> Adler32 {
     data.iter().fold(start, |sum, &byte| {
-        let s1 = (sum.value() & 0xffff) + u32::from(byte);
-        Adler32::reduce(s1, (sum.value() >> 16) + s1)
+        let (s1, s2) = sum.sums();
+        let s1 = s1 + u64::from(byte);
+        Adler32::reduce(s1, s2 + s1)
     })
 }
 
