@@ -218,7 +218,6 @@ pub fn all(largest: usize) -> Vec<Contender> {
     }
     peer("zlib-rs", Level::Avx2, Box::new(peers::ZlibRs));
     peer("simd-adler32", Level::Avx2, Box::new(peers::SimdAdler32));
-    peer("zlib", Level::General, Box::new(peers::Zlib));
     peer(
         "libdeflate general",
         Level::General,
@@ -230,6 +229,7 @@ pub fn all(largest: usize) -> Vec<Contender> {
         Box::new(peers::ZlibNgGeneral),
     );
     peer("zlib general", Level::General, Box::new(peers::ZlibGeneral));
+    peer("zlib", Level::General, Box::new(peers::Zlib));
     peer("adler2", Level::General, Box::new(peers::Adler2));
 
     let read = Read::widest();
