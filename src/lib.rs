@@ -33,7 +33,7 @@ module! {
     params: {
         implementation: u32 {
             default: 0,
-            description: "How to compute: 0 the fastest that works (default), 1 portable",
+            description: "How to compute: 0 the fastest that works (default), 1 portable, 2 avx2, 3 avx512-vnni",
         },
         mode: u16 {
             default: 0o666,

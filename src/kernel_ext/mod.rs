@@ -6,6 +6,8 @@
 //! those of the `kernel` crate.
 
 pub(crate) mod cred;
+#[cfg(CONFIG_X86_64)]
+pub(crate) mod fpu;
 pub(crate) mod miscdevice;
 mod raw;
 pub(crate) mod shash;
