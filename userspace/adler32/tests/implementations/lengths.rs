@@ -35,6 +35,7 @@ pub const TESTS: &[Test] = &[
     ("all_short_lengths_and_alignments", short),
     ("lengths_around_boundaries", boundaries),
     ("random_long_lengths", long),
+    ("lengths_around_32_mib", around_32_mib),
     ("more_than_32_bits_of_length", huge),
 ];
 
@@ -122,22 +123,53 @@ fn boundaries(subject: Subject) {
 }
 
 fn long(subject: Subject) {
-    const LEN: usize = 6 * MIB;
+    const LEN: usize = 40 * MIB;
     let bytes = random(LEN);
     let data = aligned(&bytes);
     let starts = (0..MODULUS, 0..MODULUS).prop_map(|(s1, s2)| s2 << 16 | s1);
-    let ranges = (0..ALIGNMENTS, 0..LEN - 2 * ALIGNMENTS);
+    // Data that fits in no cache may be read in another order.
+    let lengths = prop_oneof![3 => 0..6 * MIB, 1 => 32 * MIB - 64..LEN - 2 * ALIGNMENTS];
     TestRunner::new(ProptestConfig {
-        cases: 64,
+        cases: 80,
         failure_persistence: None,
         ..Default::default()
     })
-    .run(&(starts, ranges), |(start, (offset, len))| {
-        let data = &data[offset..(offset + len).min(data.len())];
+    .run(&(starts, 0..ALIGNMENTS, lengths), |(start, offset, len)| {
+        let data = &data[offset..offset + len];
         prop_assert_eq!(subject.update(start, data), theirs(start, data));
         Ok(())
     })
     .unwrap();
+}
+
+fn around_32_mib(subject: Subject) {
+    const BOUNDARY: usize = 32 * MIB;
+    let bytes = random(BOUNDARY + MIB);
+    for alignment in [0, 1, 61] {
+        let data = &aligned(&bytes)[alignment..];
+        let mut others = Others::new(WORST_START);
+        let mut done = 0;
+        for more in [
+            0,
+            63,
+            64,
+            65,
+            128,
+            1024 + 64,
+            64 * KIB,
+            512 * KIB + 64,
+            512 * KIB + 65,
+        ] {
+            let len = BOUNDARY - 64 + more;
+            others.write(&data[done..len]);
+            done = len;
+            assert_eq!(
+                subject.update(WORST_START, &data[..len]),
+                others.value(),
+                "{len} bytes at alignment {alignment}"
+            );
+        }
+    }
 }
 
 fn huge(subject: Subject) {
