@@ -74,6 +74,10 @@ const fn every_other_weight(first: i16) -> [i16; 16] {
     weights
 }
 
+/// How many bytes of data from memory are read in one place before the next, see [`streamed`]; as
+/// measured.
+const GRANULE: usize = 4096;
+
 /// Continues a checksum over the bytes given.
 ///
 /// # Safety
@@ -102,7 +106,7 @@ pub(in super::super) unsafe fn update(start: Adler32, data: &[u8]) -> Adler32 {
 unsafe fn columns(start: Adler32, data: &[u8]) -> Adler32 {
     if data.len() >= STREAMED {
         // SAFETY: The caller promises the same.
-        return streamed(start, data, |start, data| unsafe { update(start, data) });
+        return streamed::<GRANULE>(start, data, |start, data| unsafe { update(start, data) });
     }
     let (mut sum, mut rest) = (start, data);
     while rest.len() > CHUNK {
