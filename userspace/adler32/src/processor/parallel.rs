@@ -8,18 +8,22 @@ use super::update;
 use crate::Adler32;
 use crate::Sum;
 
-/// From how many bytes on there is more than one thread: half as much is in the cache of a single
-/// core, or close to it, and read before another core has woken up.
+/// From how many bytes on there is more than one thread. So much is rarely in a cache; and if it is,
+/// one core has read half of it before another has woken up.
 ///
-/// Two cores of an Emerald Rapids server in a virtual machine, with the implementation for
-/// AVX512-VNNI, in microseconds, one thread and two (rayon; with threads made for the purpose, two
-/// take 75 more):
+/// Microseconds, the median, of one thread and of two on two cores of a processor of the Zen 4 family
+/// in a virtual machine, with the implementation for AVX-512, from memory and from the cache (the
+/// 32 MiB only in part):
 ///
 /// ```text
-///            4 MiB   8 MiB  16 MiB  32 MiB  64 MiB
-/// one           45      90     250     950    3000
-/// two           50      57     102     443    1700
+///                4 MiB   8 MiB  16 MiB  32 MiB  64 MiB
+/// memory, one      253     484     881    1607    3169
+/// memory, two      272     414     667    1177    2222
+/// cache, one        44      93     282    1499
+/// cache, two        59     113     305     787
 /// ```
+///
+/// Threads started for the purpose take 50 to 100 more than rayon's.
 pub const PARALLEL_FROM: usize = 8 * 1024 * 1024;
 
 /// The bytes that a thread takes at once: many times what it costs to hand them over, and so few
