@@ -7,6 +7,7 @@ use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::Once;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -16,6 +17,19 @@ use nix::pty::{openpty, Winsize};
 const FLAVOURS: [&str; 2] = ["stock", "uml"];
 
 fn lab(folder: &Path, arguments: &[&str]) -> Command {
+    // To make a kernel takes longer than tests wait, and those at the same time wait for it, too.
+    static MADE: Once = Once::new();
+    MADE.call_once(|| {
+        for flavour in FLAVOURS {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_lab"));
+            command.args(["vm", "--flavour", flavour, "--", "true"]);
+            let status = command
+                .current_dir(folder)
+                .status()
+                .expect("lab must start");
+            assert!(status.success(), "{flavour}: {status}");
+        }
+    });
     let mut command = Command::new(env!("CARGO_BIN_EXE_lab"));
     command.args(arguments).current_dir(folder);
     command
