@@ -57,6 +57,14 @@ check: lab tools cmake ## The quick loop: formatting, lints, host tests, one boo
 bench-core: cmake ## Measure the implementations beside those of other libraries
 	@cd bench && cargo run --release --locked --quiet -- --output ../build/bench
 
+.PHONY: bench-kernel
+bench-kernel: lab tools ## Measure the hash in the kernel beside the same implementation in a program
+	@mkdir -p build/bench build/tests && cp -ru tests/modules build/tests
+	@echo "Load of this machine: $$(cut -d ' ' -f 1-3 /proc/loadavg)"
+	@echo "In the stock kernel, emulated unless KVM works:" && $(LAB) vm $(in_guest) -- bench-kernel tcrypt
+	@echo "In User Mode Linux, at full speed:" && $(LAB) vm --flavour uml $(in_guest) \
+		--build build/tests/modules -- bench-kernel tcrypt shash --json build/bench/kernel.json
+
 .PHONY: fuzz
 fuzz: checkers ## Look for data that an implementation gets wrong: FUZZ_SECONDS=600
 	@mkdir -p build/fuzz/corpus build/fuzz/found

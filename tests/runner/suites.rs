@@ -139,6 +139,23 @@ const VM: &str = "\
     $LAB vm --kernel $KERNEL --build . --build build/tests/modules --path $TOOLS --path build/tests \
         -- sh -c \"exec vm-suite $FILTER 2>&1\"";
 
+/// The same in User Mode Linux, where implementations run that QEMU cannot emulate. Left out are
+/// programs of 32 bits, device-mapper, and memory with `PROT_NONE`, which UML's kernel reads all the
+/// same.
+const UML: &str = "\
+    mkdir -p build/tests; cp -ru tests/modules build/tests
+    $LAB vm --flavour uml --kernel $KERNEL --build . --build build/tests/modules --path $TOOLS \
+        -- sh -c 'exec vm-suite 2>&1 --skip compat:: --skip kernel_api::mapping_ \
+            --skip memory::write_into_a_hole --skip memory::memory_that_comes_and_goes'";
+
+/// The kernel and a program agree. How fast they are depends on the machine.
+const BENCH_KERNEL: &[(&str, &str)] = &[(
+    "the benchmark runs in the kernel",
+    "mkdir -p build/tests; cp -ru tests/modules build/tests
+     $LAB vm --flavour uml --kernel $KERNEL --build . --build build/tests/modules --path $TOOLS \
+         -- bench-kernel shash",
+)];
+
 /// Returns all suites in the order in which they run.
 pub fn all() -> Result<Vec<Suite>> {
     let mut suites: Vec<_> = HOST
@@ -172,6 +189,8 @@ pub fn all() -> Result<Vec<Suite>> {
         push("vm", Part::Full, "", Work::Tests(VM));
         if number == newest {
             push("boot", Part::Quick, "ioctl::", Work::Tests(VM));
+            push("uml", Part::Full, "", Work::Tests(UML));
+            push("bench", Part::Full, "", Work::Cases(BENCH_KERNEL));
         }
     }
     Ok(suites)

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! Measures the hash as kernel code calls it, beside the same implementation in this program.
+//!
+//! To be started as root in User Mode Linux with the module and those of the tests installed, as
+//! `make bench-kernel` does. Elsewhere, a program and the kernel differ in more than what they add.
+
+mod shash;
+mod tcrypt;
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::bail;
+use anyhow::Context;
+use anyhow::Result;
+use clap::Parser;
+use clap::ValueEnum;
+use serde_json::Map;
+use serde_json::Value;
+
+/// Measure the hash of the module.
+#[derive(Parser)]
+struct Arguments {
+    /// What to measure
+    #[arg(value_enum, required = true)]
+    parts: Vec<Part>,
+    /// Write the figures to a file, too
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Part {
+    /// The hash beside the same implementation in this program
+    Shash,
+    /// The kernel's own benchmark
+    Tcrypt,
+}
+
+fn main() -> Result<()> {
+    let arguments = Arguments::parse();
+    modprobe(&["adler32"])?;
+    let mut results = Map::new();
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease")?;
+    println!("kernel {}", release.trim());
+    results.insert("kernel".to_owned(), Value::from(release.trim()));
+    for part in &arguments.parts {
+        println!();
+        match part {
+            Part::Shash => results.insert("shash".to_owned(), shash::measure()?),
+            Part::Tcrypt => results.insert("tcrypt".to_owned(), tcrypt::measure()?),
+        };
+    }
+    if let Some(path) = arguments.json {
+        let text = serde_json::to_string_pretty(&results)? + "\n";
+        fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    Ok(())
+}
+
+/// Loads a module, with parameters.
+fn modprobe(arguments: &[&str]) -> Result<()> {
+    let output = Command::new("modprobe")
+        .args(arguments)
+        .output()
+        .context("cannot run modprobe")?;
+    if !output.status.success() {
+        bail!(
+            "cannot load the module {}: {}",
+            arguments.join(" "),
+            String::from_utf8_lossy(&output.stderr).trim()
+        );
+    }
+    Ok(())
+}
