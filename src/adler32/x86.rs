@@ -41,10 +41,19 @@ use core::array::from_fn;
 struct Tables {
     /// 127, 126, ..., -128 and then zeros. Loads from within it begin with any weight.
     weights: [i8; 320],
+    /// Bytes of one.
+    ones: [u8; 32],
+    /// 16-bit lanes of one.
+    wide_ones: [i16; 16],
+    /// The smallest signed 16-bit lanes.
+    smallest: [i16; 16],
+    /// 16-bit lanes of 257, the inverse of -255 modulo 2^16.
+    inverse: [i16; 16],
+    /// 16-bit weights of the even bytes of a row of 64 bytes, lowered by 33, and of the odd ones.
+    even_weights: [i16; 32],
+    odd_weights: [i16; 32],
     /// Zeros, ones and zeros. Loads from within it keep the last, or the first bytes.
     masks: [u8; 80],
-    /// 16-bit lanes of one.
-    wide_ones: [i16; 8],
 }
 
 /// The weight with which [`Tables::weights`] begins.
@@ -64,10 +73,23 @@ static TABLES: Tables = {
         masks[i] = 0xff;
         i += 1;
     }
+    let mut even_weights = [0; 32];
+    let mut odd_weights = [0; 32];
+    let mut i = 0;
+    while i < 32 {
+        even_weights[i] = 31 - 2 * i as i16;
+        odd_weights[i] = 30 - 2 * i as i16;
+        i += 1;
+    }
     Tables {
         weights,
+        ones: [1; 32],
+        wide_ones: [1; 16],
+        smallest: [i16::MIN; 16],
+        inverse: [257; 16],
+        even_weights,
+        odd_weights,
         masks,
-        wide_ones: [1; 8],
     }
 };
 
@@ -77,12 +99,6 @@ impl Tables {
     #[inline(always)]
     fn last_weights(&self, row: usize, len: usize) -> *const i8 {
         self.weights.as_ptr().wrapping_add(128 + row / 2 - len)
-    }
-
-    /// Returns where a mask begins that keeps the first `len` of 32 bytes.
-    #[inline(always)]
-    fn mask_of_first(&self, len: usize) -> *const u8 {
-        self.masks.as_ptr().wrapping_add(16 + 32 - len)
     }
 }
 

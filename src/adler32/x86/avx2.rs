@@ -34,45 +34,10 @@ const BLOCK: usize = 16 * ROW;
 /// The most bytes that [`chunk`] sums up: 128 rows, in which the bytes of an even or an odd column
 /// add up to at most 255 * 128 = 32,640. Both fit in a signed 16-bit lane, and together in an
 /// unsigned one.
-const CHUNK: usize = 31 * BLOCK + ROW;
+const CHUNK: usize = 32 * BLOCK;
 
 /// From this length on, columns are faster than rows; measured in steps of a block.
-const COLUMNS: usize = 1536;
-
-/// What `chunk` loads, beside [`TABLES`].
-#[repr(C, align(32))]
-struct Constants {
-    /// Bytes of one.
-    ones: [u8; 32],
-    /// 16-bit lanes of one.
-    wide_ones: [i16; 16],
-    /// The smallest signed lanes.
-    smallest: [i16; 16],
-    /// Lanes of 257, the inverse of -255 modulo 2^16.
-    inverse: [i16; 16],
-    /// The weights of the even columns of both vectors of a row, and of the odd ones.
-    even_weights: [[i16; 16]; 2],
-    odd_weights: [[i16; 16]; 2],
-}
-
-static CONSTANTS: Constants = Constants {
-    ones: [1; 32],
-    wide_ones: [1; 16],
-    smallest: [i16::MIN; 16],
-    inverse: [257; 16],
-    even_weights: [every_other_weight(31), every_other_weight(-1)],
-    odd_weights: [every_other_weight(30), every_other_weight(-2)],
-};
-
-const fn every_other_weight(first: i16) -> [i16; 16] {
-    let mut weights = [first; 16];
-    let mut i = 1;
-    while i < weights.len() {
-        weights[i] = weights[i - 1] - 2;
-        i += 1;
-    }
-    weights
-}
+const COLUMNS: usize = 2560;
 
 /// How many bytes of data from memory are read in one place before the next, see [`streamed`]; as
 /// measured.
@@ -190,19 +155,23 @@ macro_rules! sum_rows {
         => $($output:ident = $value:expr,)+
         ; $($operands:tt)*
     ) => {{
-        // The first row has one to 64 bytes, its first vector one to 32.
-        let first_row = ($data.len() - 1) % ROW + 1;
-        let first_vector = (first_row - 1) % 32 + 1;
+        // The first row has none to 63 bytes, its first vector one to 32.
+        let first_row = $data.len() % ROW;
+        let first_vector = first_row.wrapping_sub(1) % 32 + 1;
         asm!(
-            "vmovdqu ymm3, [{weights}]",
-            "vmovdqu ymm4, [{weights} + 32]",
-            "vmovdqa ymm5, [{constants} + {wide_ones}]",
+            "vmovdqu ymm3, [{tables} + {weights}]",
+            "vmovdqu ymm4, [{tables} + {weights} + 32]",
+            "vmovdqa ymm5, [{tables} + {wide_ones}]",
             "vpxor xmm6, xmm6, xmm6",
+            "vpxor xmm0, xmm0, xmm0",
+            "vpxor xmm1, xmm1, xmm1",
             "vpxor xmm2, xmm2, xmm2",
+            "test {first_row:e}, {first_row:e}",
+            "jz 2f",
             "vmovdqu ymm7, [{data}]",
-            "vpand ymm7, ymm7, [{mask}]",
+            "vpand ymm7, ymm7, [{tables_less_vector} + {masks} + 48]",
             "vpsadbw ymm1, ymm7, ymm6",
-            "vpmaddubsw ymm7, ymm7, [{first_weights}]",
+            "vpmaddubsw ymm7, ymm7, [{tables_less_row} + {weights} + 64]",
             "vpmaddwd ymm0, ymm7, ymm5",
             "add {data}, {first_row}",
             "cmp {first_row:e}, 32",
@@ -214,10 +183,9 @@ macro_rules! sum_rows {
             "vpmaddwd ymm7, ymm7, ymm5",
             "vpaddd ymm0, ymm0, ymm7",
             "2:",
-            "test {rows:e}, {rows:e}",
-            "jz 4f",
-            ".p2align 4",
-            "3:",
+            // An odd row.
+            "shr {rows:e}, 1",
+            "jnc 3f",
             "vmovdqu ymm7, [{data}]",
             "vmovdqu ymm8, [{data} + 32]",
             "vpaddd ymm2, ymm2, ymm1",
@@ -231,19 +199,50 @@ macro_rules! sum_rows {
             "vpmaddwd ymm7, ymm7, ymm5",
             "vpaddd ymm0, ymm0, ymm7",
             "add {data}, 64",
-            "dec {rows:e}",
-            "jnz 3b",
+            "3:",
+            "test {rows:e}, {rows:e}",
+            "jz 5f",
+            // Rows in pairs.
+            ".p2align 4",
             "4:",
+            "vmovdqu ymm7, [{data}]",
+            "vmovdqu ymm8, [{data} + 32]",
+            "vmovdqu ymm9, [{data} + 64]",
+            "vmovdqu ymm10, [{data} + 96]",
+            "vpaddd ymm2, ymm2, ymm1",
+            "vpsadbw ymm11, ymm7, ymm6",
+            "vpsadbw ymm12, ymm8, ymm6",
+            "vpsadbw ymm13, ymm9, ymm6",
+            "vpsadbw ymm14, ymm10, ymm6",
+            "vpmaddubsw ymm7, ymm7, ymm3",
+            "vpmaddubsw ymm8, ymm8, ymm4",
+            "vpmaddubsw ymm9, ymm9, ymm3",
+            "vpmaddubsw ymm10, ymm10, ymm4",
+            "vpaddd ymm11, ymm11, ymm12",
+            "vpaddd ymm13, ymm13, ymm14",
+            "vpaddw ymm7, ymm7, ymm8",
+            "vpaddw ymm9, ymm9, ymm10",
+            "vpaddd ymm1, ymm1, ymm11",
+            "vpaddw ymm7, ymm7, ymm9",
+            "vpaddd ymm2, ymm2, ymm1",
+            "vpmaddwd ymm7, ymm7, ymm5",
+            "vpaddd ymm1, ymm1, ymm13",
+            "vpaddd ymm0, ymm0, ymm7",
+            "add {data}, 128",
+            "dec {rows:e}",
+            "jnz 4b",
+            "5:",
             $($next,)+
             "vzeroupper",
             data = inout(reg) $data.as_ptr() => _,
             rows = inout(reg) $rows => _,
             first_row = in(reg) first_row,
-            weights = in(reg) TABLES.last_weights(ROW, ROW),
-            first_weights = in(reg) TABLES.last_weights(ROW, first_row),
-            mask = in(reg) TABLES.mask_of_first(first_vector),
-            constants = in(reg) &raw const CONSTANTS,
-            wide_ones = const offset_of!(Constants, wide_ones),
+            tables = in(reg) &raw const TABLES,
+            tables_less_row = in(reg) (&raw const TABLES).wrapping_byte_sub(first_row),
+            tables_less_vector = in(reg) (&raw const TABLES).wrapping_byte_sub(first_vector),
+            weights = const TOP_WEIGHT - 31,
+            masks = const offset_of!(Tables, masks),
+            wide_ones = const offset_of!(Tables, wide_ones),
             $($operands)*
             $($output = lateout(reg) $value,)+
             out("xmm0") _,
@@ -296,7 +295,7 @@ unsafe fn rows(data: &[u8]) -> Sums {
     // promises that the processor can do it.
     unsafe {
         sum_rows!(
-            data, (data.len() - 1) / ROW,
+            data, data.len() / ROW,
             // weighted + 64 * before + 33 * plain
             "vpslld ymm2, ymm2, 6",
             "vpslld ymm3, ymm1, 5",
@@ -364,29 +363,29 @@ macro_rules! row {
 /// As for [`update`].
 #[inline(always)]
 unsafe fn chunk(data: &[u8]) -> Sums {
-    let blocks = (data.len() - 1) / BLOCK;
+    let blocks = data.len() / BLOCK;
     let (halves, before): (u64, u64);
     // SAFETY: As in `rows`; what those leave of `data` is whole blocks.
     unsafe {
         sum_rows!(
-            data, (data.len() - 1) / ROW % (BLOCK / ROW),
-            "vmovdqa ymm5, [{constants} + {ones}]",
+            data, data.len() / ROW % (BLOCK / ROW),
+            "vmovdqa ymm5, [{tables} + {ones}]",
             // The first group has one to eight blocks.
             "lea {group:e}, [{blocks} - 1]",
             "and {group:e}, 7",
             "add {group:e}, 1",
-            "5:",
+            "6:",
             "vpxor xmm3, xmm3, xmm3",
             "vpxor xmm4, xmm4, xmm4",
             "vpxor xmm13, xmm13, xmm13",
             "vpxor xmm14, xmm14, xmm14",
             "sub {blocks:e}, {group:e}",
             ".p2align 4",
-            "6:",
+            "7:",
             "vpaddd ymm6, ymm6, ymm1",
             "vpxor xmm9, xmm9, xmm9",
             "vpxor xmm10, xmm10, xmm10",
-            "vmovdqa ymm11, [{constants} + {smallest}]",
+            "vmovdqa ymm11, [{tables} + {smallest}]",
             "vmovdqa ymm12, ymm11",
             row!("0"),
             row!("64"),
@@ -407,34 +406,34 @@ unsafe fn chunk(data: &[u8]) -> Sums {
             "vpaddw ymm3, ymm3, ymm9",
             "vpaddw ymm4, ymm4, ymm10",
             "vpaddw ymm9, ymm9, ymm10",
-            "vpmaddwd ymm11, ymm11, [{constants} + {wide_ones}]",
-            "vpmaddwd ymm12, ymm12, [{constants} + {wide_ones}]",
-            "vpmaddwd ymm9, ymm9, [{constants} + {wide_ones}]",
+            "vpmaddwd ymm11, ymm11, [{tables} + {wide_ones}]",
+            "vpmaddwd ymm12, ymm12, [{tables} + {wide_ones}]",
+            "vpmaddwd ymm9, ymm9, [{tables} + {wide_ones}]",
             "vpaddd ymm2, ymm2, ymm11",
             "vpaddd ymm1, ymm1, ymm9",
             "vpaddd ymm2, ymm2, ymm12",
             "add {data}, 1024",
             "dec {group:e}",
-            "jnz 6b",
+            "jnz 7b",
             // odd: ymm13, 14; even: ymm3, 4
-            "vmovdqa ymm7, [{constants} + {inverse}]",
+            "vmovdqa ymm7, [{tables} + {inverse}]",
             "vpsubw ymm13, ymm3, ymm13",
             "vpsubw ymm14, ymm4, ymm14",
             "vpmullw ymm13, ymm13, ymm7",
             "vpmullw ymm14, ymm14, ymm7",
             "vpsubw ymm3, ymm3, ymm13",
             "vpsubw ymm4, ymm4, ymm14",
-            "vpmaddwd ymm3, ymm3, [{constants} + {even_weights}]",
-            "vpmaddwd ymm4, ymm4, [{constants} + {even_weights} + 32]",
-            "vpmaddwd ymm13, ymm13, [{constants} + {odd_weights}]",
-            "vpmaddwd ymm14, ymm14, [{constants} + {odd_weights} + 32]",
+            "vpmaddwd ymm3, ymm3, [{tables} + {even_weights}]",
+            "vpmaddwd ymm4, ymm4, [{tables} + {even_weights} + 32]",
+            "vpmaddwd ymm13, ymm13, [{tables} + {odd_weights}]",
+            "vpmaddwd ymm14, ymm14, [{tables} + {odd_weights} + 32]",
             "vpaddd ymm3, ymm3, ymm4",
             "vpaddd ymm13, ymm13, ymm14",
             "vpaddd ymm0, ymm0, ymm3",
             "vpaddd ymm0, ymm0, ymm13",
             "mov {group:e}, 8",
             "test {blocks:e}, {blocks:e}",
-            "jnz 5b",
+            "jnz 6b",
             // before: a block has 16 rows.
             "vpslld ymm6, ymm6, 4",
             "vpaddd ymm2, ymm2, ymm6",
@@ -449,11 +448,11 @@ unsafe fn chunk(data: &[u8]) -> Sums {
             => halves = halves, before = before,
             ; blocks = inout(reg) blocks => _,
             group = out(reg) _,
-            ones = const offset_of!(Constants, ones),
-            smallest = const offset_of!(Constants, smallest),
-            inverse = const offset_of!(Constants, inverse),
-            even_weights = const offset_of!(Constants, even_weights),
-            odd_weights = const offset_of!(Constants, odd_weights),
+            ones = const offset_of!(Tables, ones),
+            smallest = const offset_of!(Tables, smallest),
+            inverse = const offset_of!(Tables, inverse),
+            even_weights = const offset_of!(Tables, even_weights),
+            odd_weights = const offset_of!(Tables, odd_weights),
         );
     }
     // The smallest values of two vectors of 16 lanes per block.
