@@ -7,6 +7,7 @@ use super::Features;
 use super::Implementation;
 use super::Machine;
 use super::Runnable;
+use core::ops::RangeInclusive;
 
 /// Published or independently computed answers.
 const KNOWN_ANSWERS: [(&[u8], u32); 6] = [
@@ -19,14 +20,18 @@ const KNOWN_ANSWERS: [(&[u8], u32); 6] = [
 ];
 
 /// The bytes of scratch memory that [`verify`] asks for.
-pub const SCRATCH_LEN: usize = 16 * 1024;
+pub const SCRATCH_LEN: usize = 33 * 1024;
 
 /// All lengths up to here are tried, from every alignment in a cache line.
 const SHORT: usize = 160;
 
+/// Lengths from which each is tried once: the kernel uses vectors for none that is shorter, and all
+/// remainders of the longest row of vectors, 256 bytes, are among them.
+const LONG: RangeInclusive<usize> = 2560..=2560 + 256;
+
 /// Lengths about which implementations change their way: vector blocks, unrolled blocks, and the
 /// chunks after which sums are reduced.
-const BOUNDARIES: [usize; 8] = [256, 512, 1024, 2048, 4096, 5552, 8192, 2 * 5552];
+const BOUNDARIES: [usize; 9] = [256, 512, 1024, 2048, 4096, 5552, 8192, 2 * 5552, 32 * 1024];
 
 /// The largest value there is: both sums one below the modulus.
 const WORST_START: u32 = 0xfff0_fff0;
@@ -78,6 +83,10 @@ fn compare_lengths<M: Machine>(
         for len in 0..=SHORT {
             compare(candidate, reference, data, len)?;
         }
+    }
+    for len in LONG {
+        let data = data.get(len % 64..).unwrap_or_default();
+        compare(candidate, reference, data, len)?;
     }
     for boundary in BOUNDARIES {
         for len in boundary - 2..=boundary + 2 {

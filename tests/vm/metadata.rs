@@ -11,8 +11,11 @@ use nix::errno::Errno;
 use crate::support::device;
 use crate::support::device::Device;
 use crate::support::module;
+use crate::support::module::fastest_implementation;
+use crate::support::module::processor_has;
 use crate::support::module::Loaded;
 use crate::support::module::Log;
+use crate::support::module::IMPLEMENTATIONS;
 use crate::support::process;
 use crate::support::sh;
 use crate::support::trials;
@@ -27,6 +30,7 @@ trials!(after module::ensure_unloaded:
     mode_sets_the_node,
     mode_keeps_others_out,
     bad_mode_is_refused,
+    fastest_implementation_is_chosen,
     implementation_is_chosen,
     bad_implementation_is_refused,
     loading_twice_is_refused,
@@ -54,7 +58,10 @@ fn modinfo_is_complete() {
 
 fn parameters_are_described() {
     let described = module::modinfo("parm");
-    for (name, words) in [("implementation", "portable"), ("mode", "0666")] {
+    for (name, words) in [
+        ("implementation", "1 portable, 2 avx2, 3 avx512-vnni"),
+        ("mode", "0666"),
+    ] {
         let prefix = format!("{name}:");
         let line = described.iter().find(|line| line.starts_with(&prefix));
         let line = line.unwrap_or_else(|| panic!("{name} is not in {described:?}"));
@@ -205,20 +212,30 @@ fn bad_mode_is_refused() {
     }
 }
 
+fn fastest_implementation_is_chosen() {
+    let _loaded = Loaded::new(module::NAME, "");
+    let info = device::view().info().expect("INFO");
+    assert_eq!(text_of(&info.implementation), fastest_implementation());
+}
+
 fn implementation_is_chosen() {
-    for (parameter, expected) in [
-        ("implementation=1", Some("portable")),
-        ("implementation=0", None),
-        ("implementation=1 mode=0600", Some("portable")),
-    ] {
-        let _loaded = Loaded::new(module::NAME, parameter);
+    for (number, name, flags) in IMPLEMENTATIONS {
+        let parameter = format!("implementation={number} mode=0600");
+        if !processor_has(flags) {
+            let line = assert_refused(&parameter, &[Errno::ENODEV]);
+            assert!(line.contains(name), "{line}");
+            continue;
+        }
+        let _loaded = Loaded::new(module::NAME, &parameter);
         let info = device::view().info().expect("INFO");
-        let name = text_of(&info.implementation);
-        assert!(
-            expected.is_none_or(|expected| name == expected),
-            "{parameter}: {name}"
-        );
+        assert_eq!(text_of(&info.implementation), name);
         assert_eq!(device::view().fdinfo()["implementation"], name);
+        // Long enough for vectors, in pieces of odd lengths.
+        let data: Vec<u8> = (0..300_007u32)
+            .map(|i| (i.wrapping_mul(i) >> 7) as u8)
+            .collect();
+        device::publish(&data);
+        assert_eq!(device::register(), device::state_of(&data), "{name}");
     }
 }
 

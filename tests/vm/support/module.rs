@@ -30,6 +30,44 @@ pub const NAME: &str = "adler32";
 /// Name of the hash's driver, by which it is reached whoever else registers the hash.
 pub const DRIVER: &str = "adler32-rust";
 
+/// The implementations, the slowest first: the number by which to ask for each, its name, and the
+/// flags in `/proc/cpuinfo` that it needs. The kernel shows none there that `clearcpuid=` cleared.
+pub const IMPLEMENTATIONS: [(u32, &str, &[&str]); 3] = [
+    (1, "portable", &[]),
+    (2, "avx2", &["avx2"]),
+    (
+        3,
+        "avx512-vnni",
+        &[
+            "avx2",
+            "avx512f",
+            "avx512bw",
+            "avx512vl",
+            "avx512_vnni",
+            "bmi2",
+        ],
+    ),
+];
+
+/// Returns whether the kernel's processor has all these flags.
+pub fn processor_has(flags: &[&str]) -> bool {
+    let cpuinfo = fs::read_to_string("/proc/cpuinfo").expect("/proc/cpuinfo");
+    let all: Vec<_> = cpuinfo
+        .lines()
+        .filter(|line| line.starts_with("flags"))
+        .flat_map(str::split_whitespace)
+        .collect();
+    flags.iter().all(|flag| all.contains(flag))
+}
+
+/// Returns the name of the implementation that the module is to choose by itself.
+pub fn fastest_implementation() -> &'static str {
+    let mut runnable = IMPLEMENTATIONS
+        .iter()
+        .filter(|(_, _, flags)| processor_has(flags));
+    runnable.next_back().expect("portable runs everywhere").1
+}
+
 /// Loads the module with default parameters if it is not loaded.
 pub fn ensure_loaded() {
     if !is_loaded() {

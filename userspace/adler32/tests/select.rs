@@ -93,9 +93,13 @@ fn ours_are_right() {
 #[test]
 fn one_wrong_length_is_found() {
     static WRONG: AtomicUsize = AtomicUsize::new(0);
-    let boundaries = [256, 512, 1024, 2048, 4096, 5552, 8192, 2 * 5552];
+    let boundaries = [256, 512, 1024, 2048, 4096, 5552, 8192, 2 * 5552, 32 * 1024];
     let around = boundaries.into_iter().flat_map(|len| len - 2..=len + 2);
-    for len in (0..=160).chain(around).chain([SCRATCH_LEN]) {
+    for len in (0..=160)
+        .chain(2560..=2816)
+        .chain(around)
+        .chain([SCRATCH_LEN])
+    {
         WRONG.store(len, Relaxed);
         let wrong = implementation("wrong", |start, data| {
             spoil(data.len() == WRONG.load(Relaxed), start, data)
