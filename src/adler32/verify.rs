@@ -7,6 +7,7 @@ use super::Features;
 use super::Implementation;
 use super::Machine;
 use super::Runnable;
+use super::MODULUS;
 use core::ops::RangeInclusive;
 
 /// Published or independently computed answers.
@@ -22,11 +23,11 @@ const KNOWN_ANSWERS: [(&[u8], u32); 6] = [
 /// The bytes of scratch memory that [`verify`] asks for.
 pub const SCRATCH_LEN: usize = 33 * 1024;
 
-/// All lengths up to here are tried, from every alignment in a cache line.
+/// All lengths up to here are tried.
 const SHORT: usize = 160;
 
-/// Lengths from which each is tried once: the kernel uses vectors for none that is shorter, and all
-/// remainders of the longest row of vectors, 256 bytes, are among them.
+/// So are these, as the kernel uses vectors for none that is shorter: all remainders of the longest
+/// row of vectors, 256 bytes, from all alignments in a cache line.
 const LONG: RangeInclusive<usize> = 2560..=2560 + 256;
 
 /// Lengths about which implementations change their way: vector blocks, unrolled blocks, and the
@@ -78,15 +79,9 @@ fn compare_lengths<M: Machine>(
     reference: &Runnable<M>,
     data: &[u8],
 ) -> Result<(), Mismatch> {
-    for offset in 0..64 {
-        let data = data.get(offset..).unwrap_or_default();
-        for len in 0..=SHORT {
-            compare(candidate, reference, data, len)?;
-        }
-    }
-    for len in LONG {
-        let data = data.get(len % 64..).unwrap_or_default();
-        compare(candidate, reference, data, len)?;
+    for len in (0..=SHORT).chain(LONG) {
+        let from_any_alignment = data.get(len % 64..).unwrap_or_default();
+        compare(candidate, reference, from_any_alignment, len)?;
     }
     for boundary in BOUNDARIES {
         for len in boundary - 2..=boundary + 2 {
@@ -136,11 +131,12 @@ fn fill_random(bytes: &mut [u8]) {
 
 /// The definition itself, reduced after every byte.
 pub fn definition(start: Adler32, data: &[u8]) -> Adler32 {
-    data.iter().fold(start, |sum, &byte| {
-        let (s1, s2) = sum.sums();
-        let s1 = s1 + u64::from(byte);
-        Adler32::reduce(s1, s2 + s1)
-    })
+    let reduce = |sum: u64| sum.checked_sub(MODULUS.into()).unwrap_or(sum);
+    let (s1, s2) = data.iter().fold(start.sums(), |(s1, s2), &byte| {
+        let s1 = reduce(s1 + u64::from(byte));
+        (s1, reduce(s2 + s1))
+    });
+    Adler32::reduce(s1, s2)
 }
 
 /// What [`super::PORTABLE`] is checked against.
