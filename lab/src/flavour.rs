@@ -9,7 +9,7 @@ use anyhow::{bail, Context, Result};
 use clap::ValueEnum;
 
 use crate::cache::Cache;
-use crate::kernel::Kernel;
+use crate::kernel::{Kernel, Series};
 use crate::root::{Root, STAMPS};
 use crate::{metadata, progress, sources};
 
@@ -26,20 +26,48 @@ pub enum Flavour {
 #[derive(Debug)]
 struct Recipe {
     /// What is set in its configuration; all else is not.
-    config: &'static str,
+    config: &'static [Fragment],
     /// Arguments for make, for the kernel and for modules.
     make: &'static [&'static str],
     /// More arguments for make, for modules.
     modules: &'static [&'static str],
 }
 
+/// A part of a configuration.
+#[derive(Debug)]
+struct Fragment {
+    /// The series that it is for, if not for all.
+    only: Option<Series>,
+    settings: &'static str,
+}
+
 const UML: Recipe = Recipe {
-    config: include_str!("../flavours/uml.config"),
+    config: &[
+        Fragment {
+            only: None,
+            settings: include_str!("../flavours/uml.config"),
+        },
+        Fragment {
+            only: Some(Series(7, 2)),
+            settings: include_str!("../flavours/uml-7.2.config"),
+        },
+    ],
     make: &["ARCH=um"],
     // UML's module loader does not know the relocations that position-independent code needs, and
     // its modules are far from the kernel.
     modules: &["RUSTFLAGS_MODULE=-Crelocation-model=static -Ccode-model=large"],
 };
+
+impl Recipe {
+    /// What is set in the configuration of `kernel`.
+    fn config(&self, kernel: &Kernel) -> String {
+        self.config
+            .iter()
+            .filter(|fragment| fragment.only.is_none_or(|series| series == kernel.series))
+            .map(|fragment| fragment.settings)
+            .collect()
+    }
+}
 
 /// What is not needed of the sources. Their Kconfig files are.
 const EXCLUDED: &[&str] = &[
@@ -166,12 +194,9 @@ fn stamp(target: &Target) -> String {
 
 /// All that makes the kernel what it is.
 fn inputs(kernel: &Kernel, recipe: &Recipe) -> String {
-    let Recipe {
-        config,
-        make,
-        modules: _,
-    } = recipe;
     let version = &kernel.package_version;
+    let make = recipe.make;
+    let config = recipe.config(kernel);
     format!("{version}\n{make:?}\n{EXCLUDED:?}\n{PRUNE}\n{config}")
 }
 
@@ -183,7 +208,8 @@ fn build(root: &Root, kernel: &Kernel, recipe: &Recipe, target: &Target) -> Resu
     sources::unpack(root, kernel, &folder.join("source"), EXCLUDED)?;
     let build_host = root.join(build.strip_prefix("/")?);
     fs::create_dir_all(&build_host)?;
-    fs::write(build_host.join("fragment"), recipe.config)?;
+    let wanted = recipe.config(kernel);
+    fs::write(build_host.join("fragment"), &wanted)?;
     let make = |arguments: &[&str]| -> Result<()> {
         progress::step(
             &format!("{release}: make {}", arguments.join(" ")),
@@ -196,7 +222,7 @@ fn build(root: &Root, kernel: &Kernel, recipe: &Recipe, target: &Target) -> Resu
     };
     make(&["allnoconfig"])?;
     let config = fs::read_to_string(build_host.join(".config"))?;
-    let lacking: Vec<_> = lacking(recipe.config, &config).collect();
+    let lacking: Vec<_> = lacking(&wanted, &config).collect();
     if !lacking.is_empty() {
         bail!(
             "{release} cannot be configured with {}: other options may be needed for that",

@@ -16,7 +16,7 @@ pub const SUPPORTED: [Series; 2] = [Series(7, 2), Series(7, 3)];
 
 /// A series of kernels, such as 7.2.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Series(u32, u32);
+pub struct Series(pub u32, pub u32);
 
 impl fmt::Display for Series {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -79,7 +79,7 @@ impl fmt::Display for Wanted {
 /// One stock kernel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Kernel {
-    series: Series,
+    pub series: Series,
     patch: u32,
     /// What `uname -r` says in it, such as `7.2.11+deb13-amd64`.
     pub release: String,
