@@ -17,9 +17,9 @@
 //! So there are three accumulators, each a vector of 32-bit lanes that are added up in the end:
 //! `plain`, `before` and `weighted`.
 //!
-//! The instructions take weights that are signed bytes, while bytes of data are unsigned. For `R`
-//! above 127 the weights are therefore lowered by a constant `B`, so that they lie in -128..=127,
-//! and `B * plain` is added in the end.
+//! The instructions take weights that are signed bytes, while bytes of data are unsigned. So that
+//! rows can be long and sums short, the weights `R..=1` are lowered by `B = R / 2 + 1` to lie about
+//! zero, and `B * plain` is added in the end.
 //!
 //! # Why assembly
 //!
@@ -39,7 +39,7 @@ use core::array::from_fn;
 /// What both implementations load; aligned to a cache line.
 #[repr(C, align(64))]
 struct Tables {
-    /// 127, 126, ..., -128 and then zeros. Loads from within it begin with any weight.
+    /// 127, 126, ..., -128 and then zeros. Loads can begin with any weight.
     weights: [i8; 320],
     /// Bytes of one.
     ones: [u8; 32],
@@ -52,7 +52,8 @@ struct Tables {
     /// 16-bit weights of the even bytes of a row of 64 bytes, lowered by 33, and of the odd ones.
     even_weights: [i16; 32],
     odd_weights: [i16; 32],
-    /// Zeros, ones and zeros. Loads from within it keep the last, or the first bytes.
+    /// 16 zeros, 32 times 0xff, 32 zeros. Loads can make a mask of the last bytes of 16, or of the
+    /// first of 32.
     masks: [u8; 80],
 }
 
@@ -117,7 +118,7 @@ impl Sums {
 ///
 /// So much is in no fast cache. As a prefetcher follows each place, more of the memory's bandwidth
 /// is used: on Zen 4, with 32 MiB of L3 cache, AVX-512 took 68 GB/s of 16 MiB in order and 86 in
-/// four places, and 28 and 42 GB/s of 64 MiB. Places 64 KiB apart had a quarter of the gain.
+/// four places, and 28 and 42 GB/s of 64 MiB. Places 64 KiB apart brought much less.
 const STREAMED: usize = 16 * 1024 * 1024;
 /// How many places.
 const STREAMS: usize = 4;

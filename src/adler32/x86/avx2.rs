@@ -4,8 +4,8 @@
 //! products to a 16-bit lane.
 //!
 //! Rows are of 64 bytes, that is two vectors. Their weights, 64 to 1, are lowered by 33 (see the
-//! parent module) to 31 to -32. With them a lane of both vectors together is at most
-//! 255 * (31 + 30) and at least 255 * (-31 - 32), which fits in 16 bits.
+//! parent module) to 31..=-32. A lane of both vectors together is then at most 255 * (31 + 30) and
+//! at least 255 * (-31 - 32): in 16 bits there is room for that of two rows.
 //!
 //! Long data is summed up by columns instead, see [`chunk`].
 
@@ -27,16 +27,20 @@ const ROW: usize = 64;
 /// By how much the weights of a row are lowered.
 const LOWERED: u64 = 33;
 
-/// The rows of a block, after which the 16-bit lanes of `before` in [`chunk`] are emptied: a lane
-/// grows to at most 255 * 2 * (15 * 16 / 2) = 61,200.
+/// The bytes of a block, 16 rows. In the columns, see [`chunk`], a 16-bit lane of `before` grows to
+/// at most 255 * 2 * (15 * 16 / 2) = 61,200 in it.
 const BLOCK: usize = 16 * ROW;
 
-/// The most bytes that [`chunk`] sums up: 128 rows, in which the bytes of an even or an odd column
-/// add up to at most 255 * 128 = 32,640. Both fit in a signed 16-bit lane, and together in an
-/// unsigned one.
-const CHUNK: usize = 32 * BLOCK;
+/// The blocks of a group. In its 128 rows the even or the odd bytes of a lane add up to at most
+/// 255 * 128 = 32,640: both fit in a signed 16-bit lane, and together in an unsigned one.
+const GROUP: usize = 8;
 
-/// From this length on, columns are faster than rows; measured in steps of a block.
+/// The most bytes that [`chunk`] sums up: 512 rows of up to 64 * 255 = 16,320. With all lanes
+/// together, `before` is then at most 16,320 * (512 * 511 / 2), below 2^31, and `weighted` at most
+/// 255 * 32 * 32,768 either way.
+const CHUNK: usize = 4 * GROUP * BLOCK;
+
+/// From this length on, columns are faster than rows, as measured in steps of half a block.
 const COLUMNS: usize = 2560;
 
 /// How many bytes of data from memory are read in one place before the next, see [`streamed`]; as
@@ -346,13 +350,14 @@ macro_rules! row {
 /// `pairs - words` is -255 * odd, and times 257 it is odd, modulo 2^16: so in the end there are
 /// sums of the even and the odd bytes, for the weights. `before` starts from the smallest signed
 /// value, so that the instruction that takes it to 32 bits, which is a signed one, can; this is
-/// made up for in the end. Per 64 bytes these are two `vpmaddubsw` and six additions.
+/// made up for in the end. Per 64 bytes these are two `vpmaddubsw` and six additions, of which any
+/// port for vectors can do any. `before` is emptied after each block, the other two after a group.
 ///
 /// ```text
 /// ymm9, 10   `pairs` of the block
 /// ymm11, 12  `before` of the block
-/// ymm13, 14  `words` of all blocks
-/// ymm3, 4    `pairs` of all blocks
+/// ymm13, 14  `words` of the group
+/// ymm3, 4    `pairs` of the group
 /// ymm0-2     as in `rows`: `weighted`, `plain`, `before`
 /// ymm6       sum of what `plain` was before each block
 /// ymm5       ones
@@ -363,6 +368,7 @@ macro_rules! row {
 /// As for [`update`].
 #[inline(always)]
 unsafe fn chunk(data: &[u8]) -> Sums {
+    const { assert!(COLUMNS >= BLOCK) };
     let blocks = data.len() / BLOCK;
     let (halves, before): (u64, u64);
     // SAFETY: As in `rows`; what those leave of `data` is whole blocks.
@@ -370,10 +376,6 @@ unsafe fn chunk(data: &[u8]) -> Sums {
         sum_rows!(
             data, data.len() / ROW % (BLOCK / ROW),
             "vmovdqa ymm5, [{tables} + {ones}]",
-            // The first group has one to eight blocks.
-            "lea {group:e}, [{blocks} - 1]",
-            "and {group:e}, 7",
-            "add {group:e}, 1",
             "6:",
             "vpxor xmm3, xmm3, xmm3",
             "vpxor xmm4, xmm4, xmm4",
@@ -431,7 +433,7 @@ unsafe fn chunk(data: &[u8]) -> Sums {
             "vpaddd ymm13, ymm13, ymm14",
             "vpaddd ymm0, ymm0, ymm3",
             "vpaddd ymm0, ymm0, ymm13",
-            "mov {group:e}, 8",
+            "mov {group:e}, {full_group}",
             "test {blocks:e}, {blocks:e}",
             "jnz 6b",
             // before: a block has 16 rows.
@@ -447,7 +449,9 @@ unsafe fn chunk(data: &[u8]) -> Sums {
             reduce!(),
             => halves = halves, before = before,
             ; blocks = inout(reg) blocks => _,
-            group = out(reg) _,
+            // The first group may be short.
+            group = inout(reg) (blocks - 1) % GROUP + 1 => _,
+            full_group = const GROUP,
             ones = const offset_of!(Tables, ones),
             smallest = const offset_of!(Tables, smallest),
             inverse = const offset_of!(Tables, inverse),
