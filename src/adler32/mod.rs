@@ -90,7 +90,7 @@ impl Adler32 {
     /// Makes a checksum of two sums of any size.
     const fn reduce(s1: u64, s2: u64) -> Self {
         // INVARIANT: Both are reduced here.
-        Self(((s2 % MODULUS as u64) << 16 | s1 % MODULUS as u64) as u32)
+        Self((((s2 % MODULUS as u64) << 16) | (s1 % MODULUS as u64)) as u32)
     }
 
     /// Appends `len` bytes that have these sums.
@@ -105,7 +105,7 @@ impl Adler32 {
     fn append_short(self, len: usize, sums: Sums) -> Self {
         let (s1, s2) = self.append_unreduced(len, sums);
         // INVARIANT: Both are reduced here.
-        Self((s2 % MODULUS) << 16 | (s1 % MODULUS))
+        Self(((s2 % MODULUS) << 16) | (s1 % MODULUS))
     }
 
     /// Appends `len` bytes, at most 256, that have these sums: with one division only.
@@ -115,7 +115,7 @@ impl Adler32 {
         // At most 65,520 + 256 * 255, less than twice the modulus.
         let s1 = if s1 < MODULUS { s1 } else { s1 - MODULUS };
         // INVARIANT: Both are reduced here.
-        Self((s2 % MODULUS) << 16 | s1)
+        Self(((s2 % MODULUS) << 16) | s1)
     }
 
     #[inline(always)]
