@@ -7,6 +7,7 @@ use crate::adler32::portable;
 use crate::adler32::select::select;
 use crate::adler32::select::SelectError;
 use crate::adler32::verify;
+use crate::adler32::verify::Mismatch;
 use crate::adler32::Adler32;
 use crate::adler32::Features;
 use crate::adler32::Implementation;
@@ -23,8 +24,8 @@ use kernel::sync::SetOnce;
 /// neither mistake costs more than that. (Zen 4, 3.7 GHz, `make bench-core`.)
 const BREAK_EVEN: usize = 2 * 1024;
 
-/// How many bytes are summed up before other tasks may have the processor again: about a
-/// microsecond's work, three if the data comes from memory.
+/// How many bytes are summed up before other tasks may have the processor again: half a microsecond's
+/// work, or three microseconds' if the data come from memory.
 const SECTION: usize = 32 * 1024;
 
 /// The kernel on this machine.
@@ -46,9 +47,10 @@ unsafe impl Machine for Kernel {
             bindings::X86_FEATURE_AVX512BW,
             bindings::X86_FEATURE_AVX512VL,
             bindings::X86_FEATURE_AVX512_VNNI,
-            bindings::X86_FEATURE_BMI2,
         ];
-        if avx512.into_iter().all(fpu::has_feature) && fpu::saves_avx512() {
+        // On some processors, 512-bit registers slow down everything else.
+        let prefer_256_bits = fpu::has_feature(bindings::X86_FEATURE_PREFER_YMM);
+        if avx512.into_iter().all(fpu::has_feature) && !prefer_256_bits && fpu::saves_avx512() {
             features = features.with(Features::AVX512_VNNI);
         }
         features
@@ -62,17 +64,15 @@ unsafe impl Machine for Kernel {
     unsafe fn run(implementation: &Implementation, start: Adler32, data: &[u8]) -> Adler32 {
         // SAFETY: The caller promises that the features suffice. If there are any, this is called
         // where the vector registers are to be had.
-        let update = |start, data| unsafe { (implementation.update)(start, data) };
-        if implementation.requires == Features::NONE {
+        let update = |start, data| unsafe { implementation.update(start, data) };
+        if implementation.requires() == Features::NONE {
             return update(start, data);
         }
+        if data.len() < BREAK_EVEN {
+            return portable(start, data);
+        }
         data.chunks(SECTION).fold(start, |start, section| {
-            let sum = if section.len() < BREAK_EVEN {
-                None
-            } else {
-                with_vectors(|| update(start, section))
-            };
-            sum.unwrap_or_else(|| portable(start, section))
+            with_vectors(|| update(start, section)).unwrap_or_else(|| portable(start, section))
         })
     }
 }
@@ -86,22 +86,18 @@ fn with_vectors<R>(_work: impl FnOnce() -> R) -> Option<R> {
     None
 }
 
+const _: () = assert!(BREAK_EVEN >= *verify::LONG.start(), "not verified");
+
 static CHOSEN: SetOnce<Runnable<Kernel>> = SetOnce::new();
 
 /// Chooses an implementation: the fastest that works, or the one with the number `request`.
 pub(crate) fn choose(request: u32) -> Result {
-    let mut scratch = KVec::from_elem(0, verify::SCRATCH_LEN, GFP_KERNEL)?;
+    let mut scratch = KVVec::from_elem(0, verify::SCRATCH_LEN, GFP_KERNEL)?;
     let choice = select(
         adler32::IMPLEMENTATIONS,
         request,
         &mut scratch,
-        |implementation, mismatch| {
-            pr_err!(
-                "implementation {} is wrong and not used: {:?}\n",
-                implementation.name(),
-                mismatch
-            );
-        },
+        |implementation, mismatch| log_mismatch(implementation.name(), &mismatch),
     );
     match choice {
         Ok(implementation) => {
@@ -117,23 +113,34 @@ pub(crate) fn choose(request: u32) -> Result {
         }
         Err(SelectError::Unsupported(name)) => {
             pr_err!(
-                "implementation {} needs what this processor lacks: load without implementation=\n",
+                "implementation {} needs what is not available here: load without implementation=\n",
                 name
             );
             Err(ENODEV)
         }
         Err(SelectError::Broken(mismatch)) => {
-            pr_err!("the portable implementation is wrong: {:?}\n", mismatch);
+            log_mismatch(adler32::PORTABLE.name(), &mismatch);
             Err(ENODEV)
         }
     }
+}
+
+fn log_mismatch(name: &str, mismatch: &Mismatch) {
+    pr_err!(
+        "implementation {} is wrong and not used: {} bytes from {:08x} give {:08x}, not {:08x}\n",
+        name,
+        mismatch.len,
+        mismatch.start,
+        mismatch.found,
+        mismatch.expected
+    );
 }
 
 /// Returns the name of the implementation in use.
 pub(crate) fn name() -> &'static str {
     CHOSEN
         .as_ref()
-        .map_or(adler32::PORTABLE.name, Runnable::name)
+        .map_or(adler32::PORTABLE.name(), Runnable::name)
 }
 
 /// Continues a checksum over `data`.

@@ -35,14 +35,14 @@ impl<M: Machine> Runnable<M> {
     /// Returns the implementation ready to run, or `None` if it cannot run here.
     pub fn new(implementation: Implementation) -> Option<Self> {
         M::features()
-            .contains(implementation.requires)
+            .contains(implementation.requires())
             // INVARIANT: Just checked.
             .then_some(Self(implementation, PhantomData))
     }
 
     /// Returns the name of the implementation.
     pub fn name(&self) -> &'static str {
-        self.0.name
+        self.0.name()
     }
 
     /// Continues a checksum over the bytes given.

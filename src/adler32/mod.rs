@@ -16,7 +16,7 @@ mod machine;
 mod portable;
 pub mod select;
 pub mod verify;
-#[cfg(target_arch = "x86_64")]
+#[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
 mod x86;
 
 pub use self::machine::Machine;
@@ -161,7 +161,7 @@ impl Features {
     pub const NONE: Self = Self(0);
     /// x86-64: AVX2.
     pub const AVX2: Self = Self(1 << 0);
-    /// x86-64: AVX-512 F, BW, VL and VNNI, and BMI2.
+    /// x86-64: AVX-512 F, BW, VL and VNNI.
     pub const AVX512_VNNI: Self = Self(1 << 1);
 
     /// Returns this set and `other` together.
@@ -178,38 +178,60 @@ impl Features {
 /// One way to compute the checksum.
 #[derive(Clone, Copy)]
 pub struct Implementation {
-    /// The name by which users know it.
-    pub name: &'static str,
-    /// Without these, `update` cannot be called.
-    pub requires: Features,
+    name: &'static str,
+    requires: Features,
+    update: unsafe fn(Adler32, &[u8]) -> Adler32,
+}
+
+impl Implementation {
+    /// Makes one of a function that continues a checksum over the bytes given and needs nothing but
+    /// general registers.
+    pub const fn new(name: &'static str, update: fn(Adler32, &[u8]) -> Adler32) -> Self {
+        Self {
+            name,
+            requires: Features::NONE,
+            update,
+        }
+    }
+
+    /// Returns the name by which users know it.
+    pub const fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Returns without what [`Self::update()`] cannot be called.
+    pub const fn requires(&self) -> Features {
+        self.requires
+    }
+
     /// Continues a checksum over the bytes given.
     ///
     /// # Safety
     ///
     /// The processor has what is required. Unless that is [`Features::NONE`], the vector registers
     /// are the caller's to change.
-    pub update: unsafe fn(Adler32, &[u8]) -> Adler32,
+    #[inline]
+    pub unsafe fn update(&self, start: Adler32, data: &[u8]) -> Adler32 {
+        // SAFETY: The caller promises what the function asks for.
+        unsafe { (self.update)(start, data) }
+    }
 }
 
 /// Uses general registers only: runs in every context on every processor, and is what faster
 /// implementations are checked against before they are used.
-pub const PORTABLE: Implementation = Implementation {
-    name: "portable",
-    requires: Features::NONE,
-    update: portable,
-};
+pub const PORTABLE: Implementation = Implementation::new("portable", portable);
 
 /// AVX2, see [`Features::AVX2`].
-#[cfg(target_arch = "x86_64")]
-pub const AVX2: Implementation = Implementation {
+#[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
+const AVX2: Implementation = Implementation {
     name: "avx2",
     requires: Features::AVX2,
     update: x86::avx2::update,
 };
 
 /// AVX-512 with VNNI, see [`Features::AVX512_VNNI`].
-#[cfg(target_arch = "x86_64")]
-pub const AVX512_VNNI: Implementation = Implementation {
+#[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
+const AVX512_VNNI: Implementation = Implementation {
     name: "avx512-vnni",
     requires: Features::AVX2.with(Features::AVX512_VNNI),
     update: x86::avx512_vnni::update,
@@ -218,8 +240,8 @@ pub const AVX512_VNNI: Implementation = Implementation {
 /// All implementations, the slowest first.
 pub const IMPLEMENTATIONS: &[Implementation] = &[
     PORTABLE,
-    #[cfg(target_arch = "x86_64")]
+    #[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
     AVX2,
-    #[cfg(target_arch = "x86_64")]
+    #[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
     AVX512_VNNI,
 ];

@@ -45,12 +45,13 @@ pub fn select<M: Machine>(
     let (base, candidates) = considered
         .and_then(<[_]>::split_first)
         .ok_or(SelectError::Unknown)?;
-    let base = Runnable::new(*base).ok_or(SelectError::Unsupported(base.name))?;
+    let base = Runnable::new(*base).ok_or(SelectError::Unsupported(base.name()))?;
     if let (Some(last), false) = (candidates.last(), request == AUTO) {
-        Runnable::<M>::new(*last).ok_or(SelectError::Unsupported(last.name))?;
+        Runnable::<M>::new(*last).ok_or(SelectError::Unsupported(last.name()))?;
     }
 
-    let definition = Runnable::new(DEFINITION).ok_or(SelectError::Unsupported(DEFINITION.name))?;
+    let definition =
+        Runnable::new(DEFINITION).ok_or(SelectError::Unsupported(DEFINITION.name()))?;
     verify(&base, &definition, scratch).map_err(SelectError::Broken)?;
     for candidate in candidates.iter().rev().copied().filter_map(Runnable::new) {
         match verify(&candidate, &base, scratch) {

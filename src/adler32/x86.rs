@@ -34,7 +34,6 @@ use super::portable;
 use super::Adler32;
 use super::Sums;
 use super::LONGEST_SHORT;
-use core::array::from_fn;
 
 /// What both implementations load; aligned to a cache line.
 #[repr(C, align(64))]
@@ -104,7 +103,8 @@ impl Tables {
 }
 
 impl Sums {
-    /// Takes both from one register: `plain` in the upper half, `weighted` in the lower.
+    /// Takes both from one register: `plain` in the upper half, `weighted` in the lower, where it
+    /// may be signed.
     #[inline(always)]
     fn from_halves(halves: u64) -> Self {
         Self {
@@ -112,44 +112,4 @@ impl Sums {
             weighted: halves & 0xffff_ffff,
         }
     }
-}
-
-/// The length from which data is read in several places in turn, in bytes.
-///
-/// So much is in no fast cache. As a prefetcher follows each place, more of the memory's bandwidth
-/// is used: on Zen 4, with 32 MiB of L3 cache, AVX-512 took 68 GB/s of 16 MiB in order and 86 in
-/// four places, and 28 and 42 GB/s of 64 MiB. Places 64 KiB apart brought much less.
-const STREAMED: usize = 16 * 1024 * 1024;
-/// How many places.
-const STREAMS: usize = 4;
-/// How far apart they are, in bytes.
-const STRIDE: usize = 1024 * 1024;
-
-/// Continues a checksum over the bytes given, with `update` over `GRANULE` bytes in one place before
-/// the next.
-fn streamed<const GRANULE: usize>(
-    start: Adler32,
-    data: &[u8],
-    update: impl Fn(Adler32, &[u8]) -> Adler32,
-) -> Adler32 {
-    let groups = data.chunks_exact(STREAMS * STRIDE);
-    let rest = groups.remainder();
-    let sum = groups.fold(start, |start, group| {
-        let mut strides = group.chunks_exact(STRIDE);
-        let mut streams: [_; STREAMS] = from_fn(|_| {
-            let stride = strides.next().unwrap_or_default();
-            (Adler32::EMPTY, stride.chunks_exact(GRANULE))
-        });
-        for _ in 0..STRIDE / GRANULE {
-            for (sum, granules) in &mut streams {
-                if let Some(granule) = granules.next() {
-                    *sum = update(*sum, granule);
-                }
-            }
-        }
-        streams
-            .iter()
-            .fold(start, |start, (sum, _)| start.combine(*sum, STRIDE as u64))
-    });
-    update(sum, rest)
 }

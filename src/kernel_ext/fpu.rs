@@ -59,10 +59,10 @@ fn saves_state(parts: &[bindings::xfeature]) -> bool {
 /// Calls `work`, which may change the vector registers, or returns `None` if that is not possible
 /// in the context of the caller.
 ///
-/// Preemption is off meanwhile.
+/// Preemption is off meanwhile, and so are softirqs but with PREEMPT_RT. Not for use in NMIs.
 #[cfg(not(CONFIG_UML))]
 pub(crate) fn with_vectors<R>(work: impl FnOnce() -> R) -> Option<R> {
-    // SAFETY: Can be called anywhere.
+    // SAFETY: Only looks at the state of the processor and the task.
     if !unsafe { bindings::irq_fpu_usable() } {
         return None;
     }

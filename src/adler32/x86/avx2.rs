@@ -10,12 +10,10 @@
 //! Long data is summed up by columns instead, see [`chunk`].
 
 use super::portable;
-use super::streamed;
 use super::Adler32;
 use super::Sums;
 use super::Tables;
 use super::LONGEST_SHORT;
-use super::STREAMED;
 use super::TABLES;
 use super::TOP_WEIGHT;
 use core::arch::asm;
@@ -43,10 +41,6 @@ const CHUNK: usize = 4 * GROUP * BLOCK;
 /// From this length on, columns are faster than rows, as measured in steps of half a block.
 const COLUMNS: usize = 2560;
 
-/// How many bytes of data from memory are read in one place before the next, see [`streamed`]; as
-/// measured.
-const GRANULE: usize = 4096;
-
 /// Continues a checksum over the bytes given.
 ///
 /// # Safety
@@ -73,10 +67,6 @@ pub(in super::super) unsafe fn update(start: Adler32, data: &[u8]) -> Adler32 {
 /// As for [`update`].
 #[inline(never)]
 unsafe fn columns(start: Adler32, data: &[u8]) -> Adler32 {
-    if data.len() >= STREAMED {
-        // SAFETY: The caller promises the same.
-        return streamed::<GRANULE>(start, data, |start, data| unsafe { update(start, data) });
-    }
     let (mut sum, mut rest) = (start, data);
     while rest.len() > CHUNK {
         // All chunks but the first begin at a whole vector.
@@ -264,6 +254,7 @@ macro_rules! sum_rows {
             out("xmm12") _,
             out("xmm13") _,
             out("xmm14") _,
+            // Of `vzeroupper`.
             out("xmm15") _,
             options(pure, readonly, nostack),
         )

@@ -7,11 +7,9 @@
 //! the parent module). Per 64 bytes these are two `vpdpbusd` and half an addition.
 
 use super::avx2;
-use super::streamed;
 use super::Adler32;
 use super::Sums;
 use super::LONGEST_SHORT;
-use super::STREAMED;
 use super::TABLES;
 use super::TOP_WEIGHT;
 use core::arch::asm;
@@ -33,15 +31,11 @@ const LOWERED: u64 = 129;
 /// So neither a lane overflows nor the sum of all lanes.
 const CHUNK: usize = 64 * 1024;
 
-/// How many bytes of data from memory are read in one place before the next, see [`streamed`]; as
-/// measured.
-const GRANULE: usize = 2048;
-
 /// Continues a checksum over the bytes given.
 ///
 /// # Safety
 ///
-/// The processor has [`Features::AVX512_VNNI`](super::super::Features::AVX512_VNNI), and the vector
+/// The processor has [`Features`](super::super::Features) `AVX512_VNNI` and `AVX2`, and the vector
 /// registers are the caller's to change.
 pub(in super::super) unsafe fn update(start: Adler32, data: &[u8]) -> Adler32 {
     let len = data.len();
@@ -50,7 +44,6 @@ pub(in super::super) unsafe fn update(start: Adler32, data: &[u8]) -> Adler32 {
         match len {
             0 => start,
             1..=15 => start.append_tiny(len, up_to_15(data)),
-            // AVX-512 includes AVX2.
             16..=32 => start.append_tiny(len, avx2::up_to_32(data)),
             33..=64 => start.append_tiny(len, up_to_64(data)),
             65..=ROW => start.append_tiny(len, up_to_row(data)),
@@ -70,10 +63,6 @@ unsafe fn rows(start: Adler32, data: &[u8]) -> Adler32 {
     if data.len() <= LONGEST_SHORT {
         // SAFETY: The caller promises the same. The length is as required.
         return start.append_short(data.len(), unsafe { short_rows(data) });
-    }
-    if data.len() >= STREAMED {
-        // SAFETY: The caller promises the same.
-        return streamed::<GRANULE>(start, data, |start, data| unsafe { update(start, data) });
     }
     let (mut sum, mut rest) = (start, data);
     while rest.len() > CHUNK {
@@ -111,8 +100,7 @@ unsafe fn up_to_15(data: &[u8]) -> Sums {
     // the processor can do it.
     unsafe {
         asm!(
-            "bzhi {halves}, {all}, {len}",
-            "kmovq k1, {halves}",
+            "kmovq k1, {mask}",
             "vmovdqu8 xmm18{{k1}}{{z}}, [{data}]",
             "vpxord xmm16, xmm16, xmm16",
             "vpsadbw xmm17, xmm18, xmm16",
@@ -124,11 +112,10 @@ unsafe fn up_to_15(data: &[u8]) -> Sums {
             "vpaddd xmm16, xmm16, xmm17",
             "vmovq {halves}, xmm16",
             data = in(reg) data.as_ptr(),
-            len = in(reg) data.len(),
-            all = in(reg) u64::MAX,
+            mask = in(reg) first_vector(data.len()),
             tables_less_len = in(reg) (&raw const TABLES).wrapping_byte_sub(data.len()),
             top_weight = const TOP_WEIGHT,
-            halves = out(reg) halves,
+            halves = lateout(reg) halves,
             out("xmm16") _,
             out("xmm17") _,
             out("xmm18") _,
@@ -167,19 +154,17 @@ unsafe fn up_to_64(data: &[u8]) -> Sums {
     // SAFETY: As in `up_to_15`, with 64 weights.
     unsafe {
         asm!(
-            "bzhi {halves}, {all}, {len}",
-            "kmovq k1, {halves}",
+            "kmovq k1, {mask}",
             "vmovdqu8 zmm18{{k1}}{{z}}, [{data}]",
             "vpxord xmm16, xmm16, xmm16",
             "vpsadbw zmm17, zmm18, zmm16",
             "vpdpbusd zmm16, zmm18, [{tables_less_len} + {top_weight}]",
             reduce!(),
             data = in(reg) data.as_ptr(),
-            len = in(reg) data.len(),
-            all = in(reg) u64::MAX,
+            mask = in(reg) first_vector(data.len()),
             tables_less_len = in(reg) (&raw const TABLES).wrapping_byte_sub(data.len()),
             top_weight = const TOP_WEIGHT,
-            halves = out(reg) halves,
+            halves = lateout(reg) halves,
             out("xmm16") _,
             out("xmm17") _,
             out("xmm18") _,

@@ -38,14 +38,7 @@ pub const IMPLEMENTATIONS: [(u32, &str, &[&str]); 3] = [
     (
         3,
         "avx512-vnni",
-        &[
-            "avx2",
-            "avx512f",
-            "avx512bw",
-            "avx512vl",
-            "avx512_vnni",
-            "bmi2",
-        ],
+        &["avx2", "avx512f", "avx512bw", "avx512vl", "avx512_vnni"],
     ),
 ];
 

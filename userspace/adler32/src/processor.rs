@@ -3,6 +3,7 @@
 //! The checksum by the processor: all implementations that it can run, and the fastest.
 
 mod parallel;
+mod streamed;
 
 use std::sync::OnceLock;
 
@@ -12,6 +13,9 @@ use crate::algorithm::Implementation;
 use crate::algorithm::Machine;
 use crate::algorithm::Runnable;
 use crate::algorithm::IMPLEMENTATIONS;
+
+use self::streamed::streamed;
+use self::streamed::STREAMED;
 
 pub use self::parallel::update_parallel;
 pub use self::parallel::PARALLEL_FROM;
@@ -33,7 +37,6 @@ unsafe impl Machine for Processor {
             && is_x86_feature_detected!("avx512bw")
             && is_x86_feature_detected!("avx512vl")
             && is_x86_feature_detected!("avx512vnni")
-            && is_x86_feature_detected!("bmi2")
         {
             features = features.with(Features::AVX512_VNNI);
         }
@@ -48,7 +51,12 @@ unsafe impl Machine for Processor {
     #[inline]
     unsafe fn run(implementation: &Implementation, start: Adler32, data: &[u8]) -> Adler32 {
         // SAFETY: The caller promises that the features suffice.
-        unsafe { (implementation.update)(start, data) }
+        let update = |start, data: &[u8]| unsafe { implementation.update(start, data) };
+        if data.len() >= STREAMED && implementation.requires() != Features::NONE {
+            streamed(start, data, update)
+        } else {
+            update(start, data)
+        }
     }
 }
 

@@ -48,7 +48,7 @@ fn main() -> ExitCode {
 }
 
 fn trial(implementation: Implementation, (name, test): Test) -> Trial {
-    let name = format!("{}::{name}", implementation.name);
+    let name = format!("{}::{name}", implementation.name());
     Trial::ignorable_test(name, move || {
         Ok(match Runnable::new(implementation) {
             Some(runnable) => {
