@@ -42,7 +42,7 @@ pub fn start(
         .stderr(say)
         // The memory is a file there; /dev/shm is small in some containers.
         .env("TMPDIR", "/tmp");
-    // By seccomp, a system call costs a tenth of what it does by ptrace, which is used otherwise.
+    // By seccomp, a system call costs half of what it does by ptrace, which is used otherwise.
     uml.arg("seccomp=auto")
         .arg(format!("mem={}M", machine.memory))
         .arg(format!("uml_dir=/{RUN}/uml"))
