@@ -139,7 +139,12 @@ const VM: &str = "\
     $LAB vm --kernel $KERNEL --build . --build build/tests/modules --path $TOOLS --path build/tests \
         -- sh -c \"exec vm-suite $FILTER 2>&1\"";
 
-/// The same in User Mode Linux, where implementations run that QEMU cannot emulate. Left out are
+/// The choice of an implementation in a kernel that has been told to leave AVX2 alone.
+const NO_AVX2: &str = "\
+    $LAB vm --kernel $KERNEL --append clearcpuid=avx2 --build . --path $TOOLS \
+        -- sh -c '! grep -qw avx2 /proc/cpuinfo && exec vm-suite implementation_is 2>&1'";
+
+/// The same as [`VM`] in User Mode Linux, where implementations run that QEMU cannot emulate. Left out are
 /// programs of 32 bits and device-mapper, which it has not, and memory with holes: its kernel reads
 /// `PROT_NONE` all the same, and what a program can map has the limits of a program of the host.
 const UML: &str = "\
@@ -188,6 +193,7 @@ pub fn all() -> Result<Vec<Suite>> {
         push("vm", Part::Full, "", Work::Tests(VM));
         if number == newest {
             push("boot", Part::Quick, "ioctl::", Work::Tests(VM));
+            push("no-avx2", Part::Full, "", Work::Tests(NO_AVX2));
             push("uml", Part::Full, "", Work::Tests(UML));
             push("bench", Part::Full, "", Work::Cases(BENCH_KERNEL));
         }
