@@ -76,7 +76,7 @@ impl Lanes {
         // Within a word, the bytes weigh 8 to 1: the odd ones 7, 5, 3, 1 and the even ones one
         // more. At most 16 * 4,080 = 65,280.
         let even_sum = even.wrapping_mul(ONES) >> 48;
-        let odd_sum = odd_sum(self.odd);
+        let odd_sum = self.odd.wrapping_mul(ONES) >> 48;
         let in_words =
             (even.wrapping_mul(ODD) >> 48) + (self.odd.wrapping_mul(ODD) >> 48) + even_sum;
 
@@ -92,14 +92,9 @@ impl Lanes {
     }
 }
 
+/// Reads the first word, or 0 if there are fewer bytes.
 #[inline(always)]
-fn odd_sum(odd: u64) -> u64 {
-    odd.wrapping_mul(ONES) >> 48
-}
-
-/// Reads a word at `data`, or 0 if there are fewer bytes.
-#[inline(always)]
-fn word(data: &[u8]) -> u64 {
+fn first_word(data: &[u8]) -> u64 {
     data.first_chunk()
         .map_or(0, |&bytes| u64::from_le_bytes(bytes))
 }
@@ -114,7 +109,7 @@ fn partial_word(data: &[u8]) -> u64 {
 /// Sums 9 to 16 bytes, as two words of which the first may lack some of its bytes.
 #[inline(always)]
 fn two_words(data: &[u8]) -> Sums {
-    let first = word(data) << (8 * (2 * WORD - data.len()));
+    let first = first_word(data) << (8 * (2 * WORD - data.len()));
     let last = data
         .last_chunk()
         .map_or(0, |&word| u64::from_le_bytes(word));
@@ -142,7 +137,7 @@ fn short(data: &[u8]) -> Sums {
     let partial = data.len() % WORD;
     if partial > 0 {
         let first = if data.len() > WORD {
-            word(data) << (8 * (WORD - partial))
+            first_word(data) << (8 * (WORD - partial))
         } else {
             partial_word(data)
         };
@@ -150,7 +145,7 @@ fn short(data: &[u8]) -> Sums {
     }
     let data = data.get(partial..).unwrap_or_default();
     for bytes in data.chunks_exact(WORD) {
-        let word = word(bytes);
+        let word = first_word(bytes);
         lanes.add(word, word >> 8 & LOW);
     }
     lanes.sums()
@@ -162,8 +157,8 @@ fn short(data: &[u8]) -> Sums {
 fn block(data: &[u8; BLOCK + 1]) -> Sums {
     let mut lanes = Lanes::default();
     let (even, odd) = (data.split_at(BLOCK).0, data.split_at(1).1);
-    for (word_, later) in even.chunks_exact(WORD).zip(odd.chunks_exact(WORD)) {
-        lanes.add(word(word_), word(later) & LOW);
+    for (word, later) in even.chunks_exact(WORD).zip(odd.chunks_exact(WORD)) {
+        lanes.add(first_word(word), first_word(later) & LOW);
     }
     lanes.sums()
 }
