@@ -10,9 +10,7 @@ use std::fmt::Formatter;
 use std::time::Duration;
 use std::time::Instant;
 
-use adler32::algorithm::Runnable;
 use adler32::processor;
-use adler32::processor::Processor;
 use adler32::Adler32;
 
 use crate::limits::Memcpy;
@@ -161,10 +159,30 @@ fn used(value: u32) {
     unsafe { asm!("/* {0:e} */", in(reg) value, options(nostack, preserves_flags)) }
 }
 
-/// One of our implementations.
-struct Ours(Runnable<Processor>);
+/// A function that carries the value as it is.
+struct OfValue<F>(F);
 
-impl Routine for Ours {
+impl<F: Fn(u32, &[u8]) -> u32> Routine for OfValue<F> {
+    type Sum = u32;
+
+    fn start(value: u32) -> u32 {
+        value
+    }
+
+    fn value(sum: u32) -> u32 {
+        sum
+    }
+
+    #[inline(always)]
+    fn update(&self, sum: u32, data: &[u8]) -> u32 {
+        (self.0)(sum, data)
+    }
+}
+
+/// A function of this project.
+pub struct Ours<F>(pub F);
+
+impl<F: Fn(Adler32, &[u8]) -> Adler32> Routine for Ours<F> {
     type Sum = Adler32;
 
     fn start(value: u32) -> Adler32 {
@@ -177,7 +195,7 @@ impl Routine for Ours {
 
     #[inline(always)]
     fn update(&self, sum: Adler32, data: &[u8]) -> Adler32 {
-        self.0.update(sum, data)
+        (self.0)(sum, data)
     }
 }
 
@@ -191,7 +209,11 @@ pub fn all(largest: usize) -> Vec<Contender> {
                 _ => Level::Any,
             };
             let name = format!("adler32 {}", runnable.name());
-            Contender::new(&name, Role::Ours(level), Ours(runnable))
+            Contender::new(
+                &name,
+                Role::Ours(level),
+                Ours(move |sum, data: &[u8]| runnable.update(sum, data)),
+            )
         })
         .collect();
 
@@ -203,37 +225,60 @@ pub fn all(largest: usize) -> Vec<Contender> {
             routine,
         });
     };
-    peer("libdeflate", Level::Any, Box::new(peers::Libdeflate));
-    peer("zlib-ng", Level::Any, Box::new(peers::ZlibNg));
+    peer(
+        "libdeflate",
+        Level::Any,
+        Box::new(OfValue(peers::libdeflate)),
+    );
+    peer("zlib-ng", Level::Any, Box::new(OfValue(peers::zlib_ng)));
     if is_x86_feature_detected!("avx2") {
         peer(
             "libdeflate avx2",
             Level::Avx2,
-            Box::new(peers::LibdeflateAvx2),
+            Box::new(OfValue(peers::libdeflate_avx2)),
         );
-        peer("zlib-ng avx2", Level::Avx2, Box::new(peers::ZlibNgAvx2));
+        peer(
+            "zlib-ng avx2",
+            Level::Avx2,
+            Box::new(OfValue(peers::zlib_ng_avx2)),
+        );
     }
-    if peers::zlib_rs_avx512() {
-        peer("zlib-rs avx512", Level::Any, Box::new(peers::ZlibRsAvx512));
+    if peers::has_zlib_rs_avx512() {
+        peer(
+            "zlib-rs avx512",
+            Level::Any,
+            Box::new(OfValue(peers::zlib_rs_avx512)),
+        );
     }
-    peer("zlib-rs", Level::Avx2, Box::new(peers::ZlibRs));
+    peer("zlib-rs", Level::Avx2, Box::new(OfValue(peers::zlib_rs)));
     peer("simd-adler32", Level::Avx2, Box::new(peers::SimdAdler32));
     peer(
         "libdeflate general",
         Level::General,
-        Box::new(peers::LibdeflateGeneral),
+        Box::new(OfValue(peers::libdeflate_general)),
     );
     peer(
         "zlib-ng general",
         Level::General,
-        Box::new(peers::ZlibNgGeneral),
+        Box::new(OfValue(peers::zlib_ng_general)),
     );
-    peer("zlib general", Level::General, Box::new(peers::ZlibGeneral));
-    peer("zlib", Level::General, Box::new(peers::Zlib));
+    peer(
+        "zlib general",
+        Level::General,
+        Box::new(OfValue(peers::zlib_general)),
+    );
+    peer("zlib", Level::General, Box::new(OfValue(peers::zlib)));
     peer("adler2", Level::General, Box::new(peers::Adler2));
 
     let read = Read::widest();
-    all.push(Contender::new(read.name(), Role::Limit, read));
-    all.push(Contender::new("memcpy", Role::Limit, Memcpy::new(largest)));
+    let name = read.name();
+    let read = OfValue(move |sum, data: &[u8]| sum | read.read(data));
+    all.push(Contender::new(name, Role::Limit, read));
+    let memcpy = Memcpy::new(largest);
+    let memcpy = OfValue(move |sum, data: &[u8]| {
+        memcpy.copy(data);
+        sum
+    });
+    all.push(Contender::new("memcpy", Role::Limit, memcpy));
     all
 }

@@ -8,7 +8,6 @@ use std::ptr;
 use std::ptr::NonNull;
 
 use crate::buffer::Buffer;
-use crate::contender::Routine;
 
 /// Reads all bytes, in the widest vectors that the processor has, and does no more with them than
 /// it takes to have read them.
@@ -40,23 +39,12 @@ impl Read {
     pub fn name(&self) -> &'static str {
         self.name
     }
-}
 
-impl Routine for Read {
-    type Sum = u32;
-
-    fn start(value: u32) -> u32 {
-        value
-    }
-
-    fn value(sum: u32) -> u32 {
-        sum
-    }
-
+    /// Returns something that all of the data has an effect on.
     #[inline(always)]
-    fn update(&self, sum: u32, data: &[u8]) -> u32 {
+    pub fn read(&self, data: &[u8]) -> u32 {
         // SAFETY: The function was chosen for this processor.
-        sum | unsafe { (self.read)(data) }
+        unsafe { (self.read)(data) }
     }
 }
 
@@ -144,24 +132,11 @@ impl Memcpy {
             len,
         }
     }
-}
-
-impl Routine for Memcpy {
-    type Sum = u32;
-
-    fn start(value: u32) -> u32 {
-        value
-    }
-
-    fn value(sum: u32) -> u32 {
-        sum
-    }
 
     #[inline(always)]
-    fn update(&self, sum: u32, data: &[u8]) -> u32 {
+    pub fn copy(&self, data: &[u8]) {
         assert!(data.len() <= self.len);
         // SAFETY: The target has room, is ours alone, and lives as long as the program.
         unsafe { ptr::copy_nonoverlapping(data.as_ptr(), self.target.as_ptr(), data.len()) };
-        sum
     }
 }

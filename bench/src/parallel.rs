@@ -6,7 +6,6 @@ use std::num::NonZero;
 use std::thread;
 
 use adler32::processor;
-use adler32::Adler32;
 use anyhow::ensure;
 use anyhow::Result;
 use serde::Serialize;
@@ -15,8 +14,8 @@ use crate::buffer::Buffer;
 use crate::contender::Contender;
 use crate::contender::Level;
 use crate::contender::Mode;
+use crate::contender::Ours;
 use crate::contender::Role;
-use crate::contender::Routine;
 use crate::measure;
 use crate::measure::Effort;
 use crate::report;
@@ -43,32 +42,12 @@ pub struct Parallel {
     pub all_median_gb_s: f64,
 }
 
-/// A function for whole buffers.
-struct Whole(fn(Adler32, &[u8]) -> Adler32);
-
-impl Routine for Whole {
-    type Sum = Adler32;
-
-    fn start(value: u32) -> Adler32 {
-        Adler32::from_value(value).expect("a value that data can have")
-    }
-
-    fn value(sum: Adler32) -> u32 {
-        sum.value()
-    }
-
-    #[inline(always)]
-    fn update(&self, sum: Adler32, data: &[u8]) -> Adler32 {
-        (self.0)(sum, data)
-    }
-}
-
 /// Measures the function that uses one thread and the one that may use more. To be called where the
 /// process may use all processors.
 pub fn measure(effort: Effort) -> Result<Vec<Parallel>> {
     let role = Role::Ours(Level::Any);
-    let one = Contender::new("one thread", role, Whole(processor::update));
-    let all = Contender::new("all threads", role, Whole(processor::update_parallel));
+    let one = Contender::new("one thread", role, Ours(processor::update));
+    let all = Contender::new("all threads", role, Ours(processor::update_parallel));
     let buffer = Buffer::random(SIZES[SIZES.len() - 1]);
     ensure!(
         one.value(1, &buffer) == all.value(1, &buffer),

@@ -30,103 +30,60 @@ use libz_sys as _;
 
 extern crate zlib_rs_avx512;
 
-/// Makes a routine of a function of C.
-macro_rules! c_routine {
+/// Makes a function over data of a function of C.
+macro_rules! c_function {
     ($(#[$doc:meta])* $name:ident, $function:path, $value:ty, $pointer:ty) => {
         $(#[$doc])*
-        pub struct $name;
-
-        impl Routine for $name {
-            type Sum = $value;
-
-            fn start(value: u32) -> $value {
-                value.into()
-            }
-
-            fn value(sum: $value) -> u32 {
-                sum as u32
-            }
-
-            #[inline(always)]
-            fn update(&self, sum: $value, data: &[u8]) -> $value {
-                // SAFETY: The function reads the data, and the processor has what it needs.
-                unsafe { $function(sum, data.as_ptr().cast::<$pointer>(), data.len()) }
+        #[inline(always)]
+        pub fn $name(sum: u32, data: &[u8]) -> u32 {
+            // SAFETY: The function reads the data, and the processor has what it needs.
+            unsafe {
+                $function(<$value>::from(sum), data.as_ptr().cast::<$pointer>(), data.len()) as u32
             }
         }
     };
 }
 
-c_routine!(
+c_function!(
     /// libdeflate, as it chooses.
-    Libdeflate, libdeflate_sys::libdeflate_adler32, u32, c_void
+    libdeflate, libdeflate_sys::libdeflate_adler32, u32, c_void
 );
-c_routine!(
+c_function!(
     /// libdeflate, without VNNI and AVX-512.
-    LibdeflateAvx2, c::bench_libdeflate_avx2, u32, c_void
+    libdeflate_avx2, c::bench_libdeflate_avx2, u32, c_void
 );
-c_routine!(
+c_function!(
     /// libdeflate's generic C.
-    LibdeflateGeneral, c::bench_libdeflate_general, u32, c_void
+    libdeflate_general, c::bench_libdeflate_general, u32, c_void
 );
-c_routine!(
+c_function!(
     /// zlib-ng, as it chooses.
-    ZlibNg, c::zng_adler32_z, u32, u8
+    zlib_ng, c::zng_adler32_z, u32, u8
 );
-c_routine!(
+c_function!(
     /// zlib-ng's function for AVX2; needs AVX2.
-    ZlibNgAvx2, c::adler32_avx2, u32, u8
+    zlib_ng_avx2, c::adler32_avx2, u32, u8
 );
-c_routine!(
+c_function!(
     /// zlib-ng's generic C.
-    ZlibNgGeneral, c::bench_zlib_ng_general, u32, u8
+    zlib_ng_general, c::bench_zlib_ng_general, u32, u8
 );
-c_routine!(
+c_function!(
     /// zlib, as its crate builds it.
-    Zlib, c::adler32_z, c_ulong, u8
+    zlib, c::adler32_z, c_ulong, u8
 );
-c_routine!(
+c_function!(
     /// zlib, in general registers.
-    ZlibGeneral, c::bench_zlib_general, c_ulong, u8
+    zlib_general, c::bench_zlib_general, c_ulong, u8
 );
 
-/// Makes a routine of zlib-rs, compiled in one way or another.
-macro_rules! zlib_rs_routine {
-    ($(#[$doc:meta])* $name:ident, $function:path) => {
-        $(#[$doc])*
-        pub struct $name;
-
-        impl Routine for $name {
-            type Sum = u32;
-
-            fn start(value: u32) -> u32 {
-                value
-            }
-
-            fn value(sum: u32) -> u32 {
-                sum
-            }
-
-            #[inline(always)]
-            fn update(&self, sum: u32, data: &[u8]) -> u32 {
-                $function(sum, data)
-            }
-        }
-    };
-}
-
-zlib_rs_routine!(
-    /// zlib-rs, as it chooses.
-    ZlibRs,
-    zlib_rs::adler32::adler32
-);
-zlib_rs_routine!(
-    /// zlib-rs, compiled for processors of [`zlib_rs_avx512`] only.
-    ZlibRsAvx512,
-    zlib_rs_avx512::adler32::adler32
-);
+/// zlib-rs, as it chooses.
+pub use zlib_rs::adler32::adler32 as zlib_rs;
+/// zlib-rs, compiled for processors of [`has_zlib_rs_avx512`] only.
+pub use zlib_rs_avx512::adler32::adler32 as zlib_rs_avx512;
 
 /// Returns whether the processor has what build.rs compiles zlib-rs for.
-pub fn zlib_rs_avx512() -> bool {
+pub fn has_zlib_rs_avx512() -> bool {
     is_x86_feature_detected!("avx512f")
         && is_x86_feature_detected!("avx512bw")
         && is_x86_feature_detected!("avx512vnni")
