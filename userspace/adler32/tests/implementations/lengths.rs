@@ -99,7 +99,6 @@ fn short(subject: Subject) {
 
 fn boundaries(subject: Subject) {
     const LEN: usize = 4 * MIB + 3 * ALIGNMENTS;
-    // In order, so that what is expected of a length continues that of the one before.
     let lengths: BTreeSet<_> = BOUNDARIES
         .into_iter()
         .flat_map(|boundary| boundary - 64..=boundary + 64)
@@ -107,18 +106,29 @@ fn boundaries(subject: Subject) {
     for (what, bytes) in [("random", random(LEN)), ("all 0xff", vec![0xff; LEN])] {
         for alignment in [0, 1, 31, 61] {
             let data = &aligned(&bytes)[alignment..];
-            let mut others = Others::new(WORST_START);
-            let mut done = 0;
-            for &len in &lengths {
-                others.write(&data[done..len]);
-                done = len;
-                assert_eq!(
-                    subject.update(WORST_START, &data[..len]),
-                    others.value(),
-                    "{len} bytes, {what}, at alignment {alignment}"
-                );
-            }
+            from_the_start(
+                subject,
+                data,
+                &lengths,
+                &format!("{what}, at alignment {alignment}"),
+            );
         }
+    }
+}
+
+/// Compares `subject` with the others on the first bytes of `data`, for each of `lengths`: what is
+/// expected of a length continues that of the one before.
+fn from_the_start(subject: Subject, data: &[u8], lengths: &BTreeSet<usize>, what: &str) {
+    let mut others = Others::new(WORST_START);
+    let mut done = 0;
+    for &len in lengths {
+        others.write(&data[done..len]);
+        done = len;
+        assert_eq!(
+            subject.update(WORST_START, &data[..len]),
+            others.value(),
+            "{len} bytes, {what}"
+        );
     }
 }
 
@@ -145,30 +155,27 @@ fn long(subject: Subject) {
 fn around_32_mib(subject: Subject) {
     const BOUNDARY: usize = 32 * MIB;
     let bytes = random(BOUNDARY + MIB);
+    let lengths = [
+        0,
+        63,
+        64,
+        65,
+        128,
+        1024 + 64,
+        64 * KIB,
+        512 * KIB + 64,
+        512 * KIB + 65,
+    ]
+    .map(|more| BOUNDARY - 64 + more)
+    .into();
     for alignment in [0, 1, 61] {
         let data = &aligned(&bytes)[alignment..];
-        let mut others = Others::new(WORST_START);
-        let mut done = 0;
-        for more in [
-            0,
-            63,
-            64,
-            65,
-            128,
-            1024 + 64,
-            64 * KIB,
-            512 * KIB + 64,
-            512 * KIB + 65,
-        ] {
-            let len = BOUNDARY - 64 + more;
-            others.write(&data[done..len]);
-            done = len;
-            assert_eq!(
-                subject.update(WORST_START, &data[..len]),
-                others.value(),
-                "{len} bytes at alignment {alignment}"
-            );
-        }
+        from_the_start(
+            subject,
+            data,
+            &lengths,
+            &format!("at alignment {alignment}"),
+        );
     }
 }
 
