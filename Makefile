@@ -110,20 +110,22 @@ tools: linker
 sudo := $(if $(filter 0,$(shell id -u)),,sudo)
 .PHONY: linker
 linker:
-	@command -v cc >/dev/null || { \
-		echo "installing gcc and libc6-dev, which cargo needs to link" && \
-		$(sudo) apt-get update && $(sudo) apt-get install -y --no-install-recommends gcc libc6-dev; }
+	$(call need,cc,gcc libc6-dev,which cargo needs to link)
 
 # The fuzzer is C++, and Valgrind checks accesses to memory.
 .PHONY: checkers
 checkers: linker
-	@command -v c++ >/dev/null && command -v valgrind >/dev/null || { \
-		echo "installing g++ and valgrind, which the tests of the algorithm need" && \
-		$(sudo) apt-get update && $(sudo) apt-get install -y --no-install-recommends g++ valgrind; }
+	$(call need,c++,g++,which the fuzzer is built with)
+	$(call need,valgrind,valgrind,which the tests of the algorithm run under)
 
 # One of the libraries that ours is compared with is built by CMake.
 .PHONY: cmake
 cmake: linker
-	@command -v cmake >/dev/null || { \
-		echo "installing cmake, which zlib-ng is built with" && \
-		$(sudo) apt-get update && $(sudo) apt-get install -y --no-install-recommends cmake; }
+	$(call need,cmake,cmake,which zlib-ng is built with)
+
+# $(call need,COMMAND,PACKAGES,WHY): installs what is missing.
+define need
+	@command -v $(1) >/dev/null || { \
+		echo "installing $(2), $(3)" && \
+		$(sudo) apt-get update && $(sudo) apt-get install -y --no-install-recommends $(2); }
+endef
