@@ -12,17 +12,11 @@ use crate::Sum;
 
 /// From how many bytes on there is more than one thread.
 ///
-/// GB/s, the best of 21, of one thread and of two on two cores of a processor of the Zen 4 family
-/// with 32 MiB of L3 cache, with AVX-512. Two threads are given twice: called after another part of
-/// the program had kept one core busy, so that the other had to be woken up, and again at once.
-///
-/// ```text
-///                4 MiB   8 MiB  16 MiB  64 MiB  256 MiB
-/// one               97      97      79      38       30
-/// two, asleep       80     112     103      36       29
-/// two, awake       138     163     140      46       33
-/// ```
-pub const PARALLEL_FROM: usize = 8 * 1024 * 1024;
+/// With less, waking the other threads takes as long as what they save: on two cores of a virtual
+/// machine with a processor of the Zen 4 family, two threads were 0.4 to 0.7 times as fast as one on
+/// 8 MiB, 0.6 to 0.8 times on 16 MiB, 0.6 to 1.4 times on 32 MiB, and 1.1 to 1.3 times on 64 MiB (the
+/// medians that five runs of `make bench-core` printed, with 8 MiB here).
+pub const PARALLEL_FROM: usize = 64 * 1024 * 1024;
 
 /// The least and the most bytes that a thread takes at once. There are two ranges for each thread
 /// in between, so that none waits long for the last one; the longest are long enough to be read in
@@ -37,7 +31,7 @@ const RANGE: RangeInclusive<usize> = 1024 * 1024..=16 * 1024 * 1024;
 /// use adler32::processor::update_parallel;
 /// use adler32::Adler32;
 ///
-/// let data = vec![0xff; 20_000_000];
+/// let data = vec![0xff; 80_000_000];
 /// let sum = update_parallel(Adler32::EMPTY, &data);
 /// assert_eq!(sum, update(Adler32::EMPTY, &data));
 /// ```
