@@ -28,7 +28,7 @@ use crate::fail;
 /// The exit status is 0 if all files could be read.
 #[derive(clap::Args)]
 pub struct Args {
-    /// Who computes: write(2) to /dev/adler32, its UPDATE ioctl, an AF_ALG socket, or the
+    /// Who computes: /dev/adler32 of what it is sent, its UPDATE ioctl, an AF_ALG socket, or the
     /// processor without the kernel [default: the first that works of device, afalg, cpu]
     #[arg(long, value_parser = PossibleValuesParser::new(Via::ALL.map(Via::name)).try_map(via))]
     via: Option<Via>,
@@ -65,9 +65,9 @@ pub fn run(args: &Args) -> io::Result<ExitCode> {
 
 fn checksum(engine: &mut Engine, name: &OsStr) -> Result<Sum, Error> {
     if name == "-" {
-        engine.checksum(io::stdin().lock())
+        engine.checksum_file(io::stdin())
     } else {
-        engine.checksum(File::open(name).map_err(Error::Read)?)
+        engine.checksum_file(File::open(name).map_err(Error::Read)?)
     }
 }
 

@@ -3,6 +3,7 @@
 //! The kernel's crypto API, by AF_ALG sockets.
 
 use std::os::fd::AsRawFd;
+use std::os::fd::BorrowedFd;
 use std::os::fd::FromRawFd;
 use std::os::fd::OwnedFd;
 
@@ -19,6 +20,8 @@ use nix::sys::socket::SockType;
 use crate::host;
 use crate::host::Module;
 use crate::text;
+use crate::transfer;
+use crate::transfer::Way;
 use crate::uapi;
 use crate::Adler32;
 use crate::Error;
@@ -97,6 +100,18 @@ impl AfAlg {
     pub fn reset(&mut self) -> Result<(), Error> {
         self.operation = accept(&self.algorithm)?;
         Ok(())
+    }
+
+    /// Has the kernel append bytes of `file`, as [`transfer::send`] does.
+    pub(crate) fn send(&mut self, file: BorrowedFd<'_>, way: Way) -> Result<usize, Error> {
+        let sent = transfer::send(file, &self.operation, way);
+        // `sendfile` marks all bytes but the last that it was asked for as followed by more. So the
+        // kernel has ended the message, and the rest makes another, which starts from its checksum.
+        if sent == transfer::MOST && way == Way::Sendfile {
+            let start = self.digest()?;
+            self.operation = Self::open_from(start)?.operation;
+        }
+        Ok(sent)
     }
 
     fn accept(algorithm: OwnedFd) -> Result<Self, Error> {

@@ -6,21 +6,25 @@ use std::fmt;
 use std::io;
 use std::io::Read;
 use std::io::Write;
+use std::os::fd::AsFd;
+use std::os::fd::BorrowedFd;
+
+use nix::sys::stat;
+use nix::unistd;
 
 use crate::session;
+use crate::transfer;
+use crate::transfer::Way;
 use crate::AfAlg;
 use crate::Error;
 use crate::Hasher;
 use crate::Session;
 use crate::Sum;
 
-/// How much is read and handed on at a time, in bytes.
-const BUFFER_LEN: usize = 128 * 1024;
-
 /// A door to the checksum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Via {
-    /// `write(2)` to the device.
+    /// What is written to the device, or sent to it by the kernel.
     Device,
     /// The UPDATE ioctl of the device.
     Ioctl,
@@ -96,14 +100,73 @@ impl Engine {
 
     /// Reads `data` to its end and returns its checksum, independent of what was summed before.
     ///
-    /// [`Error::Read`] is a failure of `data`, all others are failures of the door.
-    pub fn checksum(&mut self, mut data: impl Read) -> Result<Sum, Error> {
-        let mut buffer = vec![0; BUFFER_LEN];
-        let mut length = 0;
+    /// [`Error::Read`] is a failure of `data`, all others are failures of the door. For an open file,
+    /// [`Engine::checksum_file`] is faster.
+    pub fn checksum(&mut self, data: impl Read) -> Result<Sum, Error> {
         self.reset()?;
+        let length = self.read_rest(data, transfer::BUFFER)?;
+        self.finish(length)
+    }
+
+    /// Reads `file` from its position to its end and returns the checksum, independent of what was
+    /// summed before.
+    ///
+    /// As after reading, the position is then at the end, and so it is for all who share it. Nothing
+    /// is seen of what a buffer over the file, like that of [`io::Stdin`], holds already. Where the
+    /// kernel can take the bytes from a file or a pipe to the door by itself, it does. The checksum
+    /// of a file that others change meanwhile is that of the bytes which the kernel found; the length
+    /// is their number.
+    ///
+    /// [`Error::Read`] is a failure of `file`, all others are failures of the door.
+    ///
+    /// ```
+    /// use adler32::Engine;
+    /// use std::fs::File;
+    ///
+    /// let file = File::open("/proc/self/cmdline")?;
+    /// let sum = Engine::first().checksum_file(&file)?;
+    /// assert!(sum.length > 0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn checksum_file(&mut self, file: impl AsFd) -> Result<Sum, Error> {
+        let file = file.as_fd();
+        let stat = stat::fstat(file).map_err(|errno| Error::Read(errno.into()))?;
+        self.reset()?;
+        let (sent, buffer) = match transfer::choose(self.via(), &stat) {
+            Way::Read { buffer } => (0, buffer),
+            way => (self.send(file, way)?, transfer::BUFFER),
+        };
+        // Only a read tells the end of a file from what the kernel does not send, and what fails in
+        // reading from what fails in the door.
+        let read = self.read_rest(Reader(file), buffer)?;
+        self.finish(sent + read)
+    }
+
+    /// Has the kernel append the bytes of `file`, until it moves no more of them. Returns how many
+    /// it moved, by which the position of `file` has advanced.
+    fn send(&mut self, file: BorrowedFd<'_>, way: Way) -> Result<u64, Error> {
+        let mut length = 0;
+        loop {
+            let sent = match self {
+                Self::Device(session) => transfer::send(file, &*session, way),
+                Self::AfAlg(hash) => hash.send(file, way)?,
+                Self::Ioctl(_) | Self::Cpu(_) => 0,
+            };
+            if sent == 0 {
+                return Ok(length);
+            }
+            length += sent as u64;
+        }
+    }
+
+    /// Reads `data` to its end, in pieces as long as a buffer of `buffer` bytes. Returns the number
+    /// of bytes.
+    fn read_rest(&mut self, mut data: impl Read, buffer: usize) -> Result<u64, Error> {
+        let mut buffer = vec![0; buffer];
+        let mut length = 0;
         loop {
             match data.read(&mut buffer) {
-                Ok(0) => break,
+                Ok(0) => return Ok(length),
                 Ok(len) => {
                     self.update(&buffer[..len])?;
                     length += len as u64;
@@ -112,6 +175,10 @@ impl Engine {
                 Err(error) => return Err(Error::Read(error)),
             }
         }
+    }
+
+    /// Returns the checksum of all bytes so far, which are `length`.
+    fn finish(&mut self, length: u64) -> Result<Sum, Error> {
         let checksum = match self {
             Self::Device(session) | Self::Ioctl(session) => session.sum()?.checksum,
             Self::AfAlg(hash) => hash.digest()?,
@@ -143,5 +210,14 @@ impl Engine {
                 Ok(())
             }
         }
+    }
+}
+
+/// Reads a file that another owns.
+struct Reader<'a>(BorrowedFd<'a>);
+
+impl Read for Reader<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        Ok(unistd::read(self.0, buffer)?)
     }
 }

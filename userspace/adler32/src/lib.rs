@@ -29,6 +29,7 @@ mod engine;
 mod error;
 mod hasher;
 mod session;
+mod transfer;
 
 pub mod host;
 pub mod processor;

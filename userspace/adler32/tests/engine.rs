@@ -2,13 +2,31 @@
 
 //! One engine over many inputs, for every door that this machine has open.
 
+use std::fs;
+use std::fs::File;
 use std::io;
 use std::io::Read;
+use std::io::Seek;
+use std::io::SeekFrom;
+use std::io::Write;
+use std::os::fd::AsRawFd;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::net::UnixStream;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
+use std::thread;
 
 use adler32::Engine;
 use adler32::Error;
 use adler32::Hasher;
+use adler32::Sum;
 use adler32::Via;
+use nix::libc;
+use nix::sys::stat::Mode;
+use nix::unistd;
+use tempfile::tempdir;
+use tempfile::NamedTempFile;
 
 /// A file that cannot be read.
 struct Bad;
@@ -45,19 +63,27 @@ fn open_engines() -> Vec<Engine> {
     engines
 }
 
+fn data(len: u32) -> Vec<u8> {
+    (0..len).map(|i| (i / 3) as u8).collect()
+}
+
+fn sum_of(data: &[u8]) -> Sum {
+    let mut hasher = Hasher::new();
+    hasher.update(data);
+    hasher.sum()
+}
+
 #[test]
 fn sums_one_input_after_the_other() {
-    let long: Vec<u8> = (0..1_000_003u32).map(|i| (i / 3) as u8).collect();
+    let long = data(1_000_003);
     for mut engine in open_engines() {
         for data in [&b"Wikipedia"[..], b"", &long, b"abc"] {
-            let mut hasher = Hasher::new();
-            hasher.update(data);
-            assert_eq!(engine.checksum(data).unwrap(), hasher.sum());
+            assert_eq!(engine.checksum(data).unwrap(), sum_of(data));
             let slow = Slow {
                 data,
                 interrupted: false,
             };
-            assert_eq!(engine.checksum(slow).unwrap(), hasher.sum());
+            assert_eq!(engine.checksum(slow).unwrap(), sum_of(data));
         }
     }
 }
@@ -78,4 +104,162 @@ fn the_first_is_one_that_opens() {
     let via = Engine::first().via();
     assert_ne!(via, Via::Ioctl);
     assert!(open_engines().iter().any(|engine| engine.via() == via));
+}
+
+/// A file of `data`, at its start.
+fn file_of(data: &[u8]) -> NamedTempFile {
+    let file = NamedTempFile::new().unwrap();
+    fs::write(file.path(), data).unwrap();
+    file
+}
+
+#[test]
+fn sums_one_file_after_the_other() {
+    let long = data(40_000_001);
+    for mut engine in open_engines() {
+        for len in [long.len(), 0, 1, 131_071, 131_072, 131_073, 1_000_003, 4096] {
+            let mut file = file_of(&long[..len]);
+            let sum = engine.checksum_file(&file).unwrap();
+            assert_eq!(sum, sum_of(&long[..len]));
+            assert_eq!(file.stream_position().unwrap(), len as u64);
+        }
+    }
+}
+
+#[test]
+fn begins_at_the_position_which_all_duplicates_share() {
+    let data = data(500_000);
+    for mut engine in open_engines() {
+        let file = file_of(&data);
+        let mut shared = file.as_file().try_clone().unwrap();
+        for (from, rest) in [
+            (1, &data[1..]),
+            (300_000, &data[300_000..]),
+            (500_000, b""),
+            (600_000, b""),
+        ] {
+            shared.seek(SeekFrom::Start(from)).unwrap();
+            assert_eq!(engine.checksum_file(&file).unwrap(), sum_of(rest));
+            assert_eq!(shared.stream_position().unwrap(), from.max(500_000));
+        }
+    }
+}
+
+/// Sums what comes out of `reader` while `data` goes in pieces into `writer`.
+fn sum_of_stream(
+    engine: &mut Engine,
+    (reader, writer): (impl Into<OwnedFd>, impl Into<OwnedFd>),
+    data: &[u8],
+) -> Sum {
+    let mut writer = File::from(writer.into());
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            for piece in data.chunks(70_001) {
+                writer.write_all(piece).unwrap();
+            }
+        });
+        engine.checksum_file(reader.into()).unwrap()
+    })
+}
+
+#[test]
+fn sums_pipes_fifos_and_sockets() {
+    let data = data(1_000_003);
+    let folder = tempdir().unwrap();
+    let fifo = folder.path().join("fifo");
+    unistd::mkfifo(&fifo, Mode::S_IRWXU).unwrap();
+    let mut options = File::options();
+    for mut engine in open_engines() {
+        for data in [&data[..], &data[..5], b""] {
+            let pipe = unistd::pipe().unwrap();
+            assert_eq!(sum_of_stream(&mut engine, pipe, data), sum_of(data));
+            // Who opens a FIFO waits for the other end, but not who opens both.
+            let both = options.read(true).write(true).open(&fifo).unwrap();
+            let ends = (File::open(&fifo).unwrap(), both);
+            assert_eq!(sum_of_stream(&mut engine, ends, data), sum_of(data));
+            let sockets = UnixStream::pair().unwrap();
+            assert_eq!(sum_of_stream(&mut engine, sockets, data), sum_of(data));
+        }
+    }
+}
+
+#[test]
+fn sums_files_that_say_they_are_empty() {
+    let version = fs::read("/proc/version").unwrap();
+    for mut engine in open_engines() {
+        let file = File::open("/proc/version").unwrap();
+        assert_eq!(engine.checksum_file(file).unwrap(), sum_of(&version));
+    }
+}
+
+/// Does `change` again and again while `work` goes on.
+fn beside<T>(mut change: impl FnMut() + Send, work: impl FnOnce() -> T) -> T {
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                change();
+            }
+        });
+        let result = work();
+        done.store(true, Ordering::Relaxed);
+        result
+    })
+}
+
+#[test]
+fn a_file_that_grows_has_the_sum_of_what_was_read() {
+    let data = data(40_000_000);
+    for mut engine in open_engines() {
+        let file = file_of(&data[..1_000_000]);
+        let mut end = File::options().append(true).open(file.path()).unwrap();
+        let mut rest = data[1_000_000..].chunks(10_007);
+        let grow = || end.write_all(rest.next().unwrap_or_default()).unwrap();
+        let sum = beside(grow, || engine.checksum_file(&file).unwrap());
+        assert!(sum.length >= 1_000_000);
+        assert_eq!(sum, sum_of(&data[..sum.length as usize]));
+    }
+}
+
+#[test]
+fn a_file_that_shrinks_has_the_sum_of_what_was_read() {
+    let data = vec![0; 30_000_000];
+    for mut engine in open_engines() {
+        let file = file_of(&data);
+        let mut len = data.len() as u64;
+        let shrink = || {
+            len /= 2;
+            file.as_file().set_len(len).unwrap();
+        };
+        let sum = beside(shrink, || engine.checksum_file(&file).unwrap());
+        assert_eq!(sum, sum_of(&data[..sum.length as usize]));
+    }
+}
+
+#[test]
+fn says_which_files_cannot_be_read() {
+    let folder = tempdir().unwrap();
+    let written = File::create(folder.path().join("written")).unwrap();
+    written.set_len(1_000_000).unwrap();
+    let (empty, _writer) = io::pipe().unwrap();
+    let path = format!("/proc/self/fd/{}", empty.as_raw_fd());
+    let empty = File::options()
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK)
+        .open(path)
+        .unwrap();
+    let folder = File::open(&folder).unwrap();
+    for mut engine in open_engines() {
+        for (file, message) in [
+            (&folder, "Is a directory"),
+            (&written, "Bad file descriptor"),
+            (&empty, "Resource temporarily unavailable"),
+        ] {
+            let error = engine.checksum_file(file).unwrap_err();
+            assert!(matches!(error, Error::Read(_)));
+            assert_eq!(error.to_string(), message);
+        }
+        let file = file_of(b"abc");
+        assert_eq!(engine.checksum_file(&file).unwrap(), sum_of(b"abc"));
+    }
 }
