@@ -16,6 +16,7 @@ mod on_demand;
 mod sharing;
 mod support;
 mod tools;
+mod transfer;
 mod unwind;
 mod users;
 
@@ -45,6 +46,7 @@ fn main() -> ExitCode {
         af_alg::trials(),
         kernel_api::trials(),
         tools::trials(),
+        transfer::trials(),
     ];
     libtest_mimic::run(&arguments, trials.into_iter().flatten().collect()).exit_code()
 }

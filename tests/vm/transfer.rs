@@ -1,0 +1,438 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! How the library gets the bytes of open files to every door.
+
+use std::fs;
+use std::fs::File;
+use std::io::Seek;
+use std::io::SeekFrom;
+use std::io::Write;
+use std::mem;
+use std::os::fd::AsFd;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileExt;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::thread;
+use std::time::Duration;
+
+use adler32::Adler32;
+use adler32::AfAlg;
+use adler32::Engine;
+use adler32::Error;
+use adler32::Sum;
+use adler32::Via;
+use libc::c_long;
+use libtest_mimic::Completion;
+use nix::errno::Errno;
+use nix::sys::pthread;
+use nix::sys::signal;
+use nix::sys::signal::SaFlags;
+use nix::sys::signal::SigAction;
+use nix::sys::signal::SigHandler;
+use nix::sys::signal::SigSet;
+use nix::sys::signal::Signal;
+use nix::sys::stat::Mode;
+use nix::unistd;
+use tempfile::NamedTempFile;
+
+use crate::support::module;
+use crate::support::process::beside;
+use crate::support::process::in_thread;
+use crate::support::reference;
+use crate::support::sh;
+use crate::support::trials;
+
+trials!(after module::ensure_loaded:
+    regular_files,
+    streams,
+    files_of_the_kernel,
+    position_in_the_middle,
+    files_longer_than_a_call,
+    seeded_sockets_keep_their_start,
+    file_that_grows,
+    file_that_shrinks,
+    signals_lose_nothing,
+    kernel_sends_files_and_pipes,
+    refused_calls_are_made_up_for,
+    unreadable_files,
+    command_reads_what_is_left,
+);
+
+/// The file system of the root, and the one in memory.
+const FOLDERS: [&str; 2] = ["/var/tmp", "/dev/shm"];
+
+/// The least that a file is sent for, and the most that one call sends.
+const SENT_FROM: usize = 128 * 1024 + 1;
+const CALL_MAX: u64 = 1 << 30;
+
+/// The doors to which the kernel can send.
+const TAKE_PAGES: [Via; 2] = [Via::Device, Via::AfAlg];
+
+fn open(via: Via) -> Engine {
+    Engine::open(via).unwrap_or_else(|error| panic!("{via}: {error}"))
+}
+
+fn sum(value: u32, length: u64) -> Sum {
+    let checksum = Adler32::from_value(value).expect("a possible value");
+    Sum { checksum, length }
+}
+
+fn sum_of(data: &[u8]) -> Sum {
+    sum(reference::adler(data), data.len() as u64)
+}
+
+/// Sums what is left of `file`. A session covers what the library says that it does.
+#[track_caller]
+fn sum_left(engine: &mut Engine, file: impl AsFd) -> Sum {
+    let via = engine.via();
+    let sum = engine.checksum_file(file);
+    let sum = sum.unwrap_or_else(|error| panic!("{via}: {error}"));
+    if let Engine::Device(session) | Engine::Ioctl(session) = engine {
+        assert_eq!(session.sum().expect("GET"), sum, "{via}");
+    }
+    sum
+}
+
+/// A file of `data` in `folder`, at its start.
+fn file_in(folder: &str, data: &[u8]) -> NamedTempFile {
+    let file = NamedTempFile::new_in(folder).expect("a temporary file");
+    fs::write(file.path(), data).expect("write");
+    file
+}
+
+/// A file of `data` in memory, at its start.
+fn file_of(data: &[u8]) -> NamedTempFile {
+    file_in("/dev/shm", data)
+}
+
+fn regular_files() {
+    let data = reference::noise(3_000_001, 80);
+    for via in Via::ALL {
+        let mut engine = open(via);
+        for folder in FOLDERS {
+            for len in [
+                data.len(),
+                0,
+                5,
+                SENT_FROM - 1,
+                SENT_FROM,
+                SENT_FROM + 1,
+                1 << 20,
+            ] {
+                let data = &data[..len];
+                let mut file = file_in(folder, data);
+                let found = sum_left(&mut engine, &file);
+                assert_eq!(found, sum_of(data), "{via}: {len} bytes in {folder}");
+                assert_eq!(file.stream_position().expect("lseek"), len as u64);
+            }
+        }
+    }
+}
+
+/// Sums what comes out of `reader` while `data` goes in pieces into `writer`.
+#[track_caller]
+fn check_stream(
+    engine: &mut Engine,
+    (reader, writer): (impl Into<OwnedFd>, impl Into<OwnedFd>),
+    data: &[u8],
+) {
+    let mut writer = File::from(writer.into());
+    let found = thread::scope(|scope| {
+        scope.spawn(move || {
+            for (number, piece) in data.chunks(70_001).enumerate() {
+                writer.write_all(piece).expect("write");
+                if number % 4 == 0 {
+                    thread::sleep(Duration::from_millis(1));
+                }
+            }
+        });
+        sum_left(engine, reader.into())
+    });
+    assert_eq!(found, sum_of(data), "{}", engine.via());
+}
+
+fn streams() {
+    let data = reference::noise(1_000_003, 81);
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let fifo = folder.path().join("fifo");
+    unistd::mkfifo(&fifo, Mode::S_IRWXU).expect("mkfifo");
+    for via in Via::ALL {
+        let mut engine = open(via);
+        for data in [&data[..], &data[..5], b""] {
+            check_stream(&mut engine, unistd::pipe().expect("pipe"), data);
+            // Who opens a FIFO waits for the other end, but not who opens both.
+            let mut options = File::options();
+            let both = options.read(true).write(true).open(&fifo).expect("open");
+            let reader = File::open(&fifo).expect("open");
+            check_stream(&mut engine, (reader, both), data);
+            let sockets = UnixStream::pair().expect("socketpair");
+            check_stream(&mut engine, sockets, data);
+        }
+    }
+}
+
+/// Some say that they are empty, some that they are longer than they are, some cannot be sent.
+fn files_of_the_kernel() {
+    let paths = [
+        "/proc/version",
+        "/proc/kallsyms",
+        "/sys/kernel/notes",
+        "/sys/kernel/btf/vmlinux",
+        "/sys/module/adler32/refcnt",
+        "/dev/null",
+    ];
+    for path in paths.into_iter().filter(|path| Path::new(path).exists()) {
+        for via in [Via::Cpu].into_iter().chain(TAKE_PAGES) {
+            let mut engine = open(via);
+            let content = fs::read(path).expect(path);
+            let found = sum_left(&mut engine, File::open(path).expect(path));
+            assert_eq!(found, sum_of(&content), "{via}: {path}");
+        }
+    }
+}
+
+fn position_in_the_middle() {
+    let data = reference::noise(1_000_000, 82);
+    let file = file_of(&data);
+    let mut shared = file.as_file().try_clone().expect("dup");
+    for via in Via::ALL {
+        let mut engine = open(via);
+        for start in [1, 500_001, 999_999, 1_000_000, 1_000_001] {
+            shared.seek(SeekFrom::Start(start)).expect("lseek");
+            let rest = data.get(start as usize..).unwrap_or_default();
+            assert_eq!(sum_left(&mut engine, &file), sum_of(rest), "{via}: {start}");
+            let position = shared.stream_position().expect("lseek");
+            assert_eq!(position, start.max(1_000_000), "{via}");
+        }
+    }
+}
+
+/// A file of `len` bytes, zeros but for the first ones and some on either side of where calls end.
+/// Returns the checksum that continues `start` as well.
+fn sparse(len: u64, start: u32) -> (NamedTempFile, u32) {
+    let data = reference::noise(70_000, 83);
+    let file = file_of(b"");
+    file.as_file().set_len(len).expect("ftruncate");
+    let (mut value, mut end) = (start, 0);
+    let places = [0, CALL_MAX - 35_000, 2 * CALL_MAX - 35_000];
+    for place in places.into_iter().filter(|place| place + 70_000 <= len) {
+        file.as_file().write_all_at(&data, place).expect("pwrite");
+        value = reference::append_repeated(value, 0, place - end);
+        value = reference::append(value, &data);
+        end = place + 70_000;
+    }
+    (file, reference::append_repeated(value, 0, len - end))
+}
+
+fn files_longer_than_a_call() {
+    let len = 2 * CALL_MAX + 70_000;
+    let (file, value) = sparse(len, 1);
+    for via in TAKE_PAGES {
+        file.as_file().rewind().expect("lseek");
+        assert_eq!(sum_left(&mut open(via), &file), sum(value, len), "{via}");
+    }
+}
+
+/// A message that is just as long as a call ends with it.
+fn seeded_sockets_keep_their_start() {
+    let start = 0x1234_5678;
+    let seed = Adler32::from_value(start).expect("a possible value");
+    let mut engine = Engine::AfAlg(AfAlg::open_from(seed).expect("AF_ALG"));
+    let (file, value) = sparse(CALL_MAX, start);
+    assert_eq!(sum_left(&mut engine, &file), sum(value, CALL_MAX));
+    let abc = sum_left(&mut engine, file_of(b"abc"));
+    assert_eq!(abc, sum(reference::append(start, b"abc"), 3));
+}
+
+fn file_that_grows() {
+    let data = reference::noise(20_000_000, 84);
+    for via in Via::ALL {
+        let file = file_of(&data[..1_000_000]);
+        let mut end = File::options()
+            .append(true)
+            .open(file.path())
+            .expect("open");
+        let mut rest = data[1_000_000..].chunks(10_007);
+        let grow = || {
+            end.write_all(rest.next().unwrap_or_default())
+                .expect("write");
+        };
+        let found = beside(grow, || sum_left(&mut open(via), &file));
+        assert!(found.length >= 1_000_000, "{via}");
+        assert_eq!(found, sum_of(&data[..found.length as usize]), "{via}");
+    }
+}
+
+fn file_that_shrinks() {
+    for via in Via::ALL {
+        let file = file_of(&[0; 20_000_000]);
+        let mut len = 20_000_000;
+        let shrink = || {
+            len = len * 7 / 8;
+            file.as_file().set_len(len).expect("ftruncate");
+        };
+        let found = beside(shrink, || sum_left(&mut open(via), &file));
+        let value = reference::append_repeated(1, 0, found.length);
+        assert_eq!(found, sum(value, found.length), "{via}");
+    }
+}
+
+extern "C" fn ignore_signal(_: i32) {}
+
+fn signals_lose_nothing() {
+    let action = SigAction::new(
+        SigHandler::Handler(ignore_signal),
+        SaFlags::empty(),
+        SigSet::empty(),
+    );
+    // SAFETY: The handler does nothing.
+    unsafe { signal::sigaction(Signal::SIGUSR1, &action) }.expect("sigaction");
+    let data = reference::noise(30_000_000, 85);
+    let file = file_of(&data);
+    let us = pthread::pthread_self();
+    let interrupt = || {
+        pthread::pthread_kill(us, Signal::SIGUSR1).expect("pthread_kill");
+        thread::sleep(Duration::from_micros(300));
+    };
+    for via in Via::ALL {
+        let mut engine = open(via);
+        beside(interrupt, || {
+            file.as_file().rewind().expect("lseek");
+            assert_eq!(sum_left(&mut engine, &file), sum_of(&data), "{via}");
+            let pipe = unistd::pipe().expect("pipe");
+            check_stream(&mut engine, pipe, &data[..3_000_000]);
+        });
+    }
+}
+
+/// Makes the kernel refuse some system calls to the calling thread, for good. Returns whether it
+/// can.
+fn refuse(calls: &[c_long]) -> bool {
+    let jump = |code, k, jt, jf| libc::sock_filter { code, jt, jf, k };
+    let step = |code, k| jump(code, k, 0, 0);
+    let number = mem::offset_of!(libc::seccomp_data, nr) as u32;
+    let mut filter = vec![step(
+        (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16,
+        number,
+    )];
+    for &call in calls {
+        let equal = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
+        filter.push(jump(equal, call as u32, 0, 1));
+        let refuse = libc::SECCOMP_RET_ERRNO | libc::EPERM as u32;
+        filter.push(step(libc::BPF_RET as u16, refuse));
+    }
+    filter.push(step(libc::BPF_RET as u16, libc::SECCOMP_RET_ALLOW));
+    let program = libc::sock_fprog {
+        len: filter.len() as u16,
+        filter: filter.as_mut_ptr(),
+    };
+    // SAFETY: The program is as long as it says.
+    unsafe {
+        libc::syscall(
+            libc::SYS_seccomp,
+            libc::SECCOMP_SET_MODE_FILTER,
+            0,
+            &program,
+        ) == 0
+    }
+}
+
+fn no_seccomp() -> Completion {
+    Completion::ignored_with("this kernel has no seccomp filters")
+}
+
+/// Without `read`, all of a file and a pipe goes to the door all the same; only where it ends
+/// cannot be read.
+fn kernel_sends_files_and_pipes() -> Completion {
+    let data = reference::noise(1_000_003, 86);
+    for via in TAKE_PAGES {
+        let mut file = file_of(&data);
+        let (reader, writer) = unistd::pipe().expect("pipe");
+        File::from(writer)
+            .write_all(&data[..50_000])
+            .expect("write");
+        let mut engine = open(via);
+        let (sent, values) = (&mut engine, &mut Vec::new());
+        let refused = in_thread(|| {
+            if !refuse(&[libc::SYS_read]) {
+                return false;
+            }
+            for source in [file.as_fd(), reader.as_fd()] {
+                let error = sent.checksum_file(source).expect_err("no read");
+                let Error::Read(error) = error else {
+                    panic!("{via}: {error}");
+                };
+                assert_eq!(error.raw_os_error(), Some(Errno::EPERM as i32), "{via}");
+                values.push(match sent {
+                    Engine::Device(session) => session.sum().expect("GET").checksum,
+                    Engine::AfAlg(hash) => hash.digest().expect("a digest"),
+                    _ => unreachable!("it takes no pages"),
+                });
+            }
+            true
+        });
+        if !refused {
+            return no_seccomp();
+        }
+        assert_eq!(file.stream_position().expect("lseek"), data.len() as u64);
+        let expected = [&data[..], &data[..50_000]].map(|data| sum_of(data).checksum);
+        assert_eq!(values[..], expected, "{via}");
+    }
+    Completion::Completed
+}
+
+fn refused_calls_are_made_up_for() -> Completion {
+    let data = reference::noise(1_000_003, 87);
+    let file = file_of(&data);
+    for via in TAKE_PAGES {
+        let refused = in_thread(|| {
+            let mut engine = open(via);
+            if !refuse(&[libc::SYS_sendfile, libc::SYS_splice]) {
+                return false;
+            }
+            file.as_file().rewind().expect("lseek");
+            assert_eq!(sum_left(&mut engine, &file), sum_of(&data), "{via}");
+            check_stream(&mut engine, unistd::pipe().expect("pipe"), &data);
+            true
+        });
+        if !refused {
+            return no_seccomp();
+        }
+    }
+    Completion::Completed
+}
+
+fn unreadable_files() {
+    let folder = File::open("/dev/shm").expect("open");
+    let file = file_of(&[0; SENT_FROM]);
+    let written = File::options().write(true).open(file.path()).expect("open");
+    for via in Via::ALL {
+        let mut engine = open(via);
+        for (file, message) in [
+            (&folder, "Is a directory"),
+            (&written, "Bad file descriptor"),
+        ] {
+            let error = engine.checksum_file(file).expect_err("unreadable");
+            assert!(matches!(error, Error::Read(_)), "{via}: {error}");
+            assert_eq!(error.to_string(), message, "{via}");
+        }
+        let abc = sum_left(&mut engine, file_of(b"abc"));
+        assert_eq!(abc, sum_of(b"abc"), "{via}");
+    }
+}
+
+/// Whoever reads after the command finds nothing left.
+fn command_reads_what_is_left() {
+    let data = reference::noise(300_000, 88);
+    let file = file_of(&data);
+    let path = file.path().display();
+    let expected = format!("{:08x}  -\n0\n", reference::adler(&data[5..]));
+    for via in Via::ALL {
+        let line = format!(
+            "{{ dd bs=5 count=1 of=/dev/null status=none; adler32 sum --via {via}; wc -c; }}"
+        );
+        assert_eq!(sh(&format!("{line} < {path}")), expected, "{via}");
+        assert_eq!(sh(&format!("cat {path} | {line}")), expected, "{via}");
+    }
+}
