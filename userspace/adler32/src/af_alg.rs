@@ -102,7 +102,8 @@ impl AfAlg {
         Ok(())
     }
 
-    /// Has the kernel append bytes of `file`, as [`transfer::send`] does.
+    /// Has the kernel append bytes of `file`, as [`transfer::send`] does. If the file cannot be sent,
+    /// the bytes so far are kept: the socket itself fails only for want of memory, before the first.
     pub(crate) fn send(&mut self, file: BorrowedFd<'_>, way: Way) -> Result<usize, Error> {
         let sent = transfer::send(file, &self.operation, way);
         // `sendfile` marks all bytes but the last that it was asked for as followed by more. So the

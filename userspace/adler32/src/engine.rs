@@ -143,7 +143,7 @@ impl Engine {
     }
 
     /// Has the kernel append the bytes of `file`, until it moves no more of them. Returns how many
-    /// it moved, by which the position of `file` has advanced.
+    /// it moved.
     fn send(&mut self, file: BorrowedFd<'_>, way: Way) -> Result<u64, Error> {
         let mut length = 0;
         loop {

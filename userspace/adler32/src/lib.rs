@@ -4,7 +4,7 @@
 //! module cannot be reached.
 //!
 //! [`Engine`] checksums whatever can be read, over the door that is asked for or the first that
-//! works:
+//! works; open files by [`Engine::checksum_file`], which is the fastest way:
 //!
 //! ```
 //! use adler32::Engine;
