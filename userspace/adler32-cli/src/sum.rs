@@ -28,8 +28,8 @@ use crate::fail;
 /// The exit status is 0 if all files could be read.
 #[derive(clap::Args)]
 pub struct Args {
-    /// Who computes: /dev/adler32 of what it is sent, its UPDATE ioctl, an AF_ALG socket, or the
-    /// processor without the kernel [default: the first that works of device, afalg, cpu]
+    /// Who computes: /dev/adler32, its UPDATE ioctl, an AF_ALG socket, or the processor without the
+    /// kernel [default: the first that works of device, afalg, cpu]
     #[arg(long, value_parser = PossibleValuesParser::new(Via::ALL.map(Via::name)).try_map(via))]
     via: Option<Via>,
     /// Files to read; - is the standard input

@@ -8,17 +8,22 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::fs::File;
+use std::io::Read;
+use std::io::Seek;
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::Command;
 use std::process::Stdio;
+use std::thread;
 
 use adler32::AfAlg;
 use adler32::Engine;
 use adler32::Session;
 use adler32::Via;
+use nix::sys::stat::Mode;
+use nix::unistd;
 use tempfile::tempdir;
 use tempfile::TempDir;
 
@@ -132,6 +137,40 @@ fn sums_standard_input() {
         outcome("11e60398  -\n00000001  -\n", "", 0)
     );
     assert_eq!(sum_of(&[], &[]), outcome("00000001  -\n", "", 0));
+}
+
+#[test]
+fn sums_what_is_left_of_standard_input() {
+    let folder = folder(&[("digits", &b"0123456789".repeat(50_000))]);
+    let line = format!("{:08x}  -\n", definition(&b"0123456789".repeat(49_999)));
+    let mut file = File::open(folder.path().join("digits")).unwrap();
+    file.read_exact(&mut [0; 10]).unwrap();
+    let stdin = file.try_clone().unwrap();
+    assert_eq!(
+        run(adler32().arg("sum").stdin(stdin)),
+        outcome(&line, "", 0)
+    );
+    // The position is shared with the command.
+    assert_eq!(file.stream_position().unwrap(), 500_000);
+    let stdin = File::options().write(true).open("/dev/null").unwrap();
+    assert_eq!(
+        run(adler32().arg("sum").stdin(stdin)),
+        outcome("", "adler32: -: Bad file descriptor\n", 1)
+    );
+}
+
+#[test]
+fn sums_fifos() {
+    let folder = tempdir().unwrap();
+    let fifo = folder.path().join("fifo");
+    unistd::mkfifo(&fifo, Mode::S_IRWXU).unwrap();
+    let path = fifo.clone();
+    let writer = thread::spawn(move || fs::write(path, "Wikipedia"));
+    assert_eq!(
+        sum_in(folder.path(), &["fifo"]),
+        outcome("11e60398  fifo\n", "", 0)
+    );
+    writer.join().unwrap().unwrap();
 }
 
 #[test]
