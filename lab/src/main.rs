@@ -145,12 +145,16 @@ struct VmArgs {
         allow_hyphen_values = true
     )]
     append: String,
-    /// The number of processors; 2 if not given, and always 1 in User Mode Linux
+    /// The number of processors; 2 if not given, and always 1 in User Mode Linux and with --icount
     #[arg(long, value_name = "NUMBER")]
     smp: Option<u32>,
     /// The size of the memory; 1024 if not given, and 256 for User Mode Linux
     #[arg(long, value_name = "MIB")]
     memory: Option<u32>,
+    /// Let time pass with the instructions of the one processor, a nanosecond each, so that
+    /// measurements repeat; stock kernels only
+    #[arg(long)]
+    icount: bool,
 }
 
 fn main() -> ExitCode {
@@ -335,13 +339,14 @@ impl Lab {
         }
         let machine = Machine {
             processors: arguments.smp.unwrap_or(match flavour {
-                Flavour::Stock => 2,
-                Flavour::Uml => 1,
+                Flavour::Stock if !arguments.icount => 2,
+                _ => 1,
             }),
             memory: arguments.memory.unwrap_or(match flavour {
                 Flavour::Stock => 1024,
                 Flavour::Uml => 256,
             }),
+            icount: arguments.icount,
             append: arguments.append,
             limit: Duration::from_secs(arguments.timeout),
             modules,

@@ -28,6 +28,8 @@ const TRIAL_LIMIT: Duration = Duration::from_secs(20);
 enum Accelerator {
     Kvm,
     Tcg,
+    /// TCG with a clock that counts instructions.
+    Counting,
 }
 
 /// Boots `target` to run `job`.
@@ -38,7 +40,14 @@ pub fn start(
     machine: &Machine,
     job: &Job,
 ) -> Result<Guest> {
-    let accelerator = accelerator(root, share, target, job)?;
+    let accelerator = if machine.icount {
+        if machine.processors != 1 {
+            bail!("--icount counts the instructions of one processor: leave out --smp");
+        }
+        Accelerator::Counting
+    } else {
+        accelerator(root, share, target, job)?
+    };
     start_with(root, share, target, accelerator, machine, job)
 }
 
@@ -61,6 +70,7 @@ fn accelerator(root: &Root, share: &Path, target: &Target, job: &Job) -> Result<
             let machine = Machine {
                 processors: 1,
                 memory: 512,
+                icount: false,
                 append: String::new(),
                 limit: TRIAL_LIMIT,
                 modules: Vec::new(),
@@ -120,7 +130,12 @@ fn start_with(
     let (acceleration, processor) = match accelerator {
         Accelerator::Kvm => ("kvm", "host"),
         Accelerator::Tcg => ("tcg,thread=multi", "max"),
+        Accelerator::Counting => ("tcg,thread=single", "max"),
     };
+    if let Accelerator::Counting = accelerator {
+        // 2^0 nanoseconds for each.
+        qemu.args(["-icount", "shift=0"]);
+    }
     let memory = machine.memory;
     let words = format!(
         "console=ttyS0 loglevel=6 rootfstype=virtiofs root={ROOT_TAG} ro init={INIT} oops=panic panic=-1 {}",

@@ -27,6 +27,9 @@ pub fn start(
     if machine.processors != 1 {
         bail!("User Mode Linux has one processor: leave out --smp");
     }
+    if machine.icount {
+        bail!("User Mode Linux cannot count instructions: leave out --icount");
+    }
     write_job(share, job)?;
     let mut streams = Streams::default();
     let (console, log) = streams.add()?;

@@ -44,6 +44,8 @@ pub struct Machine {
     pub processors: u32,
     /// In MiB.
     pub memory: u32,
+    /// Whether time passes with the instructions executed.
+    pub icount: bool,
     /// More words for the kernel's command line.
     pub append: String,
     pub limit: Duration,
