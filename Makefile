@@ -65,6 +65,17 @@ bench-kernel: lab tools ## Measure the hash in the kernel beside the same implem
 	@echo "In User Mode Linux, at full speed:" && $(LAB) vm --flavour uml $(in_guest) \
 		--build build/tests/modules -- bench-kernel tcrypt shash --json build/bench/kernel.json
 
+.PHONY: bench-device
+bench-device: lab tools ## Measure the device beside AF_ALG and programs
+	@mkdir -p build/bench
+	@echo "Load of this machine: $$(cut -d ' ' -f 1-3 /proc/loadavg)"
+	@echo "In User Mode Linux, at full speed:" && \
+		$(LAB) vm --flavour uml --memory 1600 $(in_guest) -- bench-device \
+			--json build/bench/device-uml.json --plot build/bench/device-uml.svg
+	@echo "In the stock kernel, as if each instruction took 1 ns:" && \
+		$(LAB) vm --icount $(in_guest) -- bench-device --file 32 --memory 8 --rounds 3 \
+			--json build/bench/device-icount.json --plot build/bench/device-icount.svg
+
 .PHONY: fuzz
 fuzz: checkers ## Look for data that an implementation gets wrong: FUZZ_SECONDS=600
 	@mkdir -p build/fuzz/corpus build/fuzz/found

@@ -5,15 +5,13 @@
 //! To be started as root in User Mode Linux with the module and those of the tests installed, as
 //! `make bench-kernel` does. Elsewhere, a program and the kernel differ in more than what they add.
 
+#[path = "../bench_common/mod.rs"]
+mod common;
 mod shash;
 mod tcrypt;
 
-use std::fs;
 use std::path::PathBuf;
-use std::process::Command;
 
-use anyhow::bail;
-use anyhow::Context;
 use anyhow::Result;
 use clap::Parser;
 use clap::ValueEnum;
@@ -41,11 +39,11 @@ enum Part {
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
-    modprobe(&["adler32"])?;
+    common::modprobe(&["adler32"])?;
     let mut results = Map::new();
-    let release = fs::read_to_string("/proc/sys/kernel/osrelease")?;
-    println!("kernel {}", release.trim());
-    results.insert("kernel".to_owned(), Value::from(release.trim()));
+    let release = common::kernel()?;
+    println!("kernel {release}");
+    results.insert("kernel".to_owned(), Value::from(release));
     for part in &arguments.parts {
         println!();
         match part {
@@ -54,24 +52,7 @@ fn main() -> Result<()> {
         };
     }
     if let Some(path) = arguments.json {
-        let text = serde_json::to_string_pretty(&results)? + "\n";
-        fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
-    }
-    Ok(())
-}
-
-/// Loads a module, with parameters.
-fn modprobe(arguments: &[&str]) -> Result<()> {
-    let output = Command::new("modprobe")
-        .args(arguments)
-        .output()
-        .context("cannot run modprobe")?;
-    if !output.status.success() {
-        bail!(
-            "cannot load the module {}: {}",
-            arguments.join(" "),
-            String::from_utf8_lossy(&output.stderr).trim()
-        );
+        common::write_json(&path, &Value::from(results))?;
     }
     Ok(())
 }

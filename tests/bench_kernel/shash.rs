@@ -20,6 +20,9 @@ use anyhow::Result;
 use serde_json::json;
 use serde_json::Value;
 
+use crate::common;
+use crate::common::Rates;
+
 /// Where `tests/modules/adler32_bench.c` is to be found.
 const FOLDER: &str = "/sys/kernel/debug/adler32_bench";
 /// The lengths of data to measure, what they are called, and what part of the implementation's speed
@@ -35,7 +38,7 @@ const PAGE: usize = 4096;
 
 /// Measures, prints a table and returns the figures.
 pub fn measure() -> Result<Value> {
-    super::modprobe(&["adler32_bench"])?;
+    common::modprobe(&["adler32_bench"])?;
     let chosen = Session::open()?.info()?.implementation;
     let ours = processor::runnable()
         .find(|ours| ours.name() == chosen)
@@ -68,8 +71,8 @@ pub fn measure() -> Result<Value> {
             "bytes": size,
             "calls_per_batch": rounds,
             "batches": BATCHES,
-            "kernel": kernel.to_json(),
-            "program": program.to_json(),
+            "kernel": to_json(&kernel),
+            "program": to_json(&program),
             "ratio_best": best,
             "ratio_median": median,
             "target": target,
@@ -109,25 +112,8 @@ fn rounds(ours: &Runnable<Processor>, data: &[u8]) -> u32 {
     rounds
 }
 
-/// GB/s of one side.
-struct Rates {
-    best: f64,
-    median: f64,
-}
-
-impl Rates {
-    fn new(bytes: f64, mut times: Vec<Duration>) -> Self {
-        times.sort();
-        let rate = |time: Duration| bytes / time.as_secs_f64() / 1e9;
-        Self {
-            best: rate(times[0]),
-            median: rate(times[times.len() / 2]),
-        }
-    }
-
-    fn to_json(&self) -> Value {
-        json!({ "best_gb_s": self.best, "median_gb_s": self.median })
-    }
+fn to_json(rates: &Rates) -> Value {
+    json!({ "best_gb_s": rates.best, "median_gb_s": rates.median })
 }
 
 /// Lets the kernel and this program compute in turns, and returns the rates of both.

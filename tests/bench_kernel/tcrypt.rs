@@ -15,6 +15,8 @@ use anyhow::Result;
 use serde_json::json;
 use serde_json::Value;
 
+use crate::common;
+
 /// Benchmarks of hashes, by the name of one, for a second each.
 const PARAMETERS: [&str; 4] = ["tcrypt", "mode=300", "alg=adler32", "sec=1"];
 
@@ -23,7 +25,7 @@ pub fn measure() -> Result<Value> {
     let output = Command::new("dmesg").arg("--clear").output()?;
     ensure!(output.status.success(), "dmesg --clear failed");
     // Its initialisation fails, always, so that it need not be unloaded.
-    let reason = match super::modprobe(&PARAMETERS) {
+    let reason = match common::modprobe(&PARAMETERS) {
         Ok(()) => bail!("tcrypt is loaded, which it never should be"),
         Err(reason) => reason,
     };

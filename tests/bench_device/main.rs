@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! Measures the device beside AF_ALG and beside programs, on the same data in one process.
+//!
+//! To be started as root in a virtual machine with the module installed, as `make bench-device`
+//! does.
+
+// Much in these is for the tests alone.
+#[allow(dead_code)]
+#[path = "../vm/support/alg.rs"]
+mod alg;
+mod calls;
+#[path = "../bench_common/mod.rs"]
+mod common;
+mod contender;
+mod file;
+#[allow(dead_code)]
+#[path = "../vm/support/memory.rs"]
+mod map;
+mod memory;
+mod peer;
+mod plot;
+#[allow(dead_code)]
+#[path = "../vm/support/reference.rs"]
+mod reference;
+mod targets;
+
+use std::path::PathBuf;
+
+use adler32::Session;
+use anyhow::Context;
+use anyhow::Result;
+use clap::Parser;
+use serde_json::json;
+
+use contender::Group;
+
+/// Measure the device beside AF_ALG and beside programs.
+#[derive(Parser)]
+struct Arguments {
+    /// The size of the file
+    #[arg(long, value_name = "MIB", default_value_t = 1024, value_parser = clap::value_parser!(u16).range(1..))]
+    file: u16,
+    /// The size of the memory
+    #[arg(long, value_name = "MIB", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..))]
+    memory: u16,
+    /// How often to measure each
+    #[arg(long, value_name = "NUMBER", default_value_t = 15, value_parser = clap::value_parser!(u16).range(1..))]
+    rounds: u16,
+    /// Write the figures to a file, too
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Draw the figures (SVG)
+    #[arg(long, value_name = "FILE")]
+    plot: Option<PathBuf>,
+}
+
+/// What sizes are given in.
+const MIB: usize = 1 << 20;
+
+fn main() -> Result<()> {
+    let arguments = Arguments::parse();
+    common::modprobe(&["adler32"])?;
+    let kernel = common::kernel()?;
+    let implementation = Session::open()?.info()?.implementation;
+    println!("kernel {kernel}, the module computes with {implementation}");
+    let restricted = alg::restriction().filter(|&level| level > 0);
+    if let Some(level) = restricted {
+        alg::restrict(0);
+        println!("crypto.af_alg_restrict set from {level} to 0, as AF_ALG is to be measured, too");
+    }
+
+    let rounds = arguments.rounds.into();
+    let groups = [
+        memory::measure(usize::from(arguments.memory) * MIB, rounds)?,
+        memory::measure_cached(usize::from(arguments.memory), rounds)?,
+        file::measure(usize::from(arguments.file) * MIB, rounds)?,
+        calls::measure(rounds)?,
+    ];
+    let targets = targets::compare(&groups)?;
+
+    if let Some(path) = arguments.json {
+        let results = json!({
+            "kernel": kernel,
+            "implementation": implementation,
+            "af_alg_restrict_was": restricted,
+            "rounds": rounds,
+            "groups": groups.each_ref().map(Group::to_json),
+            "targets": targets,
+        });
+        common::write_json(&path, &results)?;
+    }
+    if let Some(path) = arguments.plot {
+        plot::draw(&kernel, &groups, &path)
+            .with_context(|| format!("cannot draw {}", path.display()))?;
+    }
+    Ok(())
+}
