@@ -43,7 +43,7 @@ pub fn start(
     uml.stdin(Stdio::null())
         .stdout(say.try_clone()?)
         .stderr(say)
-        // The memory is a file there; /dev/shm is small in some containers.
+        // The memory is a file there, in a tmpfs of the root; /dev/shm is small in some containers.
         .env("TMPDIR", "/tmp");
     // By seccomp, a system call costs half of what it does by ptrace, which is used otherwise.
     uml.arg("seccomp=auto")

@@ -149,6 +149,34 @@ fn a_run_that_takes_too_long_is_ended() {
 
 #[test]
 #[ignore = "boots a guest"]
+fn time_passes_with_instructions() {
+    let folder = folder("icount");
+    let source = r#"
+        #include <stdio.h>
+        #include <time.h>
+        int main(void)
+        {
+            struct timespec a, b;
+            long count = 100000000;
+            clock_gettime(CLOCK_MONOTONIC, &a);
+            __asm__ volatile("1: dec %0; jnz 1b" : "+r"(count));
+            clock_gettime(CLOCK_MONOTONIC, &b);
+            printf("%ld", (b.tv_sec - a.tv_sec) * 1000000000 + b.tv_nsec - a.tv_nsec);
+        }"#;
+    fs::write(folder.join("loop.c"), source).unwrap();
+    let built = output(&folder, &["run", "gcc", "-o", "loop", "loop.c"]);
+    assert!(built.status.success(), "{built:?}");
+
+    let icount = ["vm", "--icount", "--append", "cryptomgr.notests"];
+    let output = output(&folder, &[&icount[..], &["--", "./loop"]].concat());
+    assert!(output.status.success(), "{output:?}");
+    let time: u64 = String::from_utf8_lossy(&output.stdout).parse().unwrap();
+    // Two instructions each time, and what the kernel does on the way.
+    assert!((200_000_000..204_000_000).contains(&time), "{time} ns");
+}
+
+#[test]
+#[ignore = "boots a guest"]
 fn a_killed_lab_leaves_nothing() {
     let mark = format!("lab.test={}", std::process::id());
     let running = || {
