@@ -18,7 +18,7 @@ use crate::contender::Source;
 use crate::reference;
 
 /// Calls in a pass.
-const CALLS: usize = 20_000;
+const CALLS: usize = 2_000;
 /// What a write is of.
 const DATA: &[u8; 16] = b"0123456789abcdef";
 const NULL: &str = "/dev/null";
@@ -62,7 +62,7 @@ pub fn measure(rounds: usize) -> Result<Group> {
             Ok(())
         }),
     ];
-    let title = format!("Calls ({CALLS} in a row)");
+    let title = format!("Calls, {CALLS} in a row");
     Group::measure(Source::Call, title, CALLS, contenders, rounds)
 }
 

@@ -7,6 +7,9 @@ use std::path::Path;
 use anyhow::anyhow;
 use anyhow::Result;
 use plotters::prelude::*;
+use plotters::style::text_anchor::HPos;
+use plotters::style::text_anchor::Pos;
+use plotters::style::text_anchor::VPos;
 
 use crate::contender::Group;
 
@@ -14,7 +17,7 @@ use crate::contender::Group;
 /// the bars, in pixels.
 const WIDTH: u32 = 900;
 const BAR: u32 = 24;
-const AROUND: u32 = 110;
+const AROUND: u32 = 120;
 
 /// Colours by the first word of a name, to be told apart with any kind of colour vision (Okabe and
 /// Ito, 2008).
@@ -53,46 +56,49 @@ fn bars(area: &Area, kernel: &str, group: &Group) -> Result<()> {
     let most = (0..count).map(value).fold(0.0, f64::max);
     let mut chart = ChartBuilder::on(area)
         .caption(
-            format!("{} (kernel {kernel})", group.title),
+            format!("{}, kernel {kernel}", group.title),
             ("sans-serif", 18),
         )
         .margin(12)
-        .x_label_area_size(40)
+        .x_label_area_size(50)
         .y_label_area_size(240)
-        .build_cartesian_2d(0.0..most * 1.1, (0..count).into_segmented())?;
+        .build_cartesian_2d(0.0..most * 1.1, (0..count - 1).into_segmented())?;
     // The first is to be on top.
     let number = |row: usize| count - 1 - row;
     chart
         .configure_mesh()
         .disable_y_mesh()
         .light_line_style(WHITE)
+        .bold_line_style(BLACK.mix(0.1))
         .y_labels(count)
         .y_label_formatter(&|row| match row {
-            SegmentValue::CenterOf(row) if *row < count => {
-                group.figures[number(*row)].name.to_owned()
-            }
+            SegmentValue::CenterOf(row) => group.figures[number(*row)].name.to_owned(),
             _ => String::new(),
         })
         .x_desc(group.unit())
         .draw()?;
+    let end = |row| match row + 1 {
+        next if next < count => SegmentValue::Exact(next),
+        _ => SegmentValue::Last,
+    };
     chart.draw_series((0..count).map(|row| {
         let (name, value) = (group.figures[number(row)].name, value(number(row)));
         let colour = COLOURS
             .iter()
             .find(|(word, _)| name.split(',').next() == Some(word))
             .map_or(LIMIT, |(_, colour)| *colour);
-        let corners = [
-            (0.0, SegmentValue::Exact(row)),
-            (value, SegmentValue::Exact(row + 1)),
-        ];
+        let corners = [(0.0, SegmentValue::Exact(row)), (value, end(row))];
         let mut bar = Rectangle::new(corners, colour.filled());
         bar.set_margin(3, 3, 0, 0);
         bar
     }))?;
+    let style = ("sans-serif", 12)
+        .into_text_style(area)
+        .pos(Pos::new(HPos::Left, VPos::Center));
     chart.draw_series((0..count).map(|row| {
         let value = value(number(row));
         let place = (value, SegmentValue::CenterOf(row));
-        Text::new(format!(" {value:.1}"), place, ("sans-serif", 12))
+        Text::new(format!(" {value:.1}"), place, style.clone())
     }))?;
     Ok(())
 }
