@@ -153,12 +153,21 @@ const UML: &str = "\
         -- sh -c 'exec vm-suite 2>&1 --skip compat:: --skip kernel_api::mapping_ --skip memory::'";
 
 /// The kernel and a program agree. How fast they are depends on the machine.
-const BENCH_KERNEL: &[(&str, &str)] = &[(
-    "the benchmark runs in the kernel",
-    "mkdir -p build/tests; cp -ru tests/modules build/tests
-     $LAB vm --flavour uml --kernel $KERNEL --build . --build build/tests/modules --path $TOOLS \
-         -- bench-kernel shash",
-)];
+const BENCH_KERNEL: &[(&str, &str)] = &[
+    (
+        "the benchmark runs in the kernel",
+        "mkdir -p build/tests; cp -ru tests/modules build/tests
+         $LAB vm --flavour uml --kernel $KERNEL --build . --build build/tests/modules \
+             --path $TOOLS -- bench-kernel shash",
+    ),
+    (
+        "the benchmark of the device runs",
+        "mkdir -p build/bench/quick
+         $LAB vm --flavour uml --kernel $KERNEL --build . --path $TOOLS \
+             -- bench-device --file 16 --memory 4 --rounds 3 \
+                 --json build/bench/quick/device.json --plot build/bench/quick/device.svg",
+    ),
+];
 
 /// Returns all suites in the order in which they run.
 pub fn all() -> Result<Vec<Suite>> {
