@@ -14,6 +14,7 @@
 
 mod register;
 mod session;
+mod source;
 
 use self::register::Registers;
 use self::session::Mode;

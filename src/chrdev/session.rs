@@ -3,10 +3,11 @@
 //! What belongs to one open file.
 
 use super::register::Registers;
+use super::source;
 use crate::adler32::Adler32;
 use crate::implementation;
-use crate::kernel_ext::task;
 use crate::uapi;
+use core::mem::MaybeUninit;
 use kernel::iov::IovIterSource;
 use kernel::new_condvar;
 use kernel::new_mutex;
@@ -17,12 +18,9 @@ use kernel::sync::Arc;
 use kernel::sync::CondVar;
 use kernel::sync::Mutex;
 use kernel::task::Kuid;
-use kernel::uaccess::UserPtr;
-use kernel::uaccess::UserSlice;
 
-/// How many bytes are copied from the user at a time, and so the kernel memory that an operation
-/// takes at most.
-const CHUNK: usize = 16 * 1024;
+/// How many bytes at most are copied to the stack.
+const TINY: usize = 256;
 
 /// The length of what reading returns, in bytes: eight digits and a newline.
 pub(super) const TEXT_LEN: usize = 9;
@@ -222,40 +220,42 @@ impl Session {
     pub(super) fn update(&self, buffer: uapi::Buffer) -> Result {
         let mut operation = self.begin()?;
         operation.sum.check_room(buffer.length)?;
-        let checksum = checksum_user(operation.sum.checksum, buffer.address, buffer.length)?;
+        let checksum = source::append_user(operation.sum.checksum, buffer.address, buffer.length)?;
         operation.append(checksum, buffer.length)
     }
 
     /// Appends all that `iov` has. Returns the number of bytes appended, which is less if the
     /// memory ends early or the caller is killed.
     pub(super) fn write(&self, iov: &mut IovIterSource<'_>) -> Result<usize> {
+        if iov.len() <= TINY {
+            return self.write_tiny(iov);
+        }
         let mut operation = self.begin()?;
         operation.sum.check_room(iov.len() as u64)?;
-        let mut buffer = KVec::<u8>::with_capacity(iov.len().min(CHUNK), GFP_KERNEL)?;
 
         let mut written = 0;
-        let error = loop {
-            if iov.is_empty() {
-                return Ok(written);
-            }
-            if task::fatal_signal_pending() {
-                break EINTR;
-            }
-            let chunk = iov.copy_from_iter_raw(buffer.spare_capacity_mut());
-            if chunk.is_empty() {
-                break EFAULT;
-            }
-            let checksum = implementation::update(operation.sum.checksum, chunk);
-            if let Err(error) = operation.append(checksum, chunk.len() as u64) {
-                break error;
-            }
-            written += chunk.len();
-            task::cond_resched();
-        };
-        if written == 0 {
-            return Err(error);
+        let result = source::append(operation.sum.checksum, iov, |checksum, len| {
+            operation.append(checksum, len as u64)?;
+            written += len;
+            Ok(())
+        });
+        match result {
+            Err(error) if written == 0 => Err(error),
+            _ => Ok(written),
         }
-        Ok(written)
+    }
+
+    /// [`Self::write`] of at most [`TINY`] bytes, which are there before the lock is taken, once.
+    fn write_tiny(&self, iov: &mut IovIterSource<'_>) -> Result<usize> {
+        if iov.is_empty() {
+            return Ok(0);
+        }
+        let mut buffer = [const { MaybeUninit::uninit() }; TINY];
+        let data = source::copy(iov, &mut buffer)?;
+        let mut state = self.when_idle()?;
+        let checksum = implementation::update(state.sum.checksum, data);
+        state.sum = state.sum.extended(checksum, data.len() as u64)?;
+        Ok(data.len())
     }
 
     /// Returns the sum once no write is under way. A view is taken first if it is due, and taken
@@ -324,24 +324,5 @@ pub(super) fn digest(digest: &uapi::Digest) -> Result<u32> {
     if digest.reserved != 0 {
         return Err(EINVAL);
     }
-    Ok(checksum_user(start, digest.address, digest.length)?.value())
-}
-
-/// Continues a checksum over `length` bytes at the user's `address`.
-fn checksum_user(mut sum: Adler32, address: u64, length: u64) -> Result<Adler32> {
-    let address = usize::try_from(address).map_err(|_| EFAULT)?;
-    let length = usize::try_from(length).map_err(|_| EFAULT)?;
-    address.checked_add(length).ok_or(EFAULT)?;
-
-    let mut buffer = KVec::from_elem(0, length.min(CHUNK), GFP_KERNEL)?;
-    let mut reader = UserSlice::new(UserPtr::from_addr(address), length).reader();
-    while !reader.is_empty() {
-        if task::fatal_signal_pending() {
-            return Err(EINTR);
-        }
-        let read = reader.read_slice_partial(&mut buffer, 0)?;
-        sum = implementation::update(sum, buffer.get(..read).unwrap_or_default());
-        task::cond_resched();
-    }
-    Ok(sum)
+    Ok(source::append_user(start, digest.address, digest.length)?.value())
 }
