@@ -19,8 +19,14 @@ use crate::reference;
 
 /// Calls in a pass.
 const CALLS: usize = 2_000;
-/// What a write is of.
-const DATA: &[u8; 16] = b"0123456789abcdef";
+/// The lengths of writes: those about which the driver copies or does not are of interest.
+const WRITES: [(&str, usize); 5] = [
+    ("device, write of 16 bytes", 16),
+    ("device, write of 1 KiB", 1 << 10),
+    ("device, write of 2 KiB", 2 << 10),
+    ("device, write of 4 KiB", 4 << 10),
+    ("device, write of 16 KiB", 16 << 10),
+];
 const NULL: &str = "/dev/null";
 /// A request that no driver has.
 const UNKNOWN: libc::Ioctl = libc::_IO(0, 0);
@@ -31,18 +37,26 @@ pub fn measure(rounds: usize) -> Result<Group> {
         .open(NULL)
         .with_context(|| format!("cannot open {NULL}"))?;
     let descriptor = null.as_raw_fd();
-    let mut written = Session::open()?;
+    let data = reference::noise(16 << 10, 4);
+    let data = &data[..];
+    let mut contenders = Vec::new();
+    for (name, len) in WRITES {
+        let data = &data[..len];
+        let sum = (0..CALLS).fold(1, |sum, _| reference::append(sum, data));
+        let mut session = Session::open()?;
+        contenders.push(Contender::new(name, sum, move || {
+            session.reset()?;
+            write(&mut session, data)?;
+            Ok(session.sum()?.checksum.value())
+        }));
+    }
     let mut asked = Session::open()?;
-    asked.write_all(DATA).context("write")?;
-    let all = (0..CALLS).fold(1, |sum, _| reference::append(sum, DATA));
-    let contenders = vec![
-        Contender::new("device, write of 16 bytes", all, move || {
-            written.reset()?;
-            write(&mut written)?;
-            Ok(written.sum()?.checksum.value())
+    asked.write_all(data).context("write")?;
+    contenders.extend([
+        Contender::limit("/dev/null, write of 16 bytes", move || {
+            write(&mut null, &data[..16])
         }),
-        Contender::limit("/dev/null, write of 16 bytes", move || write(&mut null)),
-        Contender::new("device, GET", reference::adler(DATA), move || {
+        Contender::new("device, GET", reference::adler(data), move || {
             let mut last = asked.sum()?;
             for _ in 1..CALLS {
                 last = asked.sum()?;
@@ -61,15 +75,15 @@ pub fn measure(rounds: usize) -> Result<Group> {
             }
             Ok(())
         }),
-    ];
+    ]);
     let title = format!("Calls, {CALLS} in a row");
     Group::measure(Source::Call, title, CALLS, contenders, rounds)
 }
 
-fn write(to: &mut impl Write) -> Result<()> {
+fn write(to: &mut impl Write, data: &[u8]) -> Result<()> {
     for _ in 0..CALLS {
-        let len = to.write(DATA).context("write")?;
-        ensure!(len == DATA.len(), "a write of {len} bytes");
+        let len = to.write(data).context("write")?;
+        ensure!(len == data.len(), "a write of {len} bytes");
     }
     Ok(())
 }
