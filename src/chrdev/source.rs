@@ -12,14 +12,26 @@ use kernel::page::PAGE_SIZE;
 use kernel::prelude::*;
 use kernel::uaccess::UserPtr;
 
-/// From how many bytes on a piece of memory is read where it lies, by its pages.
-const IN_PLACE: usize = PAGE_SIZE;
+/// From how many bytes on a piece of user memory is read where it lies, by its pages.
+///
+/// To pin and unpin a page takes as long as to copy 2 KiB in User Mode Linux, and as many
+/// instructions as to copy 2 to 4 KiB in the stock kernel: `make bench-device` with 0 here, and with
+/// `usize::MAX`. With these, writes of 1 MiB are 2.3 times as fast with 0 in User Mode Linux, and
+/// take as few as 0.44 times the instructions in the stock kernel.
+const IN_PLACE: usize = 4096;
 
-/// How many pages are held at a time.
-const PAGES: usize = 64;
+/// How many bytes of pages are held at a time. With a quarter, writes of 1 MiB are 6 % slower in User
+/// Mode Linux, with four times as much no faster.
+const HELD: usize = 256 * 1024;
 
-/// How many bytes are copied at a time, where they are copied.
-const CHUNK: usize = 16 * 1024;
+/// How many pages these are.
+const PAGES: usize = HELD.div_ceil(PAGE_SIZE);
+
+/// How many bytes are copied at a time, where they are copied: the most that a slab has.
+const CHUNK: usize = 8 * 1024;
+
+/// How many bytes are copied before it is tried again to read them where they lie.
+const RETRY: usize = 256 * 1024;
 
 /// Continues `sum` over all of `iov`. After each part, `done` is told the sum and the number of
 /// bytes in the part. An error means that the memory ends early or that the caller is killed.
@@ -28,11 +40,33 @@ pub(super) fn append(
     iov: &mut IovIterSource<'_>,
     mut done: impl FnMut(Adler32, usize) -> Result,
 ) -> Result {
+    // Nothing is saved by copying what is there already.
+    let in_place = if iov::is_user_backed(iov) {
+        IN_PLACE
+    } else {
+        0
+    };
+    let mut buffer = KVec::<u8>::new();
+    let mut to_copy = 0;
     while !iov.is_empty() {
         if task::fatal_signal_pending() {
             return Err(EINTR);
         }
-        let len = append_part(&mut sum, iov)?;
+        let len = if to_copy == 0 && iov::segment_len(iov) >= in_place {
+            match iov::for_each_run::<PAGES>(iov, |run| sum = implementation::update(sum, run)) {
+                Some(len) => len,
+                None => {
+                    to_copy = RETRY;
+                    continue;
+                }
+            }
+        } else {
+            buffer.reserve(iov.len().min(CHUNK), GFP_KERNEL)?;
+            let copy = copy(iov, buffer.spare_capacity_mut())?;
+            sum = implementation::update(sum, copy);
+            to_copy = to_copy.saturating_sub(copy.len());
+            copy.len()
+        };
         done(sum, len)?;
         task::cond_resched();
     }
@@ -54,21 +88,6 @@ pub(super) fn append_user(mut sum: Adler32, address: u64, length: u64) -> Result
         })??;
     }
     Ok(sum)
-}
-
-/// Continues `sum` over the next part of `iov`, which is not empty. Returns its length.
-fn append_part(sum: &mut Adler32, iov: &mut IovIterSource<'_>) -> Result<usize> {
-    if iov::segment_len(iov) >= IN_PLACE {
-        let len = iov::for_each_run::<PAGES>(iov, |run| *sum = implementation::update(*sum, run));
-        // What cannot be pinned may still be there.
-        if len.is_ok() {
-            return len;
-        }
-    }
-    let mut buffer = KVec::<u8>::with_capacity(iov.len().min(CHUNK), GFP_KERNEL)?;
-    let copy = copy(iov, buffer.spare_capacity_mut())?;
-    *sum = implementation::update(*sum, copy);
-    Ok(copy.len())
 }
 
 /// Copies as much of `iov`, which is not empty, as fits in `buffer`.

@@ -3,9 +3,11 @@
 //! Memory of an [`IovIterSource`], read where it lies.
 //!
 //! C headers: [`include/linux/uio.h`](srctree/include/linux/uio.h),
+//! [`include/linux/mm.h`](srctree/include/linux/mm.h),
 //! [`include/linux/highmem.h`](srctree/include/linux/highmem.h)
 
 use core::mem::MaybeUninit;
+use core::ptr;
 use core::slice;
 use kernel::bindings;
 use kernel::error::to_result;
@@ -15,10 +17,15 @@ use kernel::page::PAGE_SIZE;
 use kernel::prelude::*;
 use kernel::uaccess::UserPtr;
 
-/// Whether pages whose descriptors are neighbours are neighbours in memory, too: they are mapped for
-/// good, and the descriptors are one array.
-const MAPPED_IN_ORDER: bool =
-    !cfg!(CONFIG_KMAP_LOCAL) && cfg!(any(CONFIG_SPARSEMEM_VMEMMAP, CONFIG_FLATMEM));
+/// Returns whether `iov` is over memory of user space: `user_backed_iter()`.
+pub(crate) fn is_user_backed(iov: &mut IovIterSource<'_>) -> bool {
+    // SAFETY: The iov_iter is valid.
+    let kind = u32::from(unsafe { (*iov.as_raw()).iter_type });
+    matches!(
+        kind,
+        bindings::iter_type_ITER_UBUF | bindings::iter_type_ITER_IOVEC
+    )
+}
 
 /// Returns how many bytes the piece of memory has that is next in `iov`.
 pub(crate) fn segment_len(iov: &mut IovIterSource<'_>) -> usize {
@@ -27,38 +34,46 @@ pub(crate) fn segment_len(iov: &mut IovIterSource<'_>) -> usize {
 }
 
 /// Takes the next at most `N` pages off `iov` and calls `work` with the bytes in each of their runs
-/// that are contiguous, in order. Returns the number of bytes, or [`EFAULT`] if the first page
-/// cannot be had: it may not be there, or be of a kind that can be copied from but not be pinned.
+/// that are contiguous, in order. Returns the number of bytes.
 ///
-/// Pages of user space are pinned meanwhile. Others can write to what `work` reads, as to all
-/// memory of user space; it must not depend on the bytes for more than its result.
+/// Pages of user space are pinned meanwhile, if they are there. `None` means that the first one is
+/// not, or cannot be pinned as it is: copying from it may succeed nevertheless. To pin pages that are
+/// shared with other processes until one of them writes, for one, would copy them for good.
+///
+/// Others can write to what `work` reads, as to all memory of user space. Its result is then
+/// undefined, but must not become anything worse than that.
 pub(crate) fn for_each_run<const N: usize>(
     iov: &mut IovIterSource<'_>,
     mut work: impl FnMut(&[u8]),
-) -> Result<usize> {
+) -> Option<usize> {
+    const { assert!(N > 0) };
     let mut pages = [const { MaybeUninit::uninit() }; N];
     let pages = Pages::extract(iov, &mut pages)?;
+    // SAFETY: The page is there while `pages` is.
+    let map = |page| unsafe { bindings::kmap_local_page(page) };
     let mut offset = pages.offset;
     let mut left = pages.len;
-    let mut rest = pages.pages;
-    while let [first, ..] = rest {
-        let neighbours = rest
-            .iter()
-            .zip(rest.iter().skip(1))
-            .take_while(|(page, next)| MAPPED_IN_ORDER && page.wrapping_add(1) == **next)
-            .count();
-        let (run, others) = rest.split_at(1 + neighbours);
-        let len = left.min(run.len() * PAGE_SIZE - offset);
-        // SAFETY: The page is there while `pages` is.
-        let mapping = unsafe { bindings::kmap_local_page(*first) };
-        // SAFETY: So are its neighbours, which are mapped behind it. That others may write to them
-        // is told to callers.
+    let mut rest = pages.pages.iter().copied().peekable();
+    while let Some(page) = rest.next() {
+        let mapping = map(page);
+        let mut end = PAGE_SIZE;
+        // Where all memory is mapped for good, neighbours are read as one.
+        let follows =
+            |page, end| !cfg!(CONFIG_KMAP_LOCAL) && map(page) == mapping.wrapping_byte_add(end);
+        while rest.next_if(|&next| follows(next, end)).is_some() {
+            end += PAGE_SIZE;
+        }
+        let len = left.min(end - offset);
+        // SAFETY: The bytes are in the pages just mapped. By Rust's rules it is a race if user space
+        // writes to them meanwhile, which only a copy would exclude; as in C, those who read must
+        // be content with any bytes, see above.
         work(unsafe { slice::from_raw_parts(mapping.cast::<u8>().add(offset), len) });
-        // SAFETY: Mapped above, as the last one.
+        // SAFETY: Mapped above, as the only one where that matters.
         unsafe { bindings::kunmap_local(mapping) };
-        (offset, left, rest) = (0, left - len, others);
+        offset = 0;
+        left -= len;
     }
-    Ok(pages.len)
+    Some(pages.len)
 }
 
 /// Calls `work` with an iov_iter over memory of the current process: `len` bytes from `address` on,
@@ -78,7 +93,8 @@ pub(crate) fn with_user_memory<R>(
             iov.as_mut_ptr(),
         )
     })?;
-    // SAFETY: Just initialised, as a source; user memory can be read at all times.
+    // SAFETY: Just initialised, as a source, and used by nobody else. User memory can be read at all
+    // times.
     Ok(work(unsafe { IovIterSource::from_raw(iov.as_mut_ptr()) }))
 }
 
@@ -100,17 +116,13 @@ impl<'a> Pages<'a> {
     fn extract(
         iov: &'a mut IovIterSource<'_>,
         slots: &'a mut [MaybeUninit<*mut bindings::page>],
-    ) -> Result<Self> {
+    ) -> Option<Self> {
+        let pinned = is_user_backed(iov);
         let iov = iov.as_raw();
-        // SAFETY: The iov_iter is valid.
-        let kind = u32::from(unsafe { (*iov).iter_type });
-        // `iov_iter_extract_will_pin()`.
-        let pinned = matches!(
-            kind,
-            bindings::iter_type_ITER_UBUF | bindings::iter_type_ITER_IOVEC
-        );
         let mut offset = 0;
         let mut array = slots.as_mut_ptr().cast();
+        // SAFETY: The iov_iter is valid.
+        let nofault = unsafe { ptr::replace(&raw mut (*iov).nofault, true) };
         // SAFETY: The iov_iter is valid, and the array has room for as many pages.
         let len = unsafe {
             bindings::iov_iter_extract_pages(
@@ -122,16 +134,16 @@ impl<'a> Pages<'a> {
                 &mut offset,
             )
         };
-        let len = usize::try_from(len).map_err(|_| EFAULT)?;
-        if len == 0 {
-            return Err(EFAULT);
-        }
+        // SAFETY: The iov_iter is valid.
+        unsafe { (*iov).nofault = nofault };
+        // Whatever the error is, to copy will show one for the caller.
+        let len = usize::try_from(len).ok().filter(|&len| len > 0)?;
         let count = (offset + len).div_ceil(PAGE_SIZE);
         // SAFETY: As many pages were stored as the bytes touch, in the array that was passed.
         let pages = unsafe { slice::from_raw_parts(array, count) };
         // INVARIANT: The pages were pinned just now, or else belong to who made the iov_iter, which
         // is borrowed.
-        Ok(Self {
+        Some(Self {
             pages,
             offset,
             len,
