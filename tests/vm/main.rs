@@ -9,6 +9,7 @@ mod files;
 mod in_use;
 mod ioctl;
 mod kernel_api;
+mod mappings;
 mod memory;
 mod metadata;
 mod modes;
@@ -43,6 +44,7 @@ fn main() -> ExitCode {
         ioctl::trials(),
         compat::trials(),
         memory::trials(),
+        mappings::trials(),
         af_alg::trials(),
         kernel_api::trials(),
         tools::trials(),

@@ -15,6 +15,7 @@ use std::ptr::NonNull;
 
 use nix::sys::mman;
 use nix::sys::mman::MapFlags;
+use nix::sys::mman::MmapAdvise;
 use nix::sys::mman::ProtFlags;
 
 pub const PAGE: usize = 4096;
@@ -43,10 +44,15 @@ unsafe impl Sync for Map {}
 impl Map {
     /// Maps `len` bytes, rounded up to whole pages.
     pub fn new(len: usize) -> Self {
+        Self::new_with(len, MapFlags::MAP_NORESERVE)
+    }
+
+    /// Maps with flags beside that for a private mapping.
+    pub fn new_with(len: usize, flags: MapFlags) -> Self {
         let len = len.next_multiple_of(PAGE).max(PAGE);
         let size = NonZeroUsize::new(len).expect("at least a page");
         let protection = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
-        let flags = MapFlags::MAP_PRIVATE | MapFlags::MAP_NORESERVE;
+        let flags = MapFlags::MAP_PRIVATE | flags;
         // SAFETY: The kernel chooses an address range that is free.
         let start = unsafe { mman::mmap_anonymous(None, size, protection, flags) }.expect("mmap");
         Self { start, len }
@@ -61,6 +67,23 @@ impl Map {
         map.bytes()[offset..room].copy_from_slice(data);
         map.protect(room..room + PAGE, ProtFlags::PROT_NONE);
         (map, offset)
+    }
+
+    /// Maps memory that the kernel gives huge pages to, wherever a whole one fits.
+    pub fn huge(len: usize) -> Self {
+        let map = Self::new(len);
+        map.advise(0..map.len, MmapAdvise::MADV_HUGEPAGE);
+        map
+    }
+
+    /// Puts pages of a file in the place of some of ours, to be read only.
+    pub fn map_file(&self, range: Range<usize>, file: impl AsFd, offset: i64, flags: MapFlags) {
+        let address = NonZeroUsize::new(self.pages(&range).addr().get());
+        let len = NonZeroUsize::new(range.len()).expect("at least a page");
+        let flags = flags | MapFlags::MAP_FIXED;
+        // SAFETY: The pages are ours, and whoever refers to them now finds the file.
+        unsafe { mman::mmap(address, len, ProtFlags::PROT_READ, flags, file, offset) }
+            .expect("mmap");
     }
 
     pub fn len(&self) -> usize {
@@ -91,10 +114,13 @@ impl Map {
 
     /// Forgets the content of some pages.
     pub fn discard(&self, range: Range<usize>) {
+        self.advise(range, MmapAdvise::MADV_DONTNEED);
+    }
+
+    pub fn advise(&self, range: Range<usize>, advice: MmapAdvise) {
         let start = self.pages(&range);
-        // SAFETY: The pages are ours; they read as zero from now on.
-        unsafe { mman::madvise(start, range.len(), mman::MmapAdvise::MADV_DONTNEED) }
-            .expect("madvise");
+        // SAFETY: The pages are ours; at most they read as zero from now on.
+        unsafe { mman::madvise(start, range.len(), advice) }.expect("madvise");
     }
 
     /// Writes a structure at any offset.

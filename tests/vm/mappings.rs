@@ -1,0 +1,372 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! Memory of every kind that a program can read: the kernel can pin most of it, and must read the
+//! rest all the same.
+
+use std::arch::asm;
+use std::fs;
+use std::fs::File;
+use std::io::Write;
+use std::ops::Range;
+use std::os::fd::AsFd;
+use std::os::fd::FromRawFd;
+use std::os::fd::OwnedFd;
+
+use nix::errno::Errno;
+use nix::sys::memfd;
+use nix::sys::memfd::MFdFlags;
+use nix::sys::mman::MapFlags;
+use nix::sys::mman::MmapAdvise;
+use nix::sys::mman::ProtFlags;
+use nix::unistd;
+
+use crate::support::device;
+use crate::support::device::Device;
+use crate::support::memory;
+use crate::support::memory::Map;
+use crate::support::memory::PAGE;
+use crate::support::module;
+use crate::support::reference;
+use crate::support::trials;
+use crate::support::ErrnoOf;
+
+trials!(after module::ensure_loaded:
+    never_written,
+    read_only,
+    given_up,
+    file_private,
+    file_private_written,
+    file_shared,
+    file_of_a_program,
+    file_in_memory,
+    file_with_a_hole,
+    secret,
+    huge_transparent,
+    huge_never_written,
+    huge_reserved,
+    device_memory,
+    kernel_code_for_programs,
+    kernel_data_for_programs,
+    protected_by_a_key,
+);
+
+/// Writes, updates with and digests all of some memory, and parts of it: a few bytes, what takes
+/// some pages, and what begins and ends in the middle of a page.
+#[track_caller]
+fn assert_reads(address: usize, expected: &[u8]) {
+    let len = expected.len();
+    let ordinary = reference::noise(5000, 90);
+    for range in [
+        0..len,
+        1..len - 1,
+        0..16,
+        len - 16..len,
+        len / 2 - 8..len / 2 + 8,
+        len / 2 - PAGE / 2..len / 2 + PAGE / 2,
+    ] {
+        let (start, data) = (address + range.start, &expected[range.clone()]);
+        let file = device::private();
+        let written = memory::write_from(&file, start, data.len());
+        assert_eq!(written.expect("write"), data.len(), "{range:?}");
+        assert_eq!(
+            file.get().expect("GET"),
+            device::state_of(data),
+            "{range:?}"
+        );
+
+        file.reset().expect("RESET");
+        let updated = file.update_from(start as u64, data.len() as u64);
+        updated.expect("UPDATE");
+        assert_eq!(
+            file.get().expect("GET"),
+            device::state_of(data),
+            "{range:?}"
+        );
+
+        let digest = file.digest_from(1, start as u64, data.len() as u64);
+        assert_eq!(digest.expect("DIGEST"), reference::adler(data), "{range:?}");
+
+        file.reset().expect("RESET");
+        let (address, split) = (ordinary.as_ptr() as usize, data.len() / 3);
+        let pieces = [
+            (address, 100),
+            (start, split),
+            (address + 100, 4900),
+            (start + split, data.len() - split),
+        ];
+        let written = memory::writev_from(&file, &pieces);
+        assert_eq!(written.expect("writev"), 5000 + data.len(), "{range:?}");
+        let all = [
+            &ordinary[..100],
+            &data[..split],
+            &ordinary[100..],
+            &data[split..],
+        ]
+        .concat();
+        assert_eq!(
+            file.get().expect("GET"),
+            device::state_of(&all),
+            "{range:?}"
+        );
+    }
+}
+
+/// What the tests look at is in the middle of ordinary memory.
+const LEN: usize = 64 * PAGE;
+const MIDDLE: Range<usize> = 20 * PAGE..40 * PAGE;
+
+/// Ordinary memory, and what is in it.
+fn ordinary() -> (Map, Vec<u8>) {
+    let data = reference::noise(LEN, 91);
+    let mut map = Map::new(LEN);
+    map.bytes().copy_from_slice(&data);
+    (map, data)
+}
+
+/// Checks that memory is read across what `replace` puts in its middle, which reads as `content`.
+#[track_caller]
+fn assert_reads_across(content: &[u8], replace: impl FnOnce(&mut Map)) {
+    let (mut map, mut data) = ordinary();
+    replace(&mut map);
+    data[MIDDLE].copy_from_slice(content);
+    assert_reads(map.address(), &data);
+    assert_reads(map.address() + MIDDLE.start, content);
+}
+
+fn content() -> Vec<u8> {
+    reference::noise(MIDDLE.len(), 92)
+}
+
+/// Maps the start of a file in the middle.
+fn middle_from(file: impl AsFd, flags: MapFlags) -> impl FnOnce(&mut Map) {
+    move |map| map.map_file(MIDDLE, file, 0, flags)
+}
+
+/// A file of `data` in the root's file system or in that of temporary files.
+fn file_in(folder: &str, data: &[u8]) -> File {
+    let mut file = tempfile::tempfile_in(folder).expect("a temporary file");
+    file.write_all(data).expect("write");
+    file
+}
+
+fn never_written() {
+    assert_reads_across(&[0; MIDDLE.end - MIDDLE.start], |map| map.discard(MIDDLE));
+}
+
+fn read_only() {
+    let (map, data) = ordinary();
+    map.protect(MIDDLE, ProtFlags::PROT_READ);
+    assert_reads(map.address(), &data);
+}
+
+fn given_up() {
+    // Nothing needs the memory, so the kernel leaves it as it is.
+    let (map, data) = ordinary();
+    map.advise(MIDDLE, MmapAdvise::MADV_FREE);
+    assert_reads(map.address(), &data);
+}
+
+fn file_private() {
+    for folder in ["/tmp", "/root"] {
+        let file = file_in(folder, &content());
+        assert_reads_across(&content(), middle_from(file, MapFlags::MAP_PRIVATE));
+    }
+}
+
+fn file_private_written() {
+    // Every other page is the process's own.
+    let file = file_in("/tmp", &[0xff; MIDDLE.end - MIDDLE.start]);
+    let mut content = vec![0xff; MIDDLE.len()];
+    let (mut map, _) = ordinary();
+    middle_from(file, MapFlags::MAP_PRIVATE)(&mut map);
+    map.protect(MIDDLE, ProtFlags::PROT_READ | ProtFlags::PROT_WRITE);
+    for page in (0..content.len()).step_by(2 * PAGE) {
+        content[page] = 0;
+        map.bytes()[MIDDLE.start + page] = 0;
+    }
+    assert_reads(map.address() + MIDDLE.start, &content);
+}
+
+fn file_shared() {
+    for folder in ["/tmp", "/root"] {
+        let file = file_in(folder, &content());
+        assert_reads_across(&content(), middle_from(file, MapFlags::MAP_SHARED));
+    }
+}
+
+fn file_of_a_program() {
+    // In the file system that the host shares.
+    let path = "/proc/self/exe";
+    let file = File::open(path).expect(path);
+    let content = fs::read(path).expect(path);
+    let middle = middle_from(file, MapFlags::MAP_PRIVATE);
+    assert_reads_across(&content[..MIDDLE.len()], middle);
+}
+
+fn file_in_memory() {
+    let file = memfd::memfd_create("test", MFdFlags::MFD_CLOEXEC).expect("memfd_create");
+    let written = unistd::write(&file, &content());
+    assert_eq!(written, Ok(MIDDLE.len()));
+    assert_reads_across(&content(), middle_from(file, MapFlags::MAP_SHARED));
+}
+
+fn file_with_a_hole() {
+    let file = file_in("/tmp", &content()[..3 * PAGE + 5]);
+    file.set_len(MIDDLE.len() as u64).expect("ftruncate");
+    let mut content = content();
+    content[3 * PAGE + 5..].fill(0);
+    assert_reads_across(&content, middle_from(file, MapFlags::MAP_SHARED));
+}
+
+fn secret() {
+    // The kernel has no address for it.
+    // SAFETY: The call takes no pointers.
+    let fd = unsafe { libc::syscall(libc::SYS_memfd_secret, libc::O_CLOEXEC) };
+    let fd = Errno::result(fd).expect("memfd_secret") as i32;
+    // SAFETY: The descriptor was just opened.
+    let file = unsafe { OwnedFd::from_raw_fd(fd) };
+    unistd::ftruncate(&file, MIDDLE.len() as i64).expect("ftruncate");
+    assert_reads_across(&content(), |map| {
+        map.map_file(MIDDLE, &file, 0, MapFlags::MAP_SHARED);
+        map.protect(MIDDLE, ProtFlags::PROT_READ | ProtFlags::PROT_WRITE);
+        map.bytes()[MIDDLE].copy_from_slice(&content());
+    });
+}
+
+const HUGE: usize = 6 << 20;
+
+/// Returns how many bytes of a mapping a line of /proc/self/smaps gives.
+fn smaps(map: &Map, key: &str) -> usize {
+    let text = fs::read_to_string("/proc/self/smaps").expect("smaps");
+    let start = format!("{:x}-", map.address());
+    let kibibytes: Option<usize> = text
+        .lines()
+        .skip_while(|line| !line.starts_with(&start))
+        .find_map(|line| {
+            line.strip_prefix(key)?
+                .strip_suffix("kB")?
+                .trim()
+                .parse()
+                .ok()
+        });
+    kibibytes.unwrap_or_else(|| panic!("no {key} of {start}")) << 10
+}
+
+fn huge_transparent() {
+    let data = reference::noise(HUGE, 93);
+    let mut map = Map::huge(HUGE);
+    map.bytes().copy_from_slice(&data);
+    assert!(smaps(&map, "AnonHugePages:") > 0, "no page is huge");
+    assert_reads(map.address(), &data);
+    // One huge page, in part mapped by small ones.
+    map.protect(HUGE / 2..HUGE / 2 + PAGE, ProtFlags::PROT_READ);
+    assert_reads(map.address(), &data);
+}
+
+fn huge_never_written() {
+    let map = Map::huge(HUGE);
+    assert_reads(map.address(), &vec![0; HUGE]);
+}
+
+fn huge_reserved() {
+    const NUMBER: &str = "/proc/sys/vm/nr_hugepages";
+    fs::write(NUMBER, "3").expect(NUMBER);
+    let mut map = Map::new_with(HUGE, MapFlags::MAP_HUGETLB);
+    let data = reference::noise(HUGE, 94);
+    map.bytes().copy_from_slice(&data);
+    assert_reads(map.address(), &data);
+    drop(map);
+    fs::write(NUMBER, "0").expect(NUMBER);
+}
+
+fn device_memory() {
+    // The firmware's code: no pages that the kernel could count.
+    let path = "/dev/mem";
+    let file = File::open(path).expect(path);
+    let (mut map, mut data) = ordinary();
+    let firmware = 20 * PAGE..36 * PAGE;
+    map.map_file(firmware.clone(), &file, 0xf_0000, MapFlags::MAP_SHARED);
+    data[firmware.clone()].copy_from_slice(&map.bytes()[firmware.clone()]);
+    assert!(data[firmware.clone()].iter().any(|&byte| byte != 0));
+    assert_reads(map.address(), &data);
+    assert_reads(map.address() + firmware.start, &data[firmware]);
+}
+
+/// Returns the addresses of the process's mappings with a name that starts so.
+fn mappings_of(name: &str) -> Vec<Range<usize>> {
+    let maps = fs::read_to_string("/proc/self/maps").expect("maps");
+    let named = maps.lines().filter(|line| line.contains(name));
+    let address = |text| usize::from_str_radix(text, 16).expect("hexadecimal");
+    named
+        .filter_map(|line| line.split_once(' ')?.0.split_once('-'))
+        .map(|(start, end)| address(start)..address(end))
+        .collect()
+}
+
+fn kernel_code_for_programs() {
+    let ranges = mappings_of("[vdso]");
+    assert_eq!(ranges.len(), 1);
+    for Range { start, end } in ranges {
+        let code: *const u8 = std::ptr::with_exposed_provenance(start);
+        // SAFETY: The kernel has mapped it for all to read, and does not change it.
+        let code = unsafe { std::slice::from_raw_parts(code, end - start) };
+        assert_reads(start, code);
+    }
+}
+
+fn kernel_data_for_programs() {
+    // The kernel changes it all the time, and not all of it needs to be there.
+    let ranges = mappings_of("[vvar");
+    assert!(!ranges.is_empty(), "the kernel maps no data");
+    for range in ranges {
+        let file = device::private();
+        let count = memory::write_from(&file, range.start, range.len());
+        let count = count.unwrap_or(0) as u64;
+        assert!(count <= range.len() as u64);
+        let length = file.get().expect("GET").length;
+        assert_eq!(length, count);
+        let updated = file.update_from(range.start as u64, range.len() as u64);
+        let more = if updated.is_ok() { range.len() } else { 0 };
+        assert_eq!(file.get().expect("GET").length, count + more as u64);
+    }
+}
+
+/// Sets what the calling thread may do with memory that has a key: two bits for each.
+fn set_key_rights(rights: u32) {
+    // SAFETY: Nobody touches memory with a key while the rights lack.
+    unsafe { asm!("wrpkru", in("eax") rights, in("ecx") 0, in("edx") 0) };
+}
+
+fn protected_by_a_key() {
+    // What a program has forbidden itself to read, the kernel does not read for it.
+    let (map, data) = ordinary();
+    let middle = map.address() + MIDDLE.start;
+    // SAFETY: The call takes no pointers.
+    let key = unsafe { libc::syscall(libc::SYS_pkey_alloc, 0, 0) };
+    let key = Errno::result(key).expect("pkey_alloc");
+    let protection = libc::PROT_READ | libc::PROT_WRITE;
+    // SAFETY: The pages are in the mapping, and stay readable until the rights change.
+    let status = unsafe {
+        libc::syscall(
+            libc::SYS_pkey_mprotect,
+            middle,
+            MIDDLE.len(),
+            protection,
+            key,
+        )
+    };
+    Errno::result(status).expect("pkey_mprotect");
+    assert_reads(map.address(), &data);
+
+    let file = device::private();
+    set_key_rights(0b11 << (2 * key));
+    let refused = memory::write_from(&file, middle, MIDDLE.len());
+    let update_refused = file.update_from(middle as u64, MIDDLE.len() as u64);
+    let cut = memory::write_from(&file, map.address(), LEN);
+    set_key_rights(0);
+    assert_eq!(refused.errno(), Errno::EFAULT);
+    assert_eq!(update_refused.errno(), Errno::EFAULT);
+    let count = cut.expect("write");
+    assert!((1..=MIDDLE.start).contains(&count), "{count} bytes");
+    assert_eq!(file.get().expect("GET"), device::state_of(&data[..count]));
+}
