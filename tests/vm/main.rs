@@ -14,6 +14,7 @@ mod memory;
 mod metadata;
 mod modes;
 mod on_demand;
+mod pinned;
 mod sharing;
 mod support;
 mod tools;
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
         ioctl::trials(),
         compat::trials(),
         memory::trials(),
+        pinned::trials(),
         mappings::trials(),
         af_alg::trials(),
         kernel_api::trials(),

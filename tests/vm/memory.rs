@@ -2,16 +2,14 @@
 
 //! Writes of memory that is not all there, of more than fits one call, and of those who are killed.
 
-use std::fs::File;
 use std::os::fd::AsRawFd;
 use std::thread;
 use std::time::Duration;
-use std::time::Instant;
 
 use adler32::uapi::Buffer;
 use adler32::uapi::Digest;
-use adler32::uapi::State;
 use nix::errno::Errno;
+use nix::sys::mman::MapFlags;
 use nix::sys::mman::ProtFlags;
 use nix::sys::pthread;
 use nix::sys::signal;
@@ -36,6 +34,7 @@ use crate::support::process::fork;
 use crate::support::reference;
 use crate::support::trials;
 use crate::support::ErrnoOf;
+use crate::support::Taken;
 
 trials!(after module::ensure_loaded:
     write_from_nowhere,
@@ -46,7 +45,6 @@ trials!(after module::ensure_loaded:
     writev_with_a_hole_at_every_split,
     writev_of_many_pieces,
     read_into_nowhere,
-    memory_that_comes_and_goes,
     write_of_more_than_two_gibibytes,
     signals_do_not_cut_a_write,
     killed_in_a_long_write,
@@ -145,16 +143,10 @@ fn write_behind_the_end_of_a_file() {
     let data = reference::noise(3 * PAGE, 42);
     let path = tempfile::NamedTempFile::new().expect("a temporary file");
     std::fs::write(path.path(), &data).expect("write");
-    let file = File::open(path.path()).expect("open");
-    let len = std::num::NonZeroUsize::new(data.len()).expect("not empty");
-    let flags = nix::sys::mman::MapFlags::MAP_SHARED;
-    // SAFETY: The kernel chooses an address range that is free.
-    let start = unsafe { nix::sys::mman::mmap(None, len, ProtFlags::PROT_READ, flags, &file, 0) }
-        .expect("mmap");
+    let map = Map::new(data.len());
+    map.map_file(0..data.len(), &path, 0, MapFlags::MAP_SHARED);
     nix::unistd::truncate(path.path(), PAGE as i64).expect("truncate");
-    assert_stops_after(&data[..PAGE], start.as_ptr() as usize, data.len());
-    // SAFETY: Nobody refers to the mapping.
-    unsafe { nix::sys::mman::munmap(start, data.len()) }.expect("munmap");
+    assert_stops_after(&data[..PAGE], map.address(), data.len());
 }
 
 fn write_continues_behind_a_repaired_hole() {
@@ -241,35 +233,6 @@ fn read_into_nowhere() {
     assert_eq!(device::read_rest(&file).as_bytes(), &b"11e60398\n"[count..]);
 }
 
-fn memory_that_comes_and_goes() {
-    const LEN: usize = 64 * 1024;
-    let mut map = Map::new(LEN);
-    map.bytes().fill(0xff);
-    let mut page = 0;
-    let come_and_go = || {
-        let range = page * PAGE..(page + 1) * PAGE;
-        map.protect(range.clone(), ProtFlags::PROT_NONE);
-        thread::yield_now();
-        map.protect(range, ProtFlags::PROT_READ);
-        page = (page + 7) % (LEN / PAGE);
-    };
-    process::beside(come_and_go, || {
-        let mut cut = 0;
-        for _ in 0..300 {
-            let file = device::private();
-            let count = memory::write_from(&file, map.address(), LEN).unwrap_or(0) as u64;
-            let value = reference::append_repeated(1, 0xff, count);
-            assert_eq!(file.get().expect("GET"), device::state(value, count));
-            cut += u32::from(count < LEN as u64);
-            let whole = file.update_from(map.address() as u64, LEN as u64).is_ok();
-            let count = count + if whole { LEN as u64 } else { 0 };
-            let value = reference::append_repeated(1, 0xff, count);
-            assert_eq!(file.get().expect("GET"), device::state(value, count));
-        }
-        assert!(cut > 0, "no write met a hole: this test tests nothing");
-    });
-}
-
 /// Larger than what the kernel takes by one call, which is [`CALL_MAX`].
 const LARGE: usize = (2 << 30) + 12_345;
 /// `MAX_RW_COUNT`.
@@ -280,11 +243,10 @@ fn write_of_more_than_two_gibibytes() {
     let file = device::private();
     file.write_whole(b"abc");
     let start = reference::adler(b"abc");
-    let (available, slab) = (meminfo("MemAvailable"), meminfo("Slab"));
-    let (mut taken, mut slab_taken, mut last) = (0, 0, 0);
+    let mut taken = Taken::from_now();
+    let mut last = 0;
     let watch = || {
-        taken = taken.max(available - meminfo("MemAvailable"));
-        slab_taken = slab_taken.max(meminfo("Slab") - slab);
+        taken.look();
         let state = device::fdinfo_state("self", file.as_raw_fd());
         assert!(state.length >= last, "the length shrinks");
         last = state.length;
@@ -304,8 +266,7 @@ fn write_of_more_than_two_gibibytes() {
     });
     assert_eq!(counts, [CALL_MAX, LARGE - CALL_MAX]);
     // The page tables of the data alone take 4 MiB.
-    assert!(taken < 32 << 10, "{taken} KiB of memory were taken");
-    assert!(slab_taken < 8 << 10, "{slab_taken} KiB of slab were taken");
+    taken.assert_below(32 << 10, 8 << 10);
     let value = reference::append_repeated(start, 0xff, LARGE as u64);
     assert_eq!(
         file.get().expect("GET"),
@@ -345,31 +306,6 @@ fn signals_do_not_cut_a_write() {
     );
 }
 
-/// Starts `work` on a file in a child, kills it once it is under way, and returns the register that
-/// the file becomes.
-#[track_caller]
-fn kill_during(work: impl FnOnce(&File, usize), under_way: impl Fn(&str, i32) -> bool) -> State {
-    device::publish(b"");
-    let data = Repeated::new(0xff, LARGE);
-    let file = device::replace();
-    let fd = file.as_raw_fd();
-    file.write_whole(b"abc");
-    let child = fork(|_| work(&file, data.address()));
-    drop(file);
-    let pid = child.pid().to_string();
-    process::eventually("the call is under way", || under_way(&pid, fd));
-    let start = Instant::now();
-    child.kill();
-    assert!(
-        start.elapsed() < Duration::from_secs(1),
-        "dying took {:?}",
-        start.elapsed()
-    );
-    let register = device::register();
-    assert_eq!(module::refcount(), Some(0));
-    register
-}
-
 /// Whether a process is inside an ioctl, by its count of system time, which only that takes.
 fn is_busy(pid: &str, _: i32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("the child lives");
@@ -384,8 +320,9 @@ fn is_busy(pid: &str, _: i32) -> bool {
 }
 
 fn killed_in_a_long_write() {
-    let register = kill_during(
-        |file, address| drop(memory::write_from(file, address, LARGE)),
+    let data = Repeated::new(0xff, LARGE);
+    let register = device::kill_during(
+        |file| drop(memory::write_from(file, data.address(), LARGE)),
         |pid, fd| device::fdinfo_state(pid, fd).length > 1 << 20,
     );
     assert!(
@@ -398,16 +335,18 @@ fn killed_in_a_long_write() {
 }
 
 fn killed_in_a_long_update() {
-    let register = kill_during(
-        |file, address| drop(file.update_from(address as u64, LARGE as u64)),
+    let data = Repeated::new(0xff, LARGE);
+    let register = device::kill_during(
+        |file| drop(file.update_from(data.address() as u64, LARGE as u64)),
         is_busy,
     );
     assert_eq!(register, device::state_of(b"abc"));
 }
 
 fn killed_in_a_long_digest() {
-    let register = kill_during(
-        |file, address| drop(file.digest_from(1, address as u64, LARGE as u64)),
+    let data = Repeated::new(0xff, LARGE);
+    let register = device::kill_during(
+        |file| drop(file.digest_from(1, data.address() as u64, LARGE as u64)),
         is_busy,
     );
     assert_eq!(register, device::state_of(b"abc"));

@@ -12,6 +12,7 @@ use std::os::fd::AsFd;
 use std::os::fd::AsRawFd;
 use std::os::fd::FromRawFd;
 use std::os::unix::fs::FileExt;
+use std::time::Duration;
 
 use adler32::uapi;
 use adler32::uapi::Buffer;
@@ -22,6 +23,8 @@ use libc::c_int;
 use libc::Ioctl;
 
 use super::memory;
+use super::module;
+use super::process;
 use super::reference;
 
 pub const NODE: &str = "/dev/adler32";
@@ -232,4 +235,23 @@ pub fn read_rest(mut file: &File) -> String {
     let mut text = String::new();
     file.read_to_string(&mut text).expect("read");
     text
+}
+
+/// Starts `work` on a file with "abc" in it in a child, kills that once it is under way, and returns
+/// the register that the file becomes.
+#[track_caller]
+pub fn kill_during(work: impl FnOnce(&File), under_way: impl Fn(&str, c_int) -> bool) -> State {
+    publish(b"");
+    let file = replace();
+    let fd = file.as_raw_fd();
+    file.write_whole(b"abc");
+    let child = process::fork(|_| work(&file));
+    drop(file);
+    let pid = child.pid().to_string();
+    process::eventually("the call is under way", || under_way(&pid, fd));
+    let time = child.kill();
+    assert!(time < Duration::from_secs(1), "dying took {time:?}");
+    let register = register();
+    assert_eq!(module::refcount(), Some(0));
+    register
 }

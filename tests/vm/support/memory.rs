@@ -123,6 +123,16 @@ impl Map {
         unsafe { mman::madvise(start, range.len(), advice) }.expect("madvise");
     }
 
+    /// Moves pages to the same place in another mapping; ours read as zero from now on.
+    pub fn move_to(&self, other: &Self, range: Range<usize>) {
+        let (from, to) = (self.pages(&range), other.pages(&range));
+        let flags = libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED | libc::MREMAP_DONTUNMAP;
+        // SAFETY: The pages of both are ours, and stay mapped.
+        let moved =
+            unsafe { libc::mremap(from.as_ptr(), range.len(), range.len(), flags, to.as_ptr()) };
+        assert_eq!(moved, to.as_ptr(), "mremap: {}", io::Error::last_os_error());
+    }
+
     /// Writes a structure at any offset.
     pub fn put<T: Copy>(&mut self, offset: usize, value: T) {
         assert!(offset + mem::size_of::<T>() <= self.len);

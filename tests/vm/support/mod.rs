@@ -7,6 +7,7 @@ pub mod device;
 pub mod held;
 pub mod memory;
 pub mod module;
+pub mod pins;
 pub mod process;
 pub mod reference;
 
@@ -18,6 +19,7 @@ use libtest_mimic::Completion;
 use libtest_mimic::Failed;
 use libtest_mimic::Trial;
 use nix::errno::Errno;
+use pins::Pins;
 
 /// Defines `trials()`, the list of a theme's tests; `after` names what runs before each of them.
 macro_rules! trials {
@@ -47,10 +49,14 @@ impl Report for Completion {
     }
 }
 
+/// Makes a trial of a test, at the end of which no page may stay pinned.
 pub fn trial<R: Report + 'static>(theme: &str, name: &str, setup: fn(), test: fn() -> R) -> Trial {
     Trial::ignorable_test(format!("{theme}::{name}"), move || {
         setup();
-        Ok::<_, Failed>(test().completion())
+        let before = Pins::now().held();
+        let completion = test().completion();
+        process::eventually("no page stays pinned", || Pins::now().held() == before);
+        Ok::<_, Failed>(completion)
     })
 }
 
@@ -92,6 +98,40 @@ pub fn try_sh(line: &str) -> (bool, String) {
         .expect("bash runs");
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     (output.status.success(), text)
+}
+
+/// How much memory the system has taken since a test began to look.
+pub struct Taken {
+    available: i64,
+    slab: i64,
+    most: i64,
+    most_slab: i64,
+}
+
+impl Taken {
+    pub fn from_now() -> Self {
+        Self {
+            available: meminfo("MemAvailable"),
+            slab: meminfo("Slab"),
+            most: 0,
+            most_slab: 0,
+        }
+    }
+
+    pub fn look(&mut self) {
+        self.most = self.most.max(self.available - meminfo("MemAvailable"));
+        self.most_slab = self.most_slab.max(meminfo("Slab") - self.slab);
+    }
+
+    /// Fails if more kibibytes were ever taken, in all or by the kernel's own objects.
+    #[track_caller]
+    pub fn assert_below(&self, all: i64, slab: i64) {
+        let Self {
+            most, most_slab, ..
+        } = self;
+        assert!(*most < all, "{most} KiB of memory were taken");
+        assert!(*most_slab < slab, "{most_slab} KiB of slab were taken");
+    }
 }
 
 /// Returns the kibibytes that a line of /proc/meminfo gives.

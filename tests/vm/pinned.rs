@@ -1,0 +1,316 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! Memory that changes while it is read in place. Every test of the suite ends with no page pinned
+//! that was not before; these make sure that pages are pinned at all, few at a time, and that
+//! whatever becomes of the memory, value and length go together.
+
+use std::os::fd::AsFd;
+use std::os::fd::AsRawFd;
+use std::thread;
+use std::time::Duration;
+
+use nix::sys::mman::MapFlags;
+use nix::sys::mman::MmapAdvise;
+use nix::sys::mman::ProtFlags;
+
+use crate::support::device;
+use crate::support::device::Device;
+use crate::support::held::Held;
+use crate::support::memory;
+use crate::support::memory::Map;
+use crate::support::memory::Repeated;
+use crate::support::memory::PAGE;
+use crate::support::module;
+use crate::support::pins::Pins;
+use crate::support::process;
+use crate::support::process::fork;
+use crate::support::reference;
+use crate::support::trials;
+use crate::support::Taken;
+
+trials!(after module::ensure_loaded:
+    large_operations_pin,
+    many_long_writes_hold_few_pages,
+    protected_in_mid_write,
+    unmapped_in_mid_write,
+    unmapped_while_it_waits,
+    truncated_in_mid_write,
+    discarded_in_mid_write,
+    given_up_in_mid_write,
+    moved_in_mid_write,
+    copied_by_a_fork_in_mid_write,
+    overwritten_in_mid_write,
+);
+
+/// What the memory of the tests has, and more than one batch of pages.
+const LEN: usize = 2 << 20;
+const PAGES: usize = LEN / PAGE;
+
+/// A mapping filled with `byte`.
+fn filled(byte: u8) -> Map {
+    let mut map = Map::new(LEN);
+    map.bytes().fill(byte);
+    map
+}
+
+fn large_operations_pin() {
+    let map = filled(0xff);
+    let (address, half) = (map.address(), LEN / 2);
+    let file = device::private();
+    let operations: [(&str, &dyn Fn()); 4] = [
+        ("write", &|| {
+            let written = memory::write_from(&file, address, LEN);
+            assert_eq!(written.expect("write"), LEN);
+        }),
+        ("writev", &|| {
+            let pieces = [(address, half), (address + half, half)];
+            let written = memory::writev_from(&file, &pieces);
+            assert_eq!(written.expect("writev"), LEN);
+        }),
+        ("UPDATE", &|| {
+            let updated = file.update_from(address as u64, LEN as u64);
+            updated.expect("UPDATE");
+        }),
+        ("DIGEST", &|| {
+            let digest = file.digest_from(1, address as u64, LEN as u64);
+            digest.expect("DIGEST");
+        }),
+    ];
+    for (name, operation) in operations {
+        let before = Pins::now().acquired;
+        operation();
+        let acquired = Pins::now().acquired - before;
+        assert!(
+            acquired >= PAGES as i64,
+            "{name} of {PAGES} pages pinned {acquired}"
+        );
+    }
+}
+
+/// How many files are written at once.
+const FILES: usize = 64;
+/// How many pages a write pins at most at a time, as src/chrdev/session.rs has it.
+const BATCH: usize = 256;
+/// By how many pages the count may be wrong: two processors report two counters in lots of 125.
+const INEXACT: usize = 2 * 2 * 125;
+
+fn many_long_writes_hold_few_pages() {
+    const LONG: usize = 1 << 30;
+    let data = Repeated::new(0xff, LONG);
+    let files: Vec<_> = (0..FILES).map(|_| device::private()).collect();
+    let mut taken = Taken::from_now();
+    let before = Pins::now().held();
+    let mut most = 0;
+    let address = data.address();
+    let child = fork(|_| {
+        thread::scope(|scope| {
+            for file in &files {
+                scope.spawn(move || memory::write_from(file, address, LONG));
+            }
+        });
+    });
+    let length = |file: &std::fs::File| device::fdinfo_state("self", file.as_raw_fd()).length;
+    process::eventually("every write is under way", || {
+        taken.look();
+        most = most.max(Pins::now().held() - before);
+        files.iter().all(|file| length(file) > 1 << 20)
+    });
+    let time = child.kill();
+    assert!(time < Duration::from_secs(2), "dying took {time:?}");
+    assert!(most > 0, "nothing was ever pinned");
+    assert!(
+        most <= (FILES * BATCH + INEXACT) as i64,
+        "{most} pages were pinned"
+    );
+    // Each thread has a stack in the kernel, and the data 2 MiB of page tables.
+    taken.assert_below(32 << 10, 8 << 10);
+    for file in &files {
+        let state = file.get().expect("GET");
+        assert!(state.length < LONG as u64, "it was over before the kill");
+        let value = reference::append_repeated(1, 0xff, state.length);
+        assert_eq!(state, device::state(value, state.length));
+    }
+}
+
+/// Writes [`LEN`] bytes which are all `byte` as far as they are there, again and again, while another
+/// thread does `other`. Returns how many of the writes found less than all of it.
+#[track_caller]
+fn write_beside(address: usize, byte: u8, other: impl FnMut() + Send) -> usize {
+    let file = device::private();
+    let assert_counts = |count| {
+        let value = reference::append_repeated(1, byte, count);
+        assert_eq!(file.get().expect("GET"), device::state(value, count));
+    };
+    process::beside(other, || {
+        let mut cut = 0;
+        for _ in 0..60 {
+            file.reset().expect("RESET");
+            let count = memory::write_from(&file, address, LEN).unwrap_or(0);
+            assert_counts(count as u64);
+            cut += usize::from(count < LEN);
+            let whole = file.update_from(address as u64, LEN as u64).is_ok();
+            let updated = if whole { LEN } else { 0 };
+            assert_counts((count + updated) as u64);
+            if let Ok(value) = file.digest_from(1, address as u64, LEN as u64) {
+                let expected = reference::append_repeated(1, byte, LEN as u64);
+                assert_eq!(value, expected);
+            }
+        }
+        cut
+    })
+}
+
+/// Returns the ranges of some of the pages, in turn and for ever.
+fn in_turn(pages: usize) -> impl FnMut() -> std::ops::Range<usize> {
+    let mut page = 0;
+    move || {
+        page = (page + 7) % (PAGES - pages);
+        page * PAGE..(page + pages) * PAGE
+    }
+}
+
+#[track_caller]
+fn assert_some_cut(cut: usize) {
+    assert!(cut > 0, "no write met a hole: this test tests nothing");
+}
+
+fn protected_in_mid_write() {
+    let map = filled(0xff);
+    let mut next = in_turn(1);
+    let cut = write_beside(map.address(), 0xff, || {
+        let page = next();
+        map.protect(page.clone(), ProtFlags::PROT_NONE);
+        thread::yield_now();
+        map.protect(page, ProtFlags::PROT_READ);
+    });
+    assert_some_cut(cut);
+}
+
+/// A file filled with `byte`, in memory.
+fn file_of(byte: u8) -> tempfile::NamedTempFile {
+    let file = tempfile::NamedTempFile::new().expect("a temporary file");
+    std::fs::write(file.path(), vec![byte; LEN]).expect("write");
+    file
+}
+
+fn unmapped_in_mid_write() {
+    let file = file_of(0xff);
+    let map = Map::new(LEN);
+    map.map_file(0..LEN, &file, 0, MapFlags::MAP_SHARED);
+    let mut next = in_turn(64);
+    let cut = write_beside(map.address(), 0xff, || {
+        let pages = next();
+        let offset = pages.start as i64;
+        map.unmap(pages.clone());
+        thread::yield_now();
+        // Nobody else maps anything meanwhile.
+        map.map_file(pages, &file, offset, MapFlags::MAP_SHARED);
+    });
+    assert_some_cut(cut);
+}
+
+fn unmapped_while_it_waits() {
+    // What lies behind the page that is waited for goes, and what was read before it goes, too.
+    let data = reference::noise(128 * PAGE, 80);
+    let held = Held::new(&data, 64);
+    let file = device::private();
+    thread::scope(|scope| {
+        let writer = scope.spawn(|| memory::write_from(&file, held.address(), held.len()));
+        let stopped = held.wait();
+        held.map().unmap(0..8 * PAGE);
+        held.map().unmap(100 * PAGE..128 * PAGE);
+        drop(stopped);
+        let count = writer.join().expect("no panic").expect("write");
+        assert!((1..=100 * PAGE).contains(&count), "{count} bytes");
+        assert_eq!(file.get().expect("GET"), device::state_of(&data[..count]));
+    });
+}
+
+fn truncated_in_mid_write() {
+    // What is behind a file's new end is not there; when the file grows again, it is zero.
+    let file = file_of(0);
+    let map = Map::new(LEN);
+    map.map_file(0..LEN, &file, 0, MapFlags::MAP_SHARED);
+    let cut = write_beside(map.address(), 0, || {
+        for len in [LEN / 2, LEN] {
+            nix::unistd::ftruncate(file.as_fd(), len as i64).expect("ftruncate");
+            thread::yield_now();
+        }
+    });
+    assert_some_cut(cut);
+}
+
+/// Writes a byte to each of some pages, which may be shared with other threads.
+fn touch(map: &Map, range: std::ops::Range<usize>, byte: u8) {
+    for offset in range.step_by(PAGE) {
+        let target = std::ptr::with_exposed_provenance_mut::<u8>(map.address() + offset);
+        // SAFETY: The byte is in the mapping, and nobody has a reference to it.
+        unsafe { target.write_volatile(byte) };
+    }
+}
+
+fn discarded_in_mid_write() {
+    let map = filled(0);
+    let mut next = in_turn(64);
+    let cut = write_beside(map.address(), 0, || {
+        let pages = next();
+        map.discard(pages.clone());
+        touch(&map, pages, 0);
+    });
+    assert_eq!(cut, 0, "all of it is there all the time");
+}
+
+fn given_up_in_mid_write() {
+    let map = filled(0);
+    let mut next = in_turn(64);
+    let cut = write_beside(map.address(), 0, || {
+        let pages = next();
+        map.advise(pages.clone(), MmapAdvise::MADV_FREE);
+        touch(&map, pages, 0);
+    });
+    assert_eq!(cut, 0, "all of it is there all the time");
+}
+
+fn moved_in_mid_write() {
+    let (map, away) = (filled(0), filled(0));
+    let mut next = in_turn(64);
+    let cut = write_beside(map.address(), 0, || {
+        let pages = next();
+        map.move_to(&away, pages.clone());
+        away.move_to(&map, pages);
+    });
+    assert_eq!(cut, 0, "all of it is there all the time");
+}
+
+fn copied_by_a_fork_in_mid_write() {
+    // What the child writes is not what its parent has.
+    let map = filled(0xff);
+    let cut = write_beside(map.address(), 0xff, || {
+        let child = fork(|_| touch(&map, 0..LEN, 0));
+        touch(&map, 0..LEN, 0xff);
+        child.join();
+    });
+    assert_eq!(cut, 0, "all of it is there all the time");
+}
+
+fn overwritten_in_mid_write() {
+    // The value cannot be foretold, but every byte is one of two, and is counted.
+    let map = filled(0);
+    let file = device::private();
+    let mut byte = 0;
+    let overwrite = || {
+        byte ^= 1;
+        touch(&map, 0..LEN, byte);
+    };
+    process::beside(overwrite, || {
+        for _ in 0..60 {
+            file.reset().expect("RESET");
+            let written = memory::write_from(&file, map.address(), LEN);
+            assert_eq!(written.expect("write"), LEN);
+            let state = file.get().expect("GET");
+            assert_eq!(state.length, LEN as u64);
+            let ones = (state.value & 0xffff) as usize - 1;
+            assert!(ones <= PAGES, "{ones} bytes of {PAGES} pages were one");
+        }
+    });
+}
