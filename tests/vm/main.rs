@@ -7,6 +7,7 @@ mod af_alg;
 mod compat;
 mod files;
 mod in_use;
+mod io_uring;
 mod ioctl;
 mod kernel_api;
 mod mappings;
@@ -43,6 +44,7 @@ fn main() -> ExitCode {
         sharing::trials(),
         files::trials(),
         ioctl::trials(),
+        io_uring::trials(),
         compat::trials(),
         memory::trials(),
         pinned::trials(),

@@ -10,6 +10,7 @@ pub mod module;
 pub mod pins;
 pub mod process;
 pub mod reference;
+pub mod ring;
 
 use std::fs;
 use std::io;
