@@ -1,17 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! What else works on an open file: fdinfo, poll, splice, and the usual commands.
+//! What else works on an open file: fdinfo, poll, and the usual commands.
 
-use std::fs::File;
-use std::io::Seek;
-use std::io::Write;
 use std::num::NonZeroUsize;
 use std::os::fd::AsFd;
 use std::os::fd::AsRawFd;
 
 use nix::errno::Errno;
-use nix::fcntl;
-use nix::fcntl::SpliceFFlags;
 use nix::poll::PollFd;
 use nix::poll::PollFlags;
 use nix::sys::epoll::Epoll;
@@ -21,13 +16,10 @@ use nix::sys::epoll::EpollFlags;
 use nix::sys::mman;
 use nix::sys::mman::MapFlags;
 use nix::sys::mman::ProtFlags;
-use nix::sys::sendfile;
-use nix::unistd;
 
 use crate::support::device;
 use crate::support::device::Device;
 use crate::support::module;
-use crate::support::process::as_fresh_user;
 use crate::support::reference;
 use crate::support::sh;
 use crate::support::trials;
@@ -39,11 +31,6 @@ trials!(after module::ensure_loaded:
     poll_is_always_ready,
     epoll_refuses_as_for_a_regular_file,
     mmap_is_refused,
-    sendfile_feeds_a_file,
-    splice_feeds_a_pipe,
-    splice_reads_the_text,
-    vmsplice_feeds_memory,
-    splice_updates_what_append_reads,
     shell_redirections,
     shell_private_form,
     usual_commands,
@@ -124,118 +111,6 @@ fn mmap_is_refused() {
             assert_eq!(mapped.errno(), Errno::ENODEV);
         }
     }
-}
-
-/// A file of `data`, open at its start.
-fn file_of(data: &[u8]) -> File {
-    let mut file = tempfile::tempfile().expect("a temporary file");
-    file.write_all(data).expect("write");
-    file.rewind().expect("lseek");
-    file
-}
-
-fn sendfile_feeds_a_file() {
-    for len in [0, 1, 4095, 4096, 4097, 65_535, 65_536, 65_537, 1_000_003] {
-        let data = reference::noise(len, 21);
-        let source = file_of(&data);
-        let file = device::private();
-        let mut sent = 0;
-        loop {
-            match sendfile::sendfile(&file, &source, None, len + 1).expect("sendfile") {
-                0 => break,
-                count => sent += count,
-            }
-        }
-        assert_eq!(sent, len);
-        assert_eq!(
-            file.get().expect("GET"),
-            device::state_of(&data),
-            "{len} bytes"
-        );
-    }
-    // From an offset, into a session with something in it.
-    let data = reference::noise(10_000, 22);
-    let file = device::private();
-    file.write_whole(&data[..5001]);
-    let mut offset = 5001;
-    let count = sendfile::sendfile(&file, file_of(&data), Some(&mut offset), 4000);
-    assert_eq!(count, Ok(4000));
-    assert_eq!(file.get().expect("GET"), device::state_of(&data[..9001]));
-}
-
-fn splice_feeds_a_pipe() {
-    let data = reference::noise(50_000, 23);
-    let (reader, writer) = unistd::pipe().expect("pipe");
-    let file = device::private();
-    let mut writer = File::from(writer);
-    for piece in data.chunks(7001) {
-        writer.write_all(piece).expect("write");
-        let mut left = piece.len();
-        while left > 0 {
-            let flags = SpliceFFlags::empty();
-            left -= fcntl::splice(&reader, None, &file, None, left, flags).expect("splice");
-        }
-    }
-    drop(writer);
-    let end = fcntl::splice(&reader, None, &file, None, 100, SpliceFFlags::empty());
-    assert_eq!(end, Ok(0));
-    assert_eq!(file.get().expect("GET"), device::state_of(&data));
-    let text = device::read_rest(&file);
-    assert_eq!(
-        text,
-        reference::text(reference::adler(&data)),
-        "a splice rewinds, too"
-    );
-
-    // A file that is not open for writing.
-    let (reader, mut writer) = unistd::pipe()
-        .map(|(r, w)| (r, File::from(w)))
-        .expect("pipe");
-    writer.write_all(b"abc").expect("write");
-    let view = device::view();
-    let refused = fcntl::splice(&reader, None, &view, None, 3, SpliceFFlags::empty());
-    assert_eq!(refused.errno(), Errno::EBADF);
-}
-
-fn splice_reads_the_text() {
-    let file = device::private();
-    file.write_whole(b"Wikipedia");
-    let (reader, writer) = unistd::pipe().expect("pipe");
-    let count = fcntl::splice(&file, None, &writer, None, 100, SpliceFFlags::empty());
-    assert_eq!(count, Ok(9));
-    drop(writer);
-    assert_eq!(device::read_rest(&File::from(reader)), "11e60398\n");
-}
-
-fn vmsplice_feeds_memory() {
-    let data = reference::noise(40_000, 24);
-    let (reader, writer) = unistd::pipe().expect("pipe");
-    let slices = [std::io::IoSlice::new(&data[1..])];
-    let fed = fcntl::vmsplice(&writer, &slices, SpliceFFlags::empty()).expect("vmsplice");
-    let file = device::private();
-    let mut left = fed;
-    while left > 0 {
-        left -=
-            fcntl::splice(&reader, None, &file, None, left, SpliceFFlags::empty()).expect("splice");
-    }
-    assert_eq!(file.get().expect("GET"), device::state_of(&data[1..=fed]));
-}
-
-fn splice_updates_what_append_reads() {
-    as_fresh_user(|| {
-        let data = reference::noise(10_000, 25);
-        let file = device::replace();
-        let count = sendfile::sendfile(&file, file_of(&data), None, data.len());
-        assert_eq!(count, Ok(data.len()));
-        drop(file);
-        let file = device::append();
-        // The kernel splices into no file open for appending.
-        let refused = sendfile::sendfile(&file, file_of(&data), None, data.len());
-        assert_eq!(refused.errno(), Errno::EINVAL);
-        file.write_whole(&data);
-        drop(file);
-        assert_eq!(device::register(), device::state_of(&data.repeat(2)));
-    });
 }
 
 /// Runs a script in an empty folder with files `a`, `b` (in bytes 70,001 and 3) and `ab` in it.

@@ -17,6 +17,7 @@ mod modes;
 mod on_demand;
 mod pinned;
 mod sharing;
+mod splice;
 mod support;
 mod tools;
 mod transfer;
@@ -43,6 +44,7 @@ fn main() -> ExitCode {
         users::trials(),
         sharing::trials(),
         files::trials(),
+        splice::trials(),
         ioctl::trials(),
         io_uring::trials(),
         compat::trials(),

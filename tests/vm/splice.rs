@@ -1,0 +1,434 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! What the kernel feeds to a file without a program that reads: splice(2), tee(2), vmsplice(2) and
+//! sendfile(2).
+
+use std::fs::File;
+use std::io::IoSlice;
+use std::io::Read;
+use std::io::Seek;
+use std::io::Write;
+use std::os::fd::AsFd;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::thread;
+
+use nix::errno::Errno;
+use nix::fcntl;
+use nix::fcntl::OFlag;
+use nix::fcntl::SpliceFFlags;
+use nix::sys::sendfile;
+use nix::unistd;
+
+use crate::support::device;
+use crate::support::device::Device;
+use crate::support::device::EMPTY;
+use crate::support::memory::Map;
+use crate::support::memory::PAGE;
+use crate::support::module;
+use crate::support::process;
+use crate::support::process::as_fresh_user;
+use crate::support::reference;
+use crate::support::trials;
+use crate::support::ErrnoOf;
+
+trials!(after module::ensure_loaded:
+    sendfile_feeds_a_file,
+    sendfile_of_holes,
+    sendfile_of_what_the_kernel_makes_up,
+    sendfile_of_the_text,
+    sendfile_of_a_file_that_changes_its_size,
+    sendfile_by_two_threads,
+    killed_in_a_long_sendfile,
+    splice_feeds_a_pipe,
+    splice_of_tiny_pieces,
+    splice_of_pages_filled_in_part,
+    splice_of_less_than_a_piece,
+    splice_of_a_truncated_file,
+    splice_at_an_offset,
+    splice_of_an_empty_pipe,
+    splice_of_a_socket,
+    splice_reads_the_text,
+    tee_feeds_two_files,
+    vmsplice_feeds_memory,
+    splice_updates_what_append_reads,
+);
+
+/// Moves at most `len` bytes, one of the two being a pipe.
+fn splice(from: impl AsFd, to: impl AsFd, len: usize) -> nix::Result<usize> {
+    fcntl::splice(from, None, to, None, len, SpliceFFlags::empty())
+}
+
+/// Moves `len` bytes that are in a pipe.
+#[track_caller]
+fn splice_whole(pipe: &OwnedFd, file: &File, len: usize) {
+    let mut left = len;
+    while left > 0 {
+        let count = splice(pipe, file, left).expect("splice");
+        assert!((1..=left).contains(&count), "{count} of {left} bytes");
+        left -= count;
+    }
+}
+
+/// A pipe with `data` in it, each piece of which is in a page of its own and in part of that.
+fn pipe_of<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> OwnedFd {
+    let (reader, writer) = unistd::pipe2(OFlag::O_DIRECT).expect("pipe");
+    let mut writer = File::from(writer);
+    for piece in pieces {
+        writer.write_all(piece).expect("write");
+    }
+    reader
+}
+
+/// A file of `data`, open at its start.
+fn file_of(data: &[u8]) -> File {
+    let mut file = tempfile::tempfile().expect("a temporary file");
+    file.write_all(data).expect("write");
+    file.rewind().expect("lseek");
+    file
+}
+
+/// Where files are in the page cache alone, and where they are on top of others.
+const FOLDERS: [&str; 2] = ["/tmp", "/root"];
+
+/// Sends a file of `len` bytes, asking for more.
+#[track_caller]
+fn send_whole(file: &File, source: &File, len: usize) {
+    let mut sent = 0;
+    loop {
+        match sendfile::sendfile(file, source, None, len + 1).expect("sendfile") {
+            0 => break,
+            count => sent += count,
+        }
+    }
+    assert_eq!(sent, len);
+}
+
+fn sendfile_feeds_a_file() {
+    for len in [0, 1, 4095, 4096, 4097, 65_535, 65_536, 65_537, 1_000_003] {
+        let data = reference::noise(len, 21);
+        let source = file_of(&data);
+        let file = device::private();
+        send_whole(&file, &source, len);
+        assert_eq!(
+            file.get().expect("GET"),
+            device::state_of(&data),
+            "{len} bytes"
+        );
+    }
+    // From an offset, into a session with something in it.
+    let data = reference::noise(10_000, 22);
+    let file = device::private();
+    file.write_whole(&data[..5001]);
+    let mut offset = 5001;
+    let count = sendfile::sendfile(&file, file_of(&data), Some(&mut offset), 4000);
+    assert_eq!((count, offset), (Ok(4000), 9001));
+    assert_eq!(file.get().expect("GET"), device::state_of(&data[..9001]));
+}
+
+fn sendfile_of_holes() {
+    const LEN: usize = 1 << 20;
+    let data = reference::noise(70_000, 100);
+    for folder in FOLDERS {
+        let mut source = tempfile::tempfile_in(folder).expect("a temporary file");
+        source.set_len(LEN as u64).expect("ftruncate");
+        source
+            .seek(std::io::SeekFrom::Start(300_001))
+            .expect("lseek");
+        source.write_all(&data).expect("write");
+        source.rewind().expect("lseek");
+        let file = device::private();
+        send_whole(&file, &source, LEN);
+        let zeros = vec![0; LEN];
+        let content = [&zeros[..300_001], &data, &zeros[370_001..]].concat();
+        assert_eq!(file.get().expect("GET"), device::state_of(&content));
+    }
+}
+
+fn sendfile_of_what_the_kernel_makes_up() {
+    for path in [
+        "/proc/filesystems",
+        "/proc/devices",
+        "/sys/module/adler32/initstate",
+    ] {
+        let content = std::fs::read(path).expect(path);
+        let file = device::private();
+        send_whole(&file, &File::open(path).expect(path), content.len());
+        assert_eq!(
+            file.get().expect("GET"),
+            device::state_of(&content),
+            "{path}"
+        );
+    }
+}
+
+fn sendfile_of_the_text() {
+    let (mut source, file) = (device::private(), device::private());
+    source.write_whole(b"Wikipedia");
+    assert_eq!(sendfile::sendfile(&file, &source, None, 100), Ok(9));
+    assert_eq!(file.get().expect("GET"), device::state_of(b"11e60398\n"));
+    // To itself: reading and writing take turns.
+    source.rewind().expect("lseek");
+    assert_eq!(sendfile::sendfile(&source, &source, None, 9), Ok(9));
+    let expected = device::state_of(b"Wikipedia11e60398\n");
+    assert_eq!(source.get().expect("GET"), expected);
+}
+
+fn sendfile_of_a_file_that_changes_its_size() {
+    const LEN: usize = 1 << 20;
+    for folder in FOLDERS {
+        // It is zero wherever it is, so that the length tells the value.
+        let source = tempfile::tempfile_in(folder).expect("a temporary file");
+        source.set_len(LEN as u64).expect("ftruncate");
+        (&source).write_all(&vec![0; LEN]).expect("write");
+        let change = || {
+            for len in [LEN / 3 + 1, 0, LEN] {
+                source.set_len(len as u64).expect("ftruncate");
+                thread::yield_now();
+            }
+        };
+        let send = || {
+            let file = device::private();
+            let count = sendfile::sendfile(&file, &source, Some(&mut 0), LEN);
+            let count = count.expect("sendfile");
+            let value = reference::append_repeated(1, 0, count as u64);
+            let expected = device::state(value, count as u64);
+            assert_eq!(file.get().expect("GET"), expected, "in {folder}");
+            count < LEN
+        };
+        process::beside(change, || {
+            process::eventually("a file was cut", || (0..100).filter(|_| send()).count() > 0);
+        });
+    }
+}
+
+fn sendfile_by_two_threads() {
+    // Pieces of both may take turns; the content is the same everywhere.
+    const LEN: usize = 2 << 20;
+    let source = file_of(&vec![0xff; LEN]);
+    let file = device::private();
+    let send = || {
+        for _ in 0..8 {
+            let mut offset = 0;
+            while (offset as usize) < LEN {
+                let left = LEN - offset as usize;
+                let count = sendfile::sendfile(&file, &source, Some(&mut offset), left);
+                assert!(count.expect("sendfile") > 0);
+            }
+        }
+    };
+    thread::scope(|scope| {
+        scope.spawn(send);
+        scope.spawn(send);
+    });
+    let length = 16 * LEN as u64;
+    let value = reference::append_repeated(1, 0xff, length);
+    assert_eq!(file.get().expect("GET"), device::state(value, length));
+}
+
+fn killed_in_a_long_sendfile() {
+    const LONG: usize = 1 << 31;
+    let source = tempfile::tempfile().expect("a temporary file");
+    source.set_len(LONG as u64).expect("ftruncate");
+    let register = device::kill_during(
+        |file| {
+            let _ = sendfile::sendfile(file, &source, None, LONG);
+        },
+        |pid, fd| device::fdinfo_state(pid, fd).length > 1 << 20,
+    );
+    let length = register.length - 3;
+    assert!(
+        length < (1 << 31) - (1 << 20),
+        "it was over before the kill"
+    );
+    let value = reference::append_repeated(reference::adler(b"abc"), 0, length);
+    assert_eq!(register.value, value, "after {length} bytes");
+}
+
+fn splice_feeds_a_pipe() {
+    let data = reference::noise(50_000, 23);
+    let (reader, writer) = unistd::pipe().expect("pipe");
+    let file = device::private();
+    let mut writer = File::from(writer);
+    for piece in data.chunks(7001) {
+        writer.write_all(piece).expect("write");
+        splice_whole(&reader, &file, piece.len());
+    }
+    drop(writer);
+    assert_eq!(splice(&reader, &file, 100), Ok(0));
+    assert_eq!(file.get().expect("GET"), device::state_of(&data));
+    let text = device::read_rest(&file);
+    assert_eq!(
+        text,
+        reference::text(reference::adler(&data)),
+        "a splice rewinds, too"
+    );
+
+    // A file that is not open for writing.
+    let (reader, mut writer) = unistd::pipe()
+        .map(|(r, w)| (r, File::from(w)))
+        .expect("pipe");
+    writer.write_all(b"abc").expect("write");
+    let view = device::view();
+    assert_eq!(splice(&reader, &view, 3), Err(Errno::EBADF));
+}
+
+fn splice_of_tiny_pieces() {
+    let data = reference::noise(1000, 101);
+    for len in [1, 2, 15, 16, 17] {
+        let data = &data[..16 * len];
+        let pipe = pipe_of(data.chunks(len));
+        let file = device::private();
+        splice_whole(&pipe, &file, data.len());
+        assert_eq!(file.get().expect("GET"), device::state_of(data), "{len}");
+    }
+}
+
+fn splice_of_pages_filled_in_part() {
+    let pieces = [1, 4096, 4095, 7, 2048, 4096, 4096, 100, 3000]
+        .map(|len| reference::noise(len, len as u64));
+    let data = pieces.concat();
+    let file = device::private();
+    splice_whole(
+        &pipe_of(pieces.iter().map(Vec::as_slice)),
+        &file,
+        data.len(),
+    );
+    assert_eq!(file.get().expect("GET"), device::state_of(&data));
+}
+
+fn splice_of_less_than_a_piece() {
+    let data = reference::noise(3 * PAGE, 103);
+    let (reader, writer) = unistd::pipe().expect("pipe");
+    File::from(writer).write_all(&data).expect("write");
+    let file = device::private();
+    let mut done = 0;
+    for len in [1, 10, 100, 4000, 4096, 1] {
+        splice_whole(&reader, &file, len);
+        done += len;
+        assert_eq!(file.get().expect("GET"), device::state_of(&data[..done]));
+    }
+    let mut rest = Vec::new();
+    File::from(reader).read_to_end(&mut rest).expect("read");
+    assert_eq!(rest, data[done..], "the rest stays in the pipe");
+}
+
+fn splice_of_a_truncated_file() {
+    // The pipe has the pages that the file has no more.
+    let data = reference::noise(10 * PAGE, 104);
+    for folder in FOLDERS {
+        let mut source = tempfile::tempfile_in(folder).expect("a temporary file");
+        source.write_all(&data).expect("write");
+        source.rewind().expect("lseek");
+        let (reader, writer) = unistd::pipe().expect("pipe");
+        assert_eq!(splice(&source, &writer, data.len()), Ok(data.len()));
+        source.set_len(0).expect("ftruncate");
+        let file = device::private();
+        splice_whole(&reader, &file, data.len());
+        assert_eq!(file.get().expect("GET"), device::state_of(&data));
+    }
+}
+
+fn splice_at_an_offset() {
+    // An offset in a file like this one means nothing.
+    let (reader, writer) = unistd::pipe().expect("pipe");
+    File::from(writer).write_all(b"Wikipedia").expect("write");
+    let file = device::private();
+    for mut offset in [5, 0, 1 << 40] {
+        let offset = Some(&mut offset);
+        let flags = SpliceFFlags::empty();
+        let count = fcntl::splice(&reader, None, &file, offset, 3, flags);
+        assert_eq!(count, Ok(3));
+    }
+    assert_eq!(file.text(), "11e60398\n");
+}
+
+fn splice_of_an_empty_pipe() {
+    let (reader, writer) = unistd::pipe().expect("pipe");
+    let file = device::private();
+    let now = SpliceFFlags::SPLICE_F_NONBLOCK;
+    let try_splice = || fcntl::splice(&reader, None, &file, None, 100, now);
+    assert_eq!(try_splice(), Err(Errno::EAGAIN));
+    assert_eq!(file.get().expect("GET"), EMPTY);
+    assert_eq!(unistd::write(&writer, b"abc"), Ok(3));
+    assert_eq!(try_splice(), Ok(3));
+    assert_eq!(try_splice(), Err(Errno::EAGAIN));
+    drop(writer);
+    assert_eq!(try_splice(), Ok(0));
+    assert_eq!(file.get().expect("GET"), device::state_of(b"abc"));
+}
+
+fn splice_of_a_socket() {
+    let data = reference::noise(30_000, 105);
+    let (mut sender, receiver) = UnixStream::pair().expect("a socket pair");
+    sender.write_all(&data).expect("write");
+    let (reader, writer) = unistd::pipe().expect("pipe");
+    let file = device::private();
+    let mut done = 0;
+    while done < data.len() {
+        let count = splice(&receiver, &writer, data.len() - done).expect("splice");
+        splice_whole(&reader, &file, count);
+        done += count;
+    }
+    assert_eq!(file.get().expect("GET"), device::state_of(&data));
+}
+
+fn tee_feeds_two_files() {
+    let data = reference::noise(30_000, 106);
+    let (reader, writer) = unistd::pipe().expect("pipe");
+    File::from(writer).write_all(&data).expect("write");
+    let (copy, copy_writer) = unistd::pipe().expect("pipe");
+    let count = fcntl::tee(&reader, &copy_writer, data.len(), SpliceFFlags::empty());
+    assert_eq!(count, Ok(data.len()));
+    let files = [device::private(), device::private()];
+    splice_whole(&copy, &files[0], data.len());
+    splice_whole(&reader, &files[1], data.len());
+    for file in files {
+        assert_eq!(file.get().expect("GET"), device::state_of(&data));
+    }
+    // A pipe, and nothing else, can be the target.
+    let refused = fcntl::tee(&reader, device::private(), 1, SpliceFFlags::empty());
+    assert_eq!(refused.errno(), Errno::EINVAL);
+}
+
+fn splice_reads_the_text() {
+    let file = device::private();
+    file.write_whole(b"Wikipedia");
+    let (reader, writer) = unistd::pipe().expect("pipe");
+    assert_eq!(splice(&file, &writer, 100), Ok(9));
+    drop(writer);
+    assert_eq!(device::read_rest(&File::from(reader)), "11e60398\n");
+}
+
+fn vmsplice_feeds_memory() {
+    // From the middle of a page, and whole pages as a gift.
+    let mut map = Map::new(10 * PAGE);
+    let data = reference::noise(map.len(), 24);
+    map.bytes().copy_from_slice(&data);
+    for (start, flags) in [(1, SpliceFFlags::empty()), (0, SpliceFFlags::SPLICE_F_GIFT)] {
+        let (reader, writer) = unistd::pipe().expect("pipe");
+        let slices = [IoSlice::new(&map.bytes()[start..])];
+        let fed = fcntl::vmsplice(&writer, &slices, flags).expect("vmsplice");
+        let file = device::private();
+        splice_whole(&reader, &file, fed);
+        let expected = device::state_of(&data[start..start + fed]);
+        assert_eq!(file.get().expect("GET"), expected);
+    }
+}
+
+fn splice_updates_what_append_reads() {
+    as_fresh_user(|| {
+        let data = reference::noise(10_000, 25);
+        let file = device::replace();
+        let count = sendfile::sendfile(&file, file_of(&data), None, data.len());
+        assert_eq!(count, Ok(data.len()));
+        drop(file);
+        let file = device::append();
+        // The kernel splices into no file open for appending.
+        let refused = sendfile::sendfile(&file, file_of(&data), None, data.len());
+        assert_eq!(refused.errno(), Errno::EINVAL);
+        file.write_whole(&data);
+        drop(file);
+        assert_eq!(device::register(), device::state_of(&data.repeat(2)));
+    });
+}
