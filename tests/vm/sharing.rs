@@ -59,6 +59,8 @@ trials!(after module::ensure_loaded:
     waiting_for_a_write_can_be_interrupted,
     waiting_for_a_write_can_be_killed,
     held_update_is_all_or_nothing,
+    held_update_and_digest_delay_no_other_file,
+    held_digest_delays_nobody,
     held_update_serialises_too,
     closing_while_another_thread_writes,
 );
@@ -477,6 +479,52 @@ fn held_update_is_all_or_nothing() {
         assert_eq!(updater.join().expect("no panic").errno(), Errno::EFAULT);
     });
     assert_eq!(file.get().expect("GET"), device::state_of(b"abc"));
+}
+
+fn held_update_and_digest_delay_no_other_file() {
+    let data = reference::noise(512 * 1024, 16);
+    let operations: [fn(&File, &Held) -> io::Result<()>; 2] = [
+        |file, held| file.update_from(held.address() as u64, held.len() as u64),
+        |file, held| {
+            let digest = file.digest_from(1, held.address() as u64, held.len() as u64);
+            digest.map(drop)
+        },
+    ];
+    for operation in operations {
+        let file = device::private();
+        let held = Held::new(&data, 64);
+        thread::scope(|scope| {
+            let waiting = scope.spawn(|| operation(&file, &held));
+            let stopped = held.wait();
+            let other = scope.spawn(|| {
+                let other = device::private();
+                other.write_whole(&data);
+                other.update(&data).expect("UPDATE");
+                other.digest(1, &data).expect("DIGEST")
+            });
+            process::eventually("it went on beside the other", || other.is_finished());
+            drop(stopped);
+            assert_eq!(other.join().expect("no panic"), reference::adler(&data));
+            waiting.join().expect("no panic").expect("an ioctl");
+        });
+    }
+}
+
+fn held_digest_delays_nobody() {
+    // It reads memory alone, not the session.
+    let data = reference::noise(512 * 1024, 17);
+    let held = Held::new(&data, 64);
+    let file = device::private();
+    thread::scope(|scope| {
+        let digest = scope.spawn(|| file.digest_from(1, held.address() as u64, held.len() as u64));
+        let stopped = held.wait();
+        let writer = scope.spawn(|| file.write_whole(b"abc"));
+        process::eventually("a write went on beside it", || writer.is_finished());
+        assert_eq!(file.get().expect("GET"), device::state_of(b"abc"));
+        drop(stopped);
+        let digest = digest.join().expect("no panic").expect("DIGEST");
+        assert_eq!(digest, reference::adler(&data));
+    });
 }
 
 fn held_update_serialises_too() {
