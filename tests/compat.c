@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/sendfile.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -158,6 +159,66 @@ static void files(int fd)
 	CHECK(close(view) == 0);
 }
 
+/* The checksum byte by byte, after RFC 1950. */
+static __u32 adler(const unsigned char *data, size_t length)
+{
+	__u32 s1 = 1, s2 = 0;
+
+	while (length--) {
+		s1 = (s1 + *data++) % 65521;
+		s2 = (s2 + s1) % 65521;
+	}
+	return s2 << 16 | s1;
+}
+
+static void large(int fd)
+{
+	static unsigned char data[1 << 20];
+	struct iovec pieces[] = {
+		{ data + 1, 15 },
+		{ data + 16, 4095 },
+		{ data + 4111, 8193 },
+		{ data + 12304, 1 },
+		{ data + 12305, sizeof(data) - 12305 },
+	};
+	struct adler32_buffer buffer = { (uintptr_t)data, sizeof(data) };
+	struct adler32_digest digest = { (uintptr_t)data, sizeof(data), 1, 0 };
+	FILE *file = tmpfile();
+	off_t offset = 3;
+	int ends[2];
+	size_t i;
+
+	for (i = 0; i < sizeof(data); i++)
+		data[i] = i % 251 ^ i >> 12;
+
+	CHECK(ioctl(fd, ADLER32_RESET) == 0);
+	CHECK(write(fd, data, 16) == 16);
+	CHECK(get_is(fd, adler(data, 16), 16));
+	CHECK(ioctl(fd, ADLER32_RESET) == 0);
+	CHECK(write(fd, data, sizeof(data)) == sizeof(data));
+	CHECK(get_is(fd, adler(data, sizeof(data)), sizeof(data)));
+	CHECK(ioctl(fd, ADLER32_RESET) == 0);
+	CHECK(writev(fd, pieces, 5) == sizeof(data) - 1);
+	CHECK(get_is(fd, adler(data + 1, sizeof(data) - 1), sizeof(data) - 1));
+	CHECK(ioctl(fd, ADLER32_RESET) == 0);
+	CHECK(ioctl(fd, ADLER32_UPDATE, &buffer) == 0);
+	CHECK(get_is(fd, adler(data, sizeof(data)), sizeof(data)));
+	CHECK(ioctl(fd, ADLER32_DIGEST, &digest) == 0);
+	CHECK(digest.value == adler(data, sizeof(data)));
+
+	CHECK(ioctl(fd, ADLER32_RESET) == 0);
+	CHECK(file && fwrite(data, sizeof(data), 1, file) == 1);
+	CHECK(fflush(file) == 0);
+	CHECK(sendfile(fd, fileno(file), &offset, 50000) == 50000);
+	CHECK(offset == 50003);
+	CHECK(get_is(fd, adler(data + 3, 50000), 50000));
+	CHECK(pipe(ends) == 0 && write(ends[1], data + 50003, 5000) == 5000);
+	CHECK(splice(ends[0], NULL, fd, NULL, 5000, 0) == 5000);
+	CHECK(get_is(fd, adler(data + 3, 55000), 55000));
+	CHECK(close(ends[0]) == 0 && close(ends[1]) == 0);
+	CHECK(fclose(file) == 0);
+}
+
 int main(void)
 {
 	int fd = open("/dev/adler32", O_RDWR);
@@ -165,6 +226,7 @@ int main(void)
 	CHECK(fd >= 0);
 	ioctls(fd);
 	files(fd);
+	large(fd);
 	if (mismatches)
 		return 1;
 	puts("all right");
