@@ -144,13 +144,18 @@ const NO_AVX2: &str = "\
     $LAB vm --kernel $KERNEL --append clearcpuid=avx2 --build . --path $TOOLS \
         -- sh -c '! grep -qw avx2 /proc/cpuinfo && exec vm-suite implementation_is 2>&1'";
 
-/// The same as [`VM`] in User Mode Linux, where implementations run that QEMU cannot emulate. Left out are
-/// programs of 32 bits and device-mapper, which it has not, and memory with holes: its kernel reads
-/// `PROT_NONE` all the same, and what a program can map has the limits of a program of the host.
+/// The same as [`VM`] in User Mode Linux, where implementations run that QEMU cannot emulate. Left out is
+/// what it has not: programs of 32 bits, device-mapper, huge pages, secret memory, memory of devices,
+/// what the kernel maps into each program to read, and keys that protect memory. So is memory with
+/// holes: its kernel reads `PROT_NONE` all the same, and what a program can map has the limits of a
+/// program of the host. And so is what many writes hold at once: its one processor takes up no other
+/// while a write holds pages.
 const UML: &str = "\
     mkdir -p build/tests; cp -ru tests/modules build/tests
     $LAB vm --flavour uml --kernel $KERNEL --build . --build build/tests/modules --path $TOOLS \
-        -- sh -c 'exec vm-suite 2>&1 --skip compat:: --skip kernel_api::mapping_ --skip memory::'";
+        -- sh -c 'exec vm-suite 2>&1 --skip compat:: --skip kernel_api::mapping_ --skip memory:: \
+            --skip huge_ --skip mappings::secret --skip mappings::device_ --skip mappings::kernel_ \
+            --skip ::protected_ --skip pinned::many_'";
 
 /// The kernel and a program agree. How fast they are depends on the machine.
 const BENCH_KERNEL: &[(&str, &str)] = &[

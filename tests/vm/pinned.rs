@@ -6,6 +6,7 @@
 
 use std::os::fd::AsFd;
 use std::os::fd::AsRawFd;
+use std::sync::Barrier;
 use std::thread;
 use std::time::Duration;
 
@@ -42,8 +43,8 @@ trials!(after module::ensure_loaded:
     overwritten_in_mid_write,
 );
 
-/// What the memory of the tests has, and more than one batch of pages.
-const LEN: usize = 2 << 20;
+/// What the memory of the tests has: more than one batch of pages.
+const LEN: usize = 1 << 20;
 const PAGES: usize = LEN / PAGE;
 
 /// A mapping filled with `byte`.
@@ -89,8 +90,8 @@ fn large_operations_pin() {
 
 /// How many files are written at once.
 const FILES: usize = 64;
-/// How many pages a write pins at most at a time, as src/chrdev/session.rs has it.
-const BATCH: usize = 256;
+/// How many pages a write pins at most at a time: `PAGES` in src/chrdev/source.rs.
+const BATCH: usize = 64;
 /// By how many pages the count may be wrong: two processors report two counters in lots of 125.
 const INEXACT: usize = 2 * 2 * 125;
 
@@ -103,9 +104,15 @@ fn many_long_writes_hold_few_pages() {
     let mut most = 0;
     let address = data.address();
     let child = fork(|_| {
+        // Threads that write keep others from starting.
+        let all_started = Barrier::new(FILES);
         thread::scope(|scope| {
             for file in &files {
-                scope.spawn(move || memory::write_from(file, address, LONG));
+                let all_started = &all_started;
+                scope.spawn(move || {
+                    all_started.wait();
+                    memory::write_from(file, address, LONG)
+                });
             }
         });
     });
@@ -113,7 +120,7 @@ fn many_long_writes_hold_few_pages() {
     process::eventually("every write is under way", || {
         taken.look();
         most = most.max(Pins::now().held() - before);
-        files.iter().all(|file| length(file) > 1 << 20)
+        files.iter().all(|file| length(file) > 0)
     });
     let time = child.kill();
     assert!(time < Duration::from_secs(2), "dying took {time:?}");
@@ -143,7 +150,7 @@ fn write_beside(address: usize, byte: u8, other: impl FnMut() + Send) -> usize {
     };
     process::beside(other, || {
         let mut cut = 0;
-        for _ in 0..60 {
+        for _ in 0..40 {
             file.reset().expect("RESET");
             let count = memory::write_from(&file, address, LEN).unwrap_or(0);
             assert_counts(count as u64);
@@ -251,7 +258,7 @@ fn touch(map: &Map, range: std::ops::Range<usize>, byte: u8) {
 
 fn discarded_in_mid_write() {
     let map = filled(0);
-    let mut next = in_turn(64);
+    let mut next = in_turn(4);
     let cut = write_beside(map.address(), 0, || {
         let pages = next();
         map.discard(pages.clone());
@@ -303,7 +310,7 @@ fn overwritten_in_mid_write() {
         touch(&map, 0..LEN, byte);
     };
     process::beside(overwrite, || {
-        for _ in 0..60 {
+        for _ in 0..40 {
             file.reset().expect("RESET");
             let written = memory::write_from(&file, map.address(), LEN);
             assert_eq!(written.expect("write"), LEN);
