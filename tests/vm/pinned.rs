@@ -13,6 +13,8 @@ use std::time::Duration;
 use nix::sys::mman::MapFlags;
 use nix::sys::mman::MmapAdvise;
 use nix::sys::mman::ProtFlags;
+use nix::sys::resource;
+use nix::sys::resource::UsageWho;
 
 use crate::support::device;
 use crate::support::device::Device;
@@ -32,6 +34,7 @@ use crate::support::Taken;
 trials!(after module::ensure_loaded:
     large_operations_pin,
     many_long_writes_hold_few_pages,
+    inherited_memory_stays_shared,
     protected_in_mid_write,
     unmapped_in_mid_write,
     unmapped_while_it_waits,
@@ -298,6 +301,30 @@ fn copied_by_a_fork_in_mid_write() {
         child.join();
     });
     assert_eq!(cut, 0, "all of it is there all the time");
+}
+
+/// To copy a page that a process shares with its parent takes a fault.
+fn inherited_memory_stays_shared() {
+    let map = filled(0xff);
+    let faults = || {
+        let usage = resource::getrusage(UsageWho::RUSAGE_THREAD).expect("getrusage");
+        usage.minor_page_faults()
+    };
+    let child = fork(|_| {
+        let file = device::private();
+        let before = faults();
+        let written = memory::write_from(&file, map.address(), LEN);
+        assert_eq!(written.expect("write"), LEN);
+        let updated = file.update_from(map.address() as u64, LEN as u64);
+        updated.expect("UPDATE");
+        let taken = faults() - before;
+        let value = reference::append_repeated(1, 0xff, 2 * LEN as u64);
+        let expected = device::state(value, 2 * LEN as u64);
+        assert_eq!(file.get().expect("GET"), expected);
+        // Its stack and other data are written to.
+        assert!(taken < PAGES as i64 / 4, "{taken} faults in {PAGES} pages");
+    });
+    child.join();
 }
 
 fn overwritten_in_mid_write() {
