@@ -10,13 +10,13 @@ use crate::uapi;
 use core::mem::MaybeUninit;
 use kernel::iov::IovIterSource;
 use kernel::new_condvar;
-use kernel::new_mutex;
+use kernel::new_spinlock;
 use kernel::prelude::*;
-use kernel::sync::lock::mutex::MutexBackend;
+use kernel::sync::lock::spinlock::SpinLockBackend;
 use kernel::sync::lock::Guard;
 use kernel::sync::Arc;
 use kernel::sync::CondVar;
-use kernel::sync::Mutex;
+use kernel::sync::SpinLock;
 use kernel::task::Kuid;
 
 /// How many bytes at most are copied to the stack.
@@ -113,9 +113,10 @@ pub(crate) struct Session {
     mode: Mode,
     owner: Kuid,
     registers: Arc<Registers>,
-    /// Held for moments only, and never while user memory is touched.
+    /// Held for moments only, in which nobody else may have the processor: others could not even
+    /// look then.
     #[pin]
-    state: Mutex<State>,
+    state: SpinLock<State>,
     /// `busy` has become false.
     #[pin]
     idle: CondVar,
@@ -134,7 +135,7 @@ impl Session {
             mode,
             owner,
             registers,
-            state <- new_mutex!(State {
+            state <- new_spinlock!(State {
                 busy: false,
                 sum,
                 view_due,
@@ -185,11 +186,11 @@ impl Session {
 
     /// Returns value and length without waiting for a write that is under way.
     pub(super) fn glance(&self) -> (u32, u64) {
+        let register = self.register();
         let state = self.state.lock();
-        let sum = if state.view_due {
-            self.registers.get(self.owner)
-        } else {
-            state.sum
+        let sum = match register {
+            Some(register) if state.view_due => register,
+            _ => state.sum,
         };
         (sum.checksum.value(), sum.length)
     }
@@ -261,16 +262,24 @@ impl Session {
     /// Returns the sum once no write is under way. A view is taken first if it is due, and taken
     /// again if `anew`.
     fn look(&self, anew: bool) -> Result<Sum> {
+        let register = self.register();
         let mut state = self.when_idle()?;
-        if state.view_due || (anew && self.mode == Mode::View) {
-            state.sum = self.registers.get(self.owner);
-            state.view_due = false;
+        if let Some(register) = register {
+            if state.view_due || anew {
+                state.sum = register;
+                state.view_due = false;
+            }
         }
         Ok(state.sum)
     }
 
+    /// Returns the register if the session is a view of it.
+    fn register(&self) -> Option<Sum> {
+        (self.mode == Mode::View).then(|| self.registers.get(self.owner))
+    }
+
     /// Waits until nothing is under way. A signal ends the wait.
-    fn when_idle(&self) -> Result<Guard<'_, State, MutexBackend>> {
+    fn when_idle(&self) -> Result<Guard<'_, State, SpinLockBackend>> {
         let mut state = self.state.lock();
         while state.busy {
             if self.idle.wait_interruptible(&mut state) {
