@@ -148,8 +148,8 @@ const NO_AVX2: &str = "\
 /// what it has not: programs of 32 bits, device-mapper, huge pages, secret memory, memory of devices,
 /// what the kernel maps into each program to read, and keys that protect memory. So is memory with
 /// holes: its kernel reads `PROT_NONE` all the same, and what a program can map has the limits of a
-/// program of the host. And so is what many writes hold at once: its one processor takes up no other
-/// while a write holds pages.
+/// program of the host. And so is what many writes hold at once, as on its one processor some are over
+/// before all have begun.
 const UML: &str = "\
     mkdir -p build/tests; cp -ru tests/modules build/tests
     $LAB vm --flavour uml --kernel $KERNEL --build . --build build/tests/modules --path $TOOLS \

@@ -6,41 +6,81 @@ use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
 use std::ptr;
+use std::thread;
+use std::time::Duration;
 
 use io_uring::opcode;
 use io_uring::squeue::Entry;
 use io_uring::squeue::Flags;
 use io_uring::types::Fd;
+use io_uring::types::SubmitArgs;
+use io_uring::types::Timespec;
 use io_uring::IoUring;
 
 use super::memory::Map;
 
-/// A ring, and how many requests it has been given.
-pub struct Ring(IoUring, u64);
+/// How long a worker may take to begin.
+const MOMENT: Duration = Duration::from_millis(50);
+
+/// A ring.
+pub struct Ring {
+    ring: IoUring,
+    /// How many requests it has been given.
+    count: u64,
+    null: File,
+}
 
 impl Ring {
     pub fn new() -> Self {
-        Self(IoUring::new(64).expect("io_uring_setup"), 0)
+        Self {
+            ring: IoUring::new(64).expect("io_uring_setup"),
+            count: 0,
+            null: File::create("/dev/null").expect("open"),
+        }
     }
 
-    /// Submits requests, which are numbered from 0 on, and waits for none of them.
+    /// Submits requests, which are numbered from 0 on, and returns when they are under way.
     pub fn start(&mut self, requests: impl IntoIterator<Item = Entry>) {
+        self.submit(requests);
+        thread::sleep(MOMENT);
+        self.nudge();
+    }
+
+    fn submit(&mut self, requests: impl IntoIterator<Item = Entry>) {
         for request in requests {
-            let request = request.user_data(self.1);
-            self.1 += 1;
-            // SAFETY: The kernel only reads what addresses point at, and checks them itself. Where
-            // it writes, the caller waits for the result.
-            unsafe { self.0.submission().push(&request) }.expect("there is room");
+            let request = request.user_data(self.count);
+            self.count += 1;
+            self.push(&request);
         }
-        self.0.submit().expect("io_uring_enter");
+        self.ring.submit().expect("io_uring_enter");
+    }
+
+    fn push(&mut self, request: &Entry) {
+        // SAFETY: The kernel only reads what addresses point at, and checks them itself. Where it
+        // writes, the caller waits for the result.
+        unsafe { self.ring.submission().push(request) }.expect("there is room");
+    }
+
+    /// Gives the workers a write of nothing to do, which has no result. In Linux 7.2, a worker that
+    /// is about to sleep may miss a request until another comes for the same kind of file.
+    fn nudge(&mut self) {
+        let flags = Flags::ASYNC | Flags::SKIP_SUCCESS;
+        let nothing = opcode::Write::new(fd(&self.null), ptr::null(), 0).build();
+        self.push(&nothing.flags(flags).user_data(u64::MAX));
+        self.ring.submit().expect("io_uring_enter");
     }
 
     /// Waits for the results of `N` requests, and returns them in the order of the requests.
     pub fn results<const N: usize>(&mut self) -> [io::Result<usize>; N] {
-        while self.0.completion().len() < N {
-            self.0.submit_and_wait(N).expect("io_uring_enter");
+        let moment = Timespec::from(MOMENT);
+        let limit = SubmitArgs::new().timespec(&moment);
+        while self.ring.completion().len() < N {
+            match self.ring.submitter().submit_with_args(N, &limit) {
+                Err(error) if error.raw_os_error() == Some(libc::ETIME) => self.nudge(),
+                entered => drop(entered.expect("io_uring_enter")),
+            }
         }
-        let mut results: Vec<_> = self.0.completion().collect();
+        let mut results: Vec<_> = self.ring.completion().collect();
         assert_eq!(results.len(), N, "more results than requests");
         results.sort_by_key(|result| result.user_data());
         std::array::from_fn(|number| {
@@ -51,7 +91,7 @@ impl Ring {
 
     /// Submits requests and returns their results.
     pub fn run<const N: usize>(&mut self, requests: [Entry; N]) -> [io::Result<usize>; N] {
-        self.start(requests);
+        self.submit(requests);
         self.results()
     }
 
@@ -68,11 +108,12 @@ impl Ring {
             iov_len: map.len(),
         };
         // SAFETY: The kernel only reads the buffer, and keeps its pages.
-        unsafe { self.0.submitter().register_buffers(&[buffer]) }.expect("IORING_REGISTER_BUFFERS");
+        unsafe { self.ring.submitter().register_buffers(&[buffer]) }
+            .expect("IORING_REGISTER_BUFFERS");
     }
 
     pub fn unregister(&self) {
-        let unregistered = self.0.submitter().unregister_buffers();
+        let unregistered = self.ring.submitter().unregister_buffers();
         unregistered.expect("IORING_UNREGISTER_BUFFERS");
     }
 }
