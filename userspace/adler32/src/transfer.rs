@@ -43,12 +43,12 @@ pub(crate) enum Way {
 ///
 /// | | GB/s |
 /// |---|---|
-/// | AF_ALG, `sendfile` | 18.7 |
-/// | device, `sendfile` | 10.2 |
-/// | device, `splice` from a pipe | 9.6 |
+/// | device, `sendfile` | 18.6 |
+/// | AF_ALG, `sendfile` | 18.2 |
+/// | device, `splice` from a pipe | 15.2 |
 /// | processor, `read` of 1 MiB at a time | 11.7 |
-/// | processor, `read` of 128 KiB at a time | 6.0 |
-/// | processor, `mmap` | 2.8 |
+/// | processor, `read` of 128 KiB at a time | 5.9 |
+/// | processor, `mmap` | 2.7 |
 ///
 /// So the kernel sends what it can send; UPDATE wants a buffer. A file that fits the buffer is read:
 /// that takes a call to read it and one to hand it on, `sendfile` takes as many, and has a pipe to
@@ -59,10 +59,11 @@ pub(crate) enum Way {
 /// The processor gets nothing by `mmap`: to cut a file short while it is mapped ends the program by
 /// SIGBUS, and so does a bad sector, which a read reports. No gain that is there for some files alone
 /// outweighs that, and which ones cannot be told beforehand. Natively, on the same machine and with
-/// the same size, mapping, with or without `MAP_POPULATE` and `MADV_SEQUENTIAL`, was 0.6 to 1.1 times
-/// as fast as reading 1 MiB at a time from small folios in the page cache, 1.7 to 2 times from large
-/// ones, and 3 times from large ones in the processor's caches. Who wants no copies has the device.
-/// Reading 2 or 4 MiB at a time was as fast as 1 MiB, 32 to 512 KiB were 0.7 to 1 times as fast.
+/// the same size, measured by a program that was not kept, mapping, with or without `MAP_POPULATE`
+/// and `MADV_SEQUENTIAL`, was 0.6 to 1.1 times as fast as reading 1 MiB at a time from small folios
+/// in the page cache, 1.7 to 2 times from large ones, and 3 times from large ones in the processor's
+/// caches. Who wants no copies has the device. Reading 2 or 4 MiB at a time was as fast as 1 MiB,
+/// 32 to 512 KiB were 0.7 to 1 times as fast.
 pub(crate) fn choose(via: Via, stat: &FileStat) -> Way {
     let takes_pages = matches!(via, Via::Device | Via::AfAlg);
     let kind = SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT;
