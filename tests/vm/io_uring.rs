@@ -8,15 +8,14 @@ use std::thread;
 use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::sys::mman::ProtFlags;
 use nix::unistd;
 
 use crate::support::device;
 use crate::support::device::Device;
 use crate::support::device::EMPTY;
 use crate::support::held::Held;
+use crate::support::memory;
 use crate::support::memory::Map;
-use crate::support::memory::FOREIGN_ADDRESSES;
 use crate::support::memory::PAGE;
 use crate::support::module;
 use crate::support::process;
@@ -222,17 +221,9 @@ fn short_write_breaks_a_chain() {
 fn memory_that_is_not_there() {
     let file = device::private();
     let mut ring = Ring::new();
-    let map = Map::new(PAGE);
-    map.protect(0..PAGE, ProtFlags::PROT_NONE);
-    for address in FOREIGN_ADDRESSES
-        .into_iter()
-        .chain([0, 1, map.address() as u64])
-    {
-        for len in [1, 4096, 100_000] {
-            let refused = ring.run_one(ring::write(&file, address as usize, len));
-            assert_eq!(refused.errno(), Errno::EFAULT, "{len} at {address:#x}");
-        }
-    }
+    memory::assert_unreadable_is_refused(|address, len| {
+        ring.run_one(ring::write(&file, address, len))
+    });
     assert_eq!(file.get().expect("GET"), EMPTY);
 
     let data = reference::noise(200_000, 67);

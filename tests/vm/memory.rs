@@ -56,21 +56,7 @@ trials!(after module::ensure_loaded:
 
 fn write_from_nowhere() {
     let file = device::private();
-    let map = Map::new(PAGE);
-    map.protect(0..PAGE, ProtFlags::PROT_NONE);
-    for address in FOREIGN_ADDRESSES
-        .into_iter()
-        .chain([0, 1, map.address() as u64])
-    {
-        for len in [1, 4096, 100_000] {
-            let refused = memory::write_from(&file, address as usize, len);
-            assert_eq!(
-                refused.errno(),
-                Errno::EFAULT,
-                "{len} bytes at {address:#x}"
-            );
-        }
-    }
+    memory::assert_unreadable_is_refused(|address, len| memory::write_from(&file, address, len));
     assert_eq!(file.get().expect("GET"), device::EMPTY);
     assert_eq!(
         memory::write_from(&file, 1, usize::MAX).errno(),

@@ -30,6 +30,22 @@ pub const FOREIGN_ADDRESSES: [u64; 6] = [
     u64::MAX - 7,
 ];
 
+/// Writes memory that cannot be read, of any kind, by `write` of an address and a length.
+#[track_caller]
+pub fn assert_unreadable_is_refused(mut write: impl FnMut(usize, usize) -> io::Result<usize>) {
+    let map = Map::new(PAGE);
+    map.protect(0..PAGE, ProtFlags::PROT_NONE);
+    for address in FOREIGN_ADDRESSES
+        .into_iter()
+        .chain([0, 1, map.address() as u64])
+    {
+        for len in [1, 4096, 100_000] {
+            let refused = write(address as usize, len).map_err(|error| error.raw_os_error());
+            assert_eq!(refused, Err(Some(libc::EFAULT)), "{len} at {address:#x}");
+        }
+    }
+}
+
 /// An anonymous mapping, readable and writable at first.
 pub struct Map {
     start: NonNull<c_void>,
