@@ -21,7 +21,7 @@ use crate::host;
 use crate::host::Module;
 use crate::text;
 use crate::transfer;
-use crate::transfer::Way;
+use crate::transfer::Call;
 use crate::uapi;
 use crate::Adler32;
 use crate::Error;
@@ -73,13 +73,18 @@ impl AfAlg {
     }
 
     /// Appends `data`.
-    pub fn update(&mut self, mut data: &[u8]) -> Result<(), Error> {
+    pub fn update(&mut self, data: &[u8]) -> Result<(), Error> {
         let more = MsgFlags::from_bits_retain(libc::MSG_MORE);
-        while !data.is_empty() {
-            match socket::send(self.operation.as_raw_fd(), data, more) {
-                Ok(sent) => data = &data[sent..],
-                Err(Errno::EINTR) => {}
-                Err(errno) => return Err(failed("send")(errno)),
+        for data in data.chunks(transfer::MOST) {
+            let sent = loop {
+                match socket::send(self.operation.as_raw_fd(), data, more) {
+                    Err(Errno::EINTR) => {}
+                    sent => break sent.map_err(failed("send"))?,
+                }
+            };
+            // The kernel returns a short count if it fails in the middle, and forgets all before.
+            if sent < data.len() {
+                return Err(failed("send")(Errno::EIO));
             }
         }
         Ok(())
@@ -104,11 +109,11 @@ impl AfAlg {
 
     /// Has the kernel append bytes of `file`, as [`transfer::send`] does. If the file cannot be sent,
     /// the bytes so far are kept: the socket itself fails only for want of memory, before the first.
-    pub(crate) fn send(&mut self, file: BorrowedFd<'_>, way: Way) -> Result<usize, Error> {
-        let sent = transfer::send(file, &self.operation, way);
+    pub(crate) fn send(&mut self, file: BorrowedFd<'_>, call: Call) -> Result<usize, Error> {
+        let sent = transfer::send(file, &self.operation, call);
         // `sendfile` marks all bytes but the last that it was asked for as followed by more. So the
         // kernel has ended the message, and the rest makes another, which starts from its checksum.
-        if sent == transfer::MOST && way == Way::Sendfile {
+        if sent == transfer::MOST && call == Call::Sendfile {
             let start = self.digest()?;
             self.operation = Self::open_from(start)?.operation;
         }

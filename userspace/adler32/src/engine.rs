@@ -14,6 +14,7 @@ use nix::unistd;
 
 use crate::session;
 use crate::transfer;
+use crate::transfer::Call;
 use crate::transfer::Way;
 use crate::AfAlg;
 use crate::Error;
@@ -134,7 +135,7 @@ impl Engine {
         self.reset()?;
         let (sent, buffer) = match transfer::choose(self.via(), &stat) {
             Way::Read { buffer } => (0, buffer),
-            way => (self.send(file, way)?, transfer::BUFFER),
+            Way::Send(call) => (self.send(file, call)?, transfer::BUFFER),
         };
         // Only a read tells the end of a file from what the kernel does not send, and what fails in
         // reading from what fails in the door.
@@ -144,13 +145,13 @@ impl Engine {
 
     /// Has the kernel append the bytes of `file`, until it moves no more of them. Returns how many
     /// it moved.
-    fn send(&mut self, file: BorrowedFd<'_>, way: Way) -> Result<u64, Error> {
+    fn send(&mut self, file: BorrowedFd<'_>, call: Call) -> Result<u64, Error> {
         let mut length = 0;
         loop {
             let sent = match self {
-                Self::Device(session) => transfer::send(file, &*session, way),
-                Self::AfAlg(hash) => hash.send(file, way)?,
-                Self::Ioctl(_) | Self::Cpu(_) => 0,
+                Self::Device(session) => transfer::send(file, &*session, call),
+                Self::AfAlg(hash) => hash.send(file, call)?,
+                Self::Ioctl(_) | Self::Cpu(_) => unreachable!("nothing is sent to {}", self.via()),
             };
             if sent == 0 {
                 return Ok(length);

@@ -16,24 +16,31 @@ use crate::Via;
 /// How many bytes are read at a time, but for [`LONG`] files.
 pub(crate) const BUFFER: usize = 128 * 1024;
 
-/// From how many bytes on a file is worth a buffer of [`LONG_BUFFER`] bytes, which takes its time to
-/// be made.
+/// From how many bytes on a file is worth a buffer of [`LONG_BUFFER`] bytes: the pages of one that is
+/// new take a fault each, 256 for 1 MiB, which are to be few beside those of the file.
 const LONG: i64 = 32 * 1024 * 1024;
 const LONG_BUFFER: usize = 1024 * 1024;
 
-/// How many bytes the kernel is asked to move by one call: fewer than the most that it does, which
-/// is 2 GiB less a page.
+/// How many bytes the kernel is asked to move by one call. Not more than it does, which is 2 GiB less
+/// a page: a call that has moved as many has ended the message on an AF_ALG socket.
 pub(crate) const MOST: usize = 1024 * 1024 * 1024;
 
 /// How the bytes go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Way {
-    /// The kernel sends the pages of a file to the door.
-    Sendfile,
-    /// The kernel moves the pages of a pipe to the door.
-    Splice,
+    /// The kernel moves them to the door.
+    Send(Call),
     /// They are read into a buffer of so many bytes, and what was read is handed to the door.
     Read { buffer: usize },
+}
+
+/// How the kernel moves bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Call {
+    /// The pages of a file.
+    Sendfile,
+    /// The pages of a pipe.
+    Splice,
 }
 
 /// Chooses how the bytes of a file get to a door.
@@ -53,13 +60,13 @@ pub(crate) enum Way {
 /// So the kernel sends what it can send; UPDATE wants a buffer. A file that fits the buffer is read:
 /// that takes a call to read it and one to hand it on, `sendfile` takes as many, and has a pipe to
 /// set up. The two took equally long at 16 KiB natively, to `/dev/null`, and between 64 and 256 KiB
-/// in User Mode Linux, to the device. Files that say they are empty, as those in `/proc` do, are
+/// in User Mode Linux, to the device (by a program that was not kept). Files that say they are empty, as those in `/proc` do, are
 /// among these.
 ///
 /// The processor gets nothing by `mmap`: to cut a file short while it is mapped ends the program by
 /// SIGBUS, and so does a bad sector, which a read reports. No gain that is there for some files alone
 /// outweighs that, and which ones cannot be told beforehand. Natively, on the same machine and with
-/// the same size, measured by a program that was not kept, mapping, with or without `MAP_POPULATE`
+/// the same size, by the same program, mapping, with or without `MAP_POPULATE`
 /// and `MADV_SEQUENTIAL`, was 0.6 to 1.1 times as fast as reading 1 MiB at a time from small folios
 /// in the page cache, 1.7 to 2 times from large ones, and 3 times from large ones in the processor's
 /// caches. Who wants no copies has the device. Reading 2 or 4 MiB at a time was as fast as 1 MiB,
@@ -68,8 +75,8 @@ pub(crate) fn choose(via: Via, stat: &FileStat) -> Way {
     let takes_pages = matches!(via, Via::Device | Via::AfAlg);
     let kind = SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT;
     match kind {
-        SFlag::S_IFREG if takes_pages && stat.st_size > BUFFER as i64 => Way::Sendfile,
-        SFlag::S_IFIFO if takes_pages => Way::Splice,
+        SFlag::S_IFREG if takes_pages && stat.st_size > BUFFER as i64 => Way::Send(Call::Sendfile),
+        SFlag::S_IFIFO if takes_pages => Way::Send(Call::Splice),
         SFlag::S_IFREG if stat.st_size >= LONG => Way::Read {
             buffer: LONG_BUFFER,
         },
@@ -80,14 +87,13 @@ pub(crate) fn choose(via: Via, stat: &FileStat) -> Way {
 /// Has the kernel move bytes of `file` to `door` and returns how many, by which the position of
 /// `file` has advanced. There are none at the end of the file, nor where the kernel refuses, be it
 /// because of the file, the door or a policy: whoever reads on from there finds out.
-pub(crate) fn send(file: impl AsFd, door: impl AsFd, way: Way) -> usize {
+pub(crate) fn send(file: impl AsFd, door: impl AsFd, call: Call) -> usize {
     loop {
-        let sent = match way {
-            Way::Sendfile => sendfile::sendfile(&door, &file, None, MOST),
-            Way::Splice => {
+        let sent = match call {
+            Call::Sendfile => sendfile::sendfile(&door, &file, None, MOST),
+            Call::Splice => {
                 fcntl::splice(&file, None, &door, None, MOST, SpliceFFlags::SPLICE_F_MORE)
             }
-            Way::Read { .. } => Ok(0),
         };
         match sent {
             Err(Errno::EINTR) => {}
