@@ -143,7 +143,9 @@ fn write_of_a_registered_buffer() {
 
 fn write_of_registered_huge_pages() {
     // The kernel describes such a buffer by pieces that are longer than a page.
-    assert_registered(&mut Map::huge(8 << 20));
+    let mut map = Map::huge(8 << 20);
+    assert_registered(&mut map);
+    assert!(map.smaps("AnonHugePages:") > 0, "no page is huge");
 }
 
 fn splice_from_a_pipe() {

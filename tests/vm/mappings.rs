@@ -42,7 +42,6 @@ trials!(after module::ensure_loaded:
     file_with_a_hole,
     secret,
     huge_transparent,
-    huge_never_written,
     huge_reserved,
     device_memory,
     kernel_code_for_programs,
@@ -235,37 +234,15 @@ fn secret() {
 
 const HUGE: usize = 6 << 20;
 
-/// Returns how many bytes of a mapping a line of /proc/self/smaps gives.
-fn smaps(map: &Map, key: &str) -> usize {
-    let text = fs::read_to_string("/proc/self/smaps").expect("smaps");
-    let start = format!("{:x}-", map.address());
-    let kibibytes: Option<usize> = text
-        .lines()
-        .skip_while(|line| !line.starts_with(&start))
-        .find_map(|line| {
-            line.strip_prefix(key)?
-                .strip_suffix("kB")?
-                .trim()
-                .parse()
-                .ok()
-        });
-    kibibytes.unwrap_or_else(|| panic!("no {key} of {start}")) << 10
-}
-
 fn huge_transparent() {
     let data = reference::noise(HUGE, 93);
     let mut map = Map::huge(HUGE);
     map.bytes().copy_from_slice(&data);
-    assert!(smaps(&map, "AnonHugePages:") > 0, "no page is huge");
+    assert!(map.smaps("AnonHugePages:") > 0, "no page is huge");
     assert_reads(map.address(), &data);
     // One huge page, in part mapped by small ones.
     map.protect(HUGE / 2..HUGE / 2 + PAGE, ProtFlags::PROT_READ);
     assert_reads(map.address(), &data);
-}
-
-fn huge_never_written() {
-    let map = Map::huge(HUGE);
-    assert_reads(map.address(), &vec![0; HUGE]);
 }
 
 fn huge_reserved() {

@@ -12,12 +12,6 @@ use nix::errno::Errno;
 use nix::sys::mman::MapFlags;
 use nix::sys::mman::ProtFlags;
 use nix::sys::pthread;
-use nix::sys::signal;
-use nix::sys::signal::SaFlags;
-use nix::sys::signal::SigAction;
-use nix::sys::signal::SigHandler;
-use nix::sys::signal::SigSet;
-use nix::sys::signal::Signal;
 
 use crate::support::device;
 use crate::support::device::Device;
@@ -261,22 +255,13 @@ fn write_of_more_than_two_gibibytes() {
     assert_eq!(file.text(), reference::text(value));
 }
 
-extern "C" fn ignore_signal(_: i32) {}
-
 fn signals_do_not_cut_a_write() {
-    let action = SigAction::new(
-        SigHandler::Handler(ignore_signal),
-        SaFlags::empty(),
-        SigSet::empty(),
-    );
-    // SAFETY: The handler does nothing.
-    unsafe { signal::sigaction(Signal::SIGUSR1, &action) }.expect("sigaction");
     const LEN: usize = 64 << 20;
     let data = Repeated::new(0xff, LEN);
     let file = device::private();
     let writer = pthread::pthread_self();
     let interrupt = || {
-        pthread::pthread_kill(writer, Signal::SIGUSR1).expect("pthread_kill");
+        process::interrupt(writer);
         thread::sleep(Duration::from_millis(5));
     };
     process::beside(interrupt, || {

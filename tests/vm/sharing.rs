@@ -17,12 +17,6 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::pthread;
-use nix::sys::signal;
-use nix::sys::signal::SaFlags;
-use nix::sys::signal::SigAction;
-use nix::sys::signal::SigHandler;
-use nix::sys::signal::SigSet;
-use nix::sys::signal::Signal;
 
 use crate::support::device;
 use crate::support::device::Device;
@@ -407,16 +401,7 @@ fn fdinfo_never_waits() {
     assert_eq!(state, device::state_of(&data));
 }
 
-extern "C" fn ignore_signal(_: i32) {}
-
 fn waiting_for_a_write_can_be_interrupted() {
-    let action = SigAction::new(
-        SigHandler::Handler(ignore_signal),
-        SaFlags::empty(),
-        SigSet::empty(),
-    );
-    // SAFETY: The handler does nothing.
-    unsafe { signal::sigaction(Signal::SIGUSR1, &action) }.expect("sigaction");
     let operations: [fn(&File) -> io::Result<()>; 5] = [
         |file| file.get().map(drop),
         |file| file.reset(),
@@ -439,7 +424,7 @@ fn waiting_for_a_write_can_be_interrupted() {
                 let id = receiver.recv().expect("the thread lives");
                 thread::sleep(Duration::from_millis(30));
                 assert!(!waiter.is_finished(), "it did not wait");
-                pthread::pthread_kill(id, Signal::SIGUSR1).expect("pthread_kill");
+                process::interrupt(id);
                 assert_eq!(waiter.join().expect("no panic"), Errno::EINTR);
             });
         }

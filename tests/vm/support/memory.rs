@@ -3,6 +3,7 @@
 //! Memory with holes, and system calls on any address.
 
 use std::ffi::c_void;
+use std::fs;
 use std::io;
 use std::io::Write;
 use std::mem;
@@ -100,6 +101,20 @@ impl Map {
         // SAFETY: The pages are ours, and whoever refers to them now finds the file.
         unsafe { mman::mmap(address, len, ProtFlags::PROT_READ, flags, file, offset) }
             .expect("mmap");
+    }
+
+    /// Returns how many bytes of the mapping a line of /proc/self/smaps gives.
+    pub fn smaps(&self, key: &str) -> usize {
+        let text = fs::read_to_string("/proc/self/smaps").expect("smaps");
+        let start = format!("{:x}-", self.address());
+        let kibibytes: Option<usize> = text
+            .lines()
+            .skip_while(|line| !line.starts_with(&start))
+            .find_map(|line| {
+                let value = line.strip_prefix(key)?.strip_suffix("kB")?;
+                value.trim().parse().ok()
+            });
+        kibibytes.unwrap_or_else(|| panic!("no {key} of {start}")) << 10
     }
 
     pub fn len(&self) -> usize {

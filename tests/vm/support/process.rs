@@ -14,7 +14,13 @@ use std::thread;
 use std::time::Duration;
 use std::time::Instant;
 
+use nix::sys::pthread;
+use nix::sys::pthread::Pthread;
 use nix::sys::signal;
+use nix::sys::signal::SaFlags;
+use nix::sys::signal::SigAction;
+use nix::sys::signal::SigHandler;
+use nix::sys::signal::SigSet;
 use nix::sys::signal::Signal;
 use nix::sys::wait;
 use nix::sys::wait::WaitStatus;
@@ -75,6 +81,26 @@ pub fn beside<T>(mut other: impl FnMut() + Send, work: impl FnOnce() -> T) -> T 
         });
         work()
     })
+}
+
+static INTERRUPTIONS: AtomicU32 = AtomicU32::new(0);
+
+extern "C" fn count_interruption(_: i32) {
+    INTERRUPTIONS.fetch_add(1, Ordering::Relaxed);
+}
+
+/// Sends a thread a signal that does no more than to interrupt what it waits for.
+pub fn interrupt(thread: Pthread) {
+    let handler = SigHandler::Handler(count_interruption);
+    let action = SigAction::new(handler, SaFlags::empty(), SigSet::empty());
+    // SAFETY: The handler does nothing that it must not.
+    unsafe { signal::sigaction(Signal::SIGUSR1, &action) }.expect("sigaction");
+    pthread::pthread_kill(thread, Signal::SIGUSR1).expect("pthread_kill");
+}
+
+/// Returns how many such signals have come.
+pub fn interruptions() -> u32 {
+    INTERRUPTIONS.load(Ordering::Relaxed)
 }
 
 /// A child process; killed when dropped.

@@ -8,14 +8,8 @@ use std::io;
 use std::io::Read;
 use std::io::Seek;
 use std::io::SeekFrom;
-use std::io::Write;
 use std::os::fd::AsRawFd;
-use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt;
-use std::os::unix::net::UnixStream;
-use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering;
-use std::thread;
 
 use adler32::Engine;
 use adler32::Error;
@@ -23,8 +17,6 @@ use adler32::Hasher;
 use adler32::Sum;
 use adler32::Via;
 use nix::libc;
-use nix::sys::stat::Mode;
-use nix::unistd;
 use tempfile::tempdir;
 use tempfile::NamedTempFile;
 
@@ -145,94 +137,12 @@ fn begins_at_the_position_which_all_duplicates_share() {
     }
 }
 
-/// Sums what comes out of `reader` while `data` goes in pieces into `writer`.
-fn sum_of_stream(
-    engine: &mut Engine,
-    (reader, writer): (impl Into<OwnedFd>, impl Into<OwnedFd>),
-    data: &[u8],
-) -> Sum {
-    let mut writer = File::from(writer.into());
-    thread::scope(|scope| {
-        scope.spawn(move || {
-            for piece in data.chunks(70_001) {
-                writer.write_all(piece).unwrap();
-            }
-        });
-        engine.checksum_file(reader.into()).unwrap()
-    })
-}
-
-#[test]
-fn sums_pipes_fifos_and_sockets() {
-    let data = data(1_000_003);
-    let folder = tempdir().unwrap();
-    let fifo = folder.path().join("fifo");
-    unistd::mkfifo(&fifo, Mode::S_IRWXU).unwrap();
-    let mut options = File::options();
-    for mut engine in open_engines() {
-        for data in [&data[..], &data[..5], b""] {
-            let pipe = unistd::pipe().unwrap();
-            assert_eq!(sum_of_stream(&mut engine, pipe, data), sum_of(data));
-            // Who opens a FIFO waits for the other end, but not who opens both.
-            let both = options.read(true).write(true).open(&fifo).unwrap();
-            let ends = (File::open(&fifo).unwrap(), both);
-            assert_eq!(sum_of_stream(&mut engine, ends, data), sum_of(data));
-            let sockets = UnixStream::pair().unwrap();
-            assert_eq!(sum_of_stream(&mut engine, sockets, data), sum_of(data));
-        }
-    }
-}
-
 #[test]
 fn sums_files_that_say_they_are_empty() {
     let version = fs::read("/proc/version").unwrap();
     for mut engine in open_engines() {
         let file = File::open("/proc/version").unwrap();
         assert_eq!(engine.checksum_file(file).unwrap(), sum_of(&version));
-    }
-}
-
-/// Does `change` again and again while `work` goes on.
-fn beside<T>(mut change: impl FnMut() + Send, work: impl FnOnce() -> T) -> T {
-    let done = AtomicBool::new(false);
-    thread::scope(|scope| {
-        scope.spawn(|| {
-            while !done.load(Ordering::Relaxed) {
-                change();
-            }
-        });
-        let result = work();
-        done.store(true, Ordering::Relaxed);
-        result
-    })
-}
-
-#[test]
-fn a_file_that_grows_has_the_sum_of_what_was_read() {
-    let data = data(40_000_000);
-    for mut engine in open_engines() {
-        let file = file_of(&data[..1_000_000]);
-        let mut end = File::options().append(true).open(file.path()).unwrap();
-        let mut rest = data[1_000_000..].chunks(10_007);
-        let grow = || end.write_all(rest.next().unwrap_or_default()).unwrap();
-        let sum = beside(grow, || engine.checksum_file(&file).unwrap());
-        assert!(sum.length >= 1_000_000);
-        assert_eq!(sum, sum_of(&data[..sum.length as usize]));
-    }
-}
-
-#[test]
-fn a_file_that_shrinks_has_the_sum_of_what_was_read() {
-    let data = vec![0; 30_000_000];
-    for mut engine in open_engines() {
-        let file = file_of(&data);
-        let mut len = data.len() as u64;
-        let shrink = || {
-            len /= 2;
-            file.as_file().set_len(len).unwrap();
-        };
-        let sum = beside(shrink, || engine.checksum_file(&file).unwrap());
-        assert_eq!(sum, sum_of(&data[..sum.length as usize]));
     }
 }
 
