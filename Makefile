@@ -74,7 +74,7 @@ bench-device: lab tools ## Measure the device beside AF_ALG and programs
 	@mkdir -p build/bench
 	@echo "Load of this machine: $$(cut -d ' ' -f 1-3 /proc/loadavg)"
 	@echo "In User Mode Linux, at full speed:" && \
-		$(LAB) vm --flavour uml --memory 1600 $(in_guest) -- bench-device \
+		$(LAB) vm --flavour uml --append seccomp=on --memory 1600 $(in_guest) -- bench-device \
 			--json build/bench/device-uml.json --plot build/bench/device-uml.svg
 	@echo "In the stock kernel, as if each instruction took 1 ns:" && \
 		$(LAB) vm --icount --append "$(icount_words)" $(in_guest) -- bench-device --file 32 --memory 8 --rounds 3 \

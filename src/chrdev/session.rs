@@ -113,8 +113,8 @@ pub(crate) struct Session {
     mode: Mode,
     owner: Kuid,
     registers: Arc<Registers>,
-    /// Held for moments only, in which nobody else may have the processor: others could not even
-    /// look then.
+    /// A spinlock, held for moments only: one who lost the processor with it would keep even those
+    /// waiting who only look.
     #[pin]
     state: SpinLock<State>,
     /// `busy` has become false.
@@ -186,6 +186,7 @@ impl Session {
 
     /// Returns value and length without waiting for a write that is under way.
     pub(super) fn glance(&self) -> (u32, u64) {
+        // Registers have a mutex, which nobody may wait for who has a spinlock.
         let register = self.register();
         let state = self.state.lock();
         let sum = match register {
@@ -262,6 +263,7 @@ impl Session {
     /// Returns the sum once no write is under way. A view is taken first if it is due, and taken
     /// again if `anew`.
     fn look(&self, anew: bool) -> Result<Sum> {
+        // Before the lock, as in `glance()`.
         let register = self.register();
         let mut state = self.when_idle()?;
         if let Some(register) = register {

@@ -93,8 +93,8 @@ pub(crate) fn with_user_memory<R>(
             iov.as_mut_ptr(),
         )
     })?;
-    // SAFETY: Just initialised, as a source, and used by nobody else. User memory can be read at all
-    // times.
+    // SAFETY: Just initialised, as a source, and used by nobody else. It says nothing of what is
+    // mapped at its addresses, which are the user's: each access is checked.
     Ok(work(unsafe { IovIterSource::from_raw(iov.as_mut_ptr()) }))
 }
 
