@@ -42,6 +42,7 @@ const READ: usize = 128 << 10;
 pub fn measure(len: usize, rounds: usize) -> Result<Group> {
     let (file, sum) = &make(len).context("cannot make a file in memory")?;
     let sum = *sum;
+    let null = File::create("/dev/null").context("cannot open /dev/null")?;
     let contenders = vec![
         Contender::new("device, sendfile", sum, device_sendfile(file, len)?),
         Contender::new(
@@ -63,6 +64,9 @@ pub fn measure(len: usize, rounds: usize) -> Result<Group> {
             sum,
             read(file, MIB, 1, peer::libdeflate),
         ),
+        Contender::limit("sendfile alone, to /dev/null", move || {
+            send(&null, file, len)
+        }),
         Contender::limit("read alone, 128 KiB", read(file, READ, (), |(), _| ())),
         Contender::limit("read alone, 1 MiB", read(file, MIB, (), |(), _| ())),
     ];
