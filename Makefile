@@ -2,7 +2,8 @@
 #
 # The front door. Kbuild has what the kernel's build system needs.
 
-# The kernel to boot: 7.2, 7.3 or an exact version; the newest supported one unless said.
+# The kernel to boot: 7.2, 7.3 or an exact version, or "debug" for the debug kernel of the newest
+# supported one; the newest supported one unless said.
 KERNEL ?=
 # The kernel to build for in "make module".
 KDIR ?= /lib/modules/$(shell uname -r)/build
@@ -19,7 +20,7 @@ TARGET := x86_64-unknown-linux-gnu
 LAB := build/lab/$(TARGET)/release/lab
 TOOLS := build/userspace/$(TARGET)/release
 
-kernel := $(if $(KERNEL),--kernel $(KERNEL))
+kernel := $(if $(KERNEL),$(if $(filter debug,$(KERNEL)),--flavour debug,--kernel $(KERNEL)))
 packages := $(if $(PACKAGES),--packages "$(PACKAGES)")
 in_guest := $(kernel) $(packages) --build . --path $(TOOLS)
 
@@ -90,14 +91,14 @@ fuzz: checkers ## Look for data that an implementation gets wrong: FUZZ_SECONDS=
 		| grep --line-buffered -vE "	(NEW|REDUCE|RELOAD) |	NEW_FUNC|# Uses:|dictionary"'
 
 .PHONY: vm
-vm: lab tools ## Run CMD='...' in a stock kernel: KERNEL=7.2|7.3 PACKAGES="..."
+vm: lab tools ## Run CMD='...' in a stock kernel: KERNEL=7.2|7.3|debug PACKAGES="..."
 	@test -n "$$CMD" || { echo "make: say what to run: make vm CMD='...'" >&2; exit 2; }
 	@$(LAB) vm $(in_guest) -- sh -c "$$CMD"
 
 .PHONY: uml
-uml: lab tools ## Run CMD='...' in User Mode Linux, at full speed: KERNEL=7.2|7.3 PACKAGES="..."
+uml: lab tools ## Run CMD='...' in User Mode Linux, at full speed: KERNEL=7.2|7.3 DEBUG=1 PACKAGES="..."
 	@test -n "$$CMD" || { echo "make: say what to run: make uml CMD='...'" >&2; exit 2; }
-	@$(LAB) vm --flavour uml $(in_guest) -- sh -c "$$CMD"
+	@$(LAB) vm --flavour uml$(if $(DEBUG),-debug) $(in_guest) -- sh -c "$$CMD"
 
 .PHONY: shell
 shell: lab tools ## A prompt in a stock kernel: KERNEL=7.2|7.3 PACKAGES="..."

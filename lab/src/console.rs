@@ -26,9 +26,11 @@ const STARTS: &[&str] = &[
 const PAIRS: &[(&str, &str)] = &[
     ("rcu:", "detected stall"),
     ("rcu:", "self-detected stall"),
+    ("rcu:", "detected expedited stall"),
     ("rcu:", "kthread starved"),
     ("atchdog", "LOCKUP"),
     ("INFO: task ", "blocked for more than"),
+    ("kmemleak: ", "new suspected memory leaks"),
 ];
 
 /// The first sign of trouble in `log` with the lines around it, or `None` for a sound kernel.
@@ -76,7 +78,9 @@ mod tests {
             "[    3.1] watchdog: Watchdog detected hard LOCKUP on cpu 0",
             "[    3.1] rcu: INFO: rcu_preempt detected stalls on CPUs/tasks:",
             "[    3.1] rcu: INFO: rcu_preempt self-detected stall on CPU",
+            "[    3.1] rcu: INFO: rcu_preempt detected expedited stalls on CPUs/tasks: { 1-... }",
             "[    3.1] INFO: task cat:12 blocked for more than 120 seconds.",
+            "[    3.1] kmemleak: 1 new suspected memory leaks (see /sys/kernel/debug/kmemleak)",
             "[    3.1] UBSAN: array-index-out-of-bounds in x.c:1:2",
             "[    3.1] rust_kernel: panicked at src/lib.rs:1:1:",
         ] {
@@ -91,6 +95,8 @@ mod tests {
             [    1.0] Spectre V2 : WARNING: Unprivileged eBPF is enabled\n\
             [    1.0] NMI watchdog: Perf NMI watchdog permanently disabled\n\
             [    1.0] rcu: Hierarchical RCU implementation.\n\
+            [    1.0] kmemleak: Kernel memory leak detector initialized (mem pool available: 1)\n\
+            [    2.0] FAULT_INJECTION: forcing a failure.\n\
             [    2.0] sysfs: cannot create duplicate filename '/devices/virtual/misc/x'\n\
             [    2.0] CPU: 0 UID: 0 PID: 1 Comm: insmod Not tainted 7.2.0\n\
             [    2.0] Call Trace:\n[    2.0]  <TASK>\n[    2.0]  dump_stack_lvl+0x5d/0x80\n\

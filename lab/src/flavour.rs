@@ -18,19 +18,29 @@ use crate::{metadata, progress, sources};
 pub enum Flavour {
     /// As Debian built it, in QEMU
     Stock,
+    /// With detectors of what modules do wrong, in QEMU
+    Debug,
     /// User Mode Linux: the kernel is a program, and runs at the processor's own speed
     Uml,
+    /// User Mode Linux with the detectors
+    UmlDebug,
 }
 
 /// How a flavour is built.
 #[derive(Debug)]
 struct Recipe {
+    /// What follows the version in the kernel's release.
+    name: &'static str,
     /// What is set in its configuration; all else is not.
     config: &'static [Fragment],
+    /// Packages that it is built with, besides those of every root.
+    packages: &'static [&'static str],
     /// Arguments for make, for the kernel and for modules.
     make: &'static [&'static str],
     /// More arguments for make, for modules.
     modules: &'static [&'static str],
+    /// The kernel, in the build folder.
+    image: &'static str,
 }
 
 /// A part of a configuration.
@@ -41,31 +51,76 @@ struct Fragment {
     settings: &'static str,
 }
 
-const UML: Recipe = Recipe {
-    config: &[
-        Fragment {
+impl Fragment {
+    const fn all(settings: &'static str) -> Self {
+        Self {
             only: None,
-            settings: include_str!("../flavours/uml.config"),
-        },
-        Fragment {
-            only: Some(Series(7, 2)),
-            settings: include_str!("../flavours/uml-7.2.config"),
-        },
-    ],
+            settings,
+        }
+    }
+}
+
+const BASE: Fragment = Fragment::all(include_str!("../flavours/base.config"));
+const BASE_7_2: Fragment = Fragment {
+    only: Some(Series(7, 2)),
+    settings: include_str!("../flavours/base-7.2.config"),
+};
+const X86_64: Fragment = Fragment::all(include_str!("../flavours/x86-64.config"));
+const USER_MODE: Fragment = Fragment::all(include_str!("../flavours/uml.config"));
+/// With KASAN, User Mode Linux can only be linked dynamically.
+const STATIC: Fragment = Fragment::all("CONFIG_STATIC_LINK=y\n");
+const DETECTORS: Fragment = Fragment::all(include_str!("../flavours/debug.config"));
+const X86_64_DETECTORS: Fragment = Fragment::all(include_str!("../flavours/x86-64-debug.config"));
+
+/// Clang, because the kernel's Rust code and KASAN go together with it only.
+const LLVM: &[&str] = &["clang", "lld", "llvm"];
+
+/// UML's module loader does not know the relocations that position-independent code needs, and its
+/// modules are far from the kernel.
+const UML_MODULES: &[&str] = &["RUSTFLAGS_MODULE=-Crelocation-model=static -Ccode-model=large"];
+
+const DEBUG: Recipe = Recipe {
+    name: "debug",
+    config: &[BASE, BASE_7_2, X86_64, DETECTORS, X86_64_DETECTORS],
+    packages: LLVM,
+    make: &["LLVM=1"],
+    modules: &[],
+    image: "arch/x86/boot/bzImage",
+};
+
+const UML: Recipe = Recipe {
+    name: "uml",
+    config: &[BASE, BASE_7_2, USER_MODE, STATIC],
+    packages: &[],
     make: &["ARCH=um"],
-    // UML's module loader does not know the relocations that position-independent code needs, and
-    // its modules are far from the kernel.
-    modules: &["RUSTFLAGS_MODULE=-Crelocation-model=static -Ccode-model=large"],
+    modules: UML_MODULES,
+    image: "linux",
+};
+
+const UML_DEBUG: Recipe = Recipe {
+    name: "uml-debug",
+    config: &[BASE, BASE_7_2, USER_MODE, DETECTORS],
+    packages: LLVM,
+    make: &[
+        "ARCH=um",
+        "LLVM=1",
+        // No data is put out of reach of the kernel's code, and Clang does not complain of options
+        // for the linker.
+        "KCFLAGS=-mlarge-data-threshold=2147483647 -Wno-unused-command-line-argument",
+    ],
+    modules: UML_MODULES,
+    image: "linux",
 };
 
 impl Recipe {
     /// What is set in the configuration of `kernel`.
     fn config(&self, kernel: &Kernel) -> String {
+        let name = format!("CONFIG_LOCALVERSION=\"-{}\"\n", self.name);
         self.config
             .iter()
             .filter(|fragment| fragment.only.is_none_or(|series| series == kernel.series))
             .map(|fragment| fragment.settings)
-            .collect()
+            .fold(name, |config, settings| config + settings)
     }
 }
 
@@ -89,7 +144,7 @@ const PRUNE: &str = "\
     find source/arch -type f ! -name '*.h' ! -name 'Makefile*' ! -name Kbuild -delete
     find build -mindepth 1 -maxdepth 1 \
         ! -name Makefile ! -name .config ! -name Module.symvers ! -name source \
-        ! -name arch ! -name include ! -name rust ! -name scripts ! -name linux \
+        ! -name arch ! -name include ! -name rust ! -name scripts ! -name tools ! -name linux \
         -exec rm -r {} +
     find build/rust -type f ! -name '*.rmeta' ! -name '*.so' -delete
     find build -type f '(' -name '*.o' -o -name '*.a' -o -name '*.cmd' ')' -delete
@@ -105,9 +160,9 @@ pub struct Target {
 
 impl Target {
     pub fn new(kernel: &Kernel, flavour: Flavour) -> Self {
-        let release = match flavour {
-            Flavour::Stock => kernel.release.clone(),
-            Flavour::Uml => format!("{}-uml", kernel.upstream()),
+        let release = match flavour.recipe() {
+            None => kernel.release.clone(),
+            Some(recipe) => format!("{}-{}", kernel.upstream(), recipe.name),
         };
         Self { flavour, release }
     }
@@ -126,9 +181,12 @@ impl Target {
         format!("/usr/src/linux-{}", self.release)
     }
 
-    /// The program that is the kernel, in the root.
-    pub fn program(&self) -> String {
-        format!("{}/build/linux", self.folder())
+    /// The kernel, in the root: what QEMU loads, or the program that User Mode Linux is.
+    pub fn image(&self) -> String {
+        match self.flavour.recipe() {
+            None => format!("/usr/lib/modules/{}/vmlinuz", self.release),
+            Some(recipe) => format!("{}/build/{}", self.folder(), recipe.image),
+        }
     }
 }
 
@@ -136,8 +194,34 @@ impl Flavour {
     fn recipe(self) -> Option<&'static Recipe> {
         match self {
             Self::Stock => None,
+            Self::Debug => Some(&DEBUG),
             Self::Uml => Some(&UML),
+            Self::UmlDebug => Some(&UML_DEBUG),
         }
+    }
+
+    /// The size of a guest's memory in MiB, if not told.
+    pub fn memory(self) -> u32 {
+        match self {
+            Self::Stock => 1024,
+            Self::Debug => 2048,
+            Self::Uml => 256,
+            Self::UmlDebug => 512,
+        }
+    }
+
+    /// The level up to which the kernel's messages reach the console: what kmemleak finds, it tells
+    /// as mere information.
+    pub fn log_level(self) -> u32 {
+        match self {
+            Self::Stock | Self::Uml => 6,
+            Self::Debug | Self::UmlDebug => 7,
+        }
+    }
+
+    /// Whether it is User Mode Linux.
+    pub fn is_uml(self) -> bool {
+        matches!(self, Self::Uml | Self::UmlDebug)
     }
 }
 
@@ -202,6 +286,10 @@ fn inputs(kernel: &Kernel, recipe: &Recipe) -> String {
 
 fn build(root: &Root, kernel: &Kernel, recipe: &Recipe, target: &Target) -> Result<()> {
     let release = &target.release;
+    if !recipe.packages.is_empty() {
+        let packages = recipe.packages;
+        root.install(&format!("install {}", packages.join(" ")), packages)?;
+    }
     let folder = target.folder();
     let folder = Path::new(&folder);
     let build = folder.join("build");

@@ -148,11 +148,11 @@ struct VmArgs {
     /// The number of processors; 2 if not given, and always 1 in User Mode Linux and with --icount
     #[arg(long, value_name = "NUMBER")]
     smp: Option<u32>,
-    /// The size of the memory; 1024 if not given, and 256 for User Mode Linux
+    /// The size of the memory; what the flavour needs if not given
     #[arg(long, value_name = "MIB")]
     memory: Option<u32>,
     /// Let time pass with the instructions of the one processor, a nanosecond each, so that
-    /// measurements repeat; stock kernels only
+    /// measurements repeat; in QEMU only
     #[arg(long)]
     icount: bool,
 }
@@ -337,15 +337,10 @@ impl Lab {
             }
             modules.append(&mut module::built(&target, &dir)?);
         }
+        let single = flavour.is_uml() || arguments.icount;
         let machine = Machine {
-            processors: arguments.smp.unwrap_or(match flavour {
-                Flavour::Stock if !arguments.icount => 2,
-                _ => 1,
-            }),
-            memory: arguments.memory.unwrap_or(match flavour {
-                Flavour::Stock => 1024,
-                Flavour::Uml => 256,
-            }),
+            processors: arguments.smp.unwrap_or(if single { 1 } else { 2 }),
+            memory: arguments.memory.unwrap_or(flavour.memory()),
             icount: arguments.icount,
             append: arguments.append,
             limit: Duration::from_secs(arguments.timeout),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! The stock kernel in QEMU.
+//! The kernel in QEMU.
 
 use std::fs::{self, File};
 use std::io;
@@ -138,7 +138,8 @@ fn start_with(
     }
     let memory = machine.memory;
     let words = format!(
-        "console=ttyS0 loglevel=6 rootfstype=virtiofs root={ROOT_TAG} ro init={INIT} oops=panic panic=-1 {}",
+        "console=ttyS0 loglevel={} rootfstype=virtiofs root={ROOT_TAG} ro init={INIT} oops=panic panic=-1 {}",
+        target.flavour.log_level(),
         machine.append
     );
     qemu.args([
@@ -166,10 +167,7 @@ fn start_with(
         "-object",
         &format!("memory-backend-memfd,id=memory,size={memory}M,share=on"),
     ])
-    .args([
-        "-kernel",
-        &format!("/usr/lib/modules/{}/vmlinuz", target.release),
-    ])
+    .args(["-kernel", &target.image()])
     .args(["-append", words.trim_end()])
     // First, so that its ports are called vport0pN.
     .args(["-device", "virtio-serial-pci,romfile="]);

@@ -39,7 +39,7 @@ pub fn start(
     let (control, reports) = streams.add()?;
     let (complaints, say) = io::pipe()?;
 
-    let mut uml = root.command(&target.program())?;
+    let mut uml = root.command(&target.image())?;
     uml.stdin(Stdio::null())
         .stdout(say.try_clone()?)
         .stderr(say)
@@ -64,7 +64,8 @@ pub fn start(
         .arg(format!("rootflags=/{RUN}/{SHARE}"))
         .arg(format!("init={INIT}"))
         .arg(format!("{UML}=1"))
-        .args(["console=tty0", "loglevel=6", "oops=panic", "panic=-1"])
+        .args(["console=tty0", "oops=panic", "panic=-1"])
+        .arg(format!("loglevel={}", target.flavour.log_level()))
         .args(machine.append.split_whitespace());
     // The kernel and its processes take turns, which is faster on one processor than on two.
     let processor = last_processor()?;

@@ -17,7 +17,7 @@ use anyhow::{bail, Context, Result};
 use nix::fcntl::{fcntl, FcntlArg, FdFlag};
 use nix::mount::MsFlags;
 
-use crate::flavour::{Flavour, Target};
+use crate::flavour::Target;
 use crate::job::{Job, Report, INIT};
 use crate::root::{Root, GUEST_DIR};
 use crate::terminal::Terminal;
@@ -61,9 +61,10 @@ pub fn run(root: &Root, target: &Target, machine: &Machine, job: &Job) -> Result
     }
     // Before any thread is started.
     let terminal = job.terminal.then(Terminal::open).transpose()?;
-    let guest = match target.flavour {
-        Flavour::Stock => qemu::start(root, &share, target, machine, job)?,
-        Flavour::Uml => uml::start(root, &share, target, machine, job)?,
+    let guest = if target.flavour.is_uml() {
+        uml::start(root, &share, target, machine, job)?
+    } else {
+        qemu::start(root, &share, target, machine, job)?
     };
     let end = guest.wait(machine.limit, terminal.as_ref())?;
     drop(terminal);
