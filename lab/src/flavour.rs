@@ -77,7 +77,7 @@ const LLVM: &[&str] = &["clang", "lld", "llvm"];
 
 /// UML's module loader does not know the relocations that position-independent code needs, and its
 /// modules are far from the kernel.
-const UML_MODULES: &[&str] = &["RUSTFLAGS_MODULE=-Crelocation-model=static -Ccode-model=large"];
+const UML_RUST: &str = "RUSTFLAGS_MODULE=-Crelocation-model=static -Ccode-model=large";
 
 const DEBUG: Recipe = Recipe {
     name: "debug",
@@ -93,7 +93,7 @@ const UML: Recipe = Recipe {
     config: &[BASE, BASE_7_2, USER_MODE, STATIC],
     packages: &[],
     make: &["ARCH=um"],
-    modules: UML_MODULES,
+    modules: &[UML_RUST],
     image: "linux",
 };
 
@@ -108,7 +108,11 @@ const UML_DEBUG: Recipe = Recipe {
         // for the linker.
         "KCFLAGS=-mlarge-data-threshold=2147483647 -Wno-unused-command-line-argument",
     ],
-    modules: UML_MODULES,
+    modules: &[
+        UML_RUST,
+        // Clang takes offence at a header of the kernel.
+        "CFLAGS_MODULE=-Wno-null-pointer-arithmetic",
+    ],
     image: "linux",
 };
 
@@ -210,12 +214,13 @@ impl Flavour {
         }
     }
 
-    /// The level up to which the kernel's messages reach the console: what kmemleak finds, it tells
-    /// as mere information.
-    pub fn log_level(self) -> u32 {
+    /// Words for the kernel's command line. For kmemleak, whose reports are mere information to the
+    /// kernel, and which finds hardly anything as long as caches of the allocator remember objects:
+    /// `slab_debug=U` has it keep none.
+    pub fn words(self) -> &'static str {
         match self {
-            Self::Stock | Self::Uml => 6,
-            Self::Debug | Self::UmlDebug => 7,
+            Self::Stock | Self::Uml => "loglevel=6",
+            Self::Debug | Self::UmlDebug => "loglevel=7 slab_debug=U",
         }
     }
 

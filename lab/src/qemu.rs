@@ -138,8 +138,8 @@ fn start_with(
     }
     let memory = machine.memory;
     let words = format!(
-        "console=ttyS0 loglevel={} rootfstype=virtiofs root={ROOT_TAG} ro init={INIT} oops=panic panic=-1 {}",
-        target.flavour.log_level(),
+        "console=ttyS0 {} rootfstype=virtiofs root={ROOT_TAG} ro init={INIT} oops=panic panic=-1 {}",
+        target.flavour.words(),
         machine.append
     );
     qemu.args([

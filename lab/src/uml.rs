@@ -65,7 +65,7 @@ pub fn start(
         .arg(format!("init={INIT}"))
         .arg(format!("{UML}=1"))
         .args(["console=tty0", "oops=panic", "panic=-1"])
-        .arg(format!("loglevel={}", target.flavour.log_level()))
+        .args(target.flavour.words().split_whitespace())
         .args(machine.append.split_whitespace());
     // The kernel and its processes take turns, which is faster on one processor than on two.
     let processor = last_processor()?;
