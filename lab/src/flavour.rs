@@ -214,13 +214,13 @@ impl Flavour {
         }
     }
 
-    /// Words for the kernel's command line. For kmemleak, whose reports are mere information to the
-    /// kernel, and which finds hardly anything as long as caches of the allocator remember objects:
-    /// `slab_debug=U` has it keep none.
+    /// Words for the kernel's command line. Those of debug kernels show the reports of kmemleak, which
+    /// are mere information to the kernel; have the allocator keep no objects in reserve, as kmemleak
+    /// takes those for used; and turn on the checks of copies to and from programs.
     pub fn words(self) -> &'static str {
         match self {
             Self::Stock | Self::Uml => "loglevel=6",
-            Self::Debug | Self::UmlDebug => "loglevel=7 slab_debug=U",
+            Self::Debug | Self::UmlDebug => "loglevel=7 slab_debug=U hardened_usercopy=on",
         }
     }
 
