@@ -11,6 +11,7 @@ mod io_uring;
 mod ioctl;
 mod kernel_api;
 mod mappings;
+mod leaks;
 mod memory;
 mod metadata;
 mod modes;
@@ -55,6 +56,8 @@ fn main() -> ExitCode {
         kernel_api::trials(),
         tools::trials(),
         transfer::trials(),
+        // Last, to see what the others have left.
+        leaks::trials(),
     ];
     libtest_mimic::run(&arguments, trials.into_iter().flatten().collect()).exit_code()
 }

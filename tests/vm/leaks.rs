@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! What all other tests have left behind, as the kernel's own search for leaks sees it.
+
+use std::fs;
+use std::path::Path;
+use std::thread;
+use std::time::Duration;
+
+use libtest_mimic::Completion;
+
+use crate::support::module;
+use crate::support::trials;
+
+trials!(after module::ensure_unloaded:
+    no_memory_is_lost,
+);
+
+fn no_memory_is_lost() -> Completion {
+    let kmemleak = Path::new("/sys/kernel/debug/kmemleak");
+    if !kmemleak.exists() {
+        return Completion::ignored_with("this kernel has no kmemleak");
+    }
+    // What is younger than five seconds does not count as lost.
+    thread::sleep(Duration::from_secs(6));
+    // The first look notes what is in memory, and the second reports what has not changed since.
+    for _ in 0..2 {
+        fs::write(kmemleak, "scan").expect("kmemleak looks for leaks");
+    }
+    let lost = fs::read_to_string(kmemleak).expect("kmemleak tells");
+    assert!(lost.is_empty(), "{lost}");
+    Completion::Completed
+}
