@@ -135,6 +135,7 @@ fn shell(command: &str, suite: &Suite) -> Result<(bool, String)> {
         .env("LAB", suites::LAB)
         .env("TOOLS", suites::TOOLS)
         .env("KERNEL", &suite.kernel)
+        .env("FLAVOUR", suite.flavour)
         .env("FILTER", suite.filter)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

@@ -18,8 +18,9 @@ pub const TOOLS: &str = "build/userspace/x86_64-unknown-linux-gnu/release";
 pub struct Suite {
     pub name: String,
     pub part: Part,
-    /// What command lines find in their environment: `$KERNEL` and `$FILTER`.
+    /// What command lines find in their environment: `$KERNEL`, `$FLAVOUR` and `$FILTER`.
     pub kernel: String,
+    pub flavour: &'static str,
     pub filter: &'static str,
     pub work: Work,
 }
@@ -136,8 +137,8 @@ const VM: &str = "\
         $LAB run -- gcc -m$bits -static -O2 -Wall -Wextra -Werror -Iinclude/uapi \
             -o build/tests/adler32-compat-$bits tests/compat.c
     done
-    $LAB vm --kernel $KERNEL --build . --build build/tests/modules --path $TOOLS --path build/tests \
-        -- sh -c \"exec vm-suite $FILTER 2>&1\"";
+    $LAB vm --flavour $FLAVOUR --kernel $KERNEL --build . --build build/tests/modules \
+        --path $TOOLS --path build/tests -- sh -c \"exec vm-suite $FILTER 2>&1\"";
 
 /// The choice of an implementation in a kernel that has been told to leave AVX2 alone.
 const NO_AVX2: &str = "\
@@ -152,10 +153,15 @@ const NO_AVX2: &str = "\
 /// sent: on its one processor, either is over before the other has begun.
 const UML: &str = "\
     mkdir -p build/tests; cp -ru tests/modules build/tests
-    $LAB vm --flavour uml --kernel $KERNEL --build . --build build/tests/modules --path $TOOLS \
+    $LAB vm --flavour $FLAVOUR --kernel $KERNEL --build . --build build/tests/modules --path $TOOLS \
         -- sh -c 'exec vm-suite 2>&1 --skip compat:: --skip kernel_api::mapping_ --skip memory:: \
             --skip huge_ --skip mappings::secret --skip mappings::device_ --skip mappings::kernel_ \
             --skip ::protected_ --skip pinned::many_ --skip transfer::file_that_'";
+
+/// The detectors of the debug kernel report what they are there for.
+const DETECTORS: &str = "\
+    mkdir -p build/tests; cp -ru tests/modules build/tests
+    $TOOLS/detectors";
 
 /// The kernel and a program agree. How fast they are depends on the machine.
 const BENCH_KERNEL: &[(&str, &str)] = &[
@@ -182,6 +188,7 @@ pub fn all() -> Result<Vec<Suite>> {
             name: name.to_owned(),
             part,
             kernel: String::new(),
+            flavour: "",
             filter: "",
             work,
         })
@@ -189,11 +196,12 @@ pub fn all() -> Result<Vec<Suite>> {
     let series = series()?;
     let newest = series.len() - 1;
     for (number, (kernel, offered)) in series.into_iter().enumerate() {
-        let mut push = |name: &str, part, filter, work| {
+        let mut push = |name: &str, part, flavour, filter, work| {
             suites.push(Suite {
                 name: format!("{name}-{kernel}"),
                 part,
                 kernel: kernel.clone(),
+                flavour,
                 filter,
                 work: match &offered {
                     Ok(()) => work,
@@ -203,13 +211,16 @@ pub fn all() -> Result<Vec<Suite>> {
                 },
             });
         };
-        push("module", Part::Full, "", Work::Cases(MODULE));
-        push("vm", Part::Full, "", Work::Tests(VM));
+        push("module", Part::Full, "", "", Work::Cases(MODULE));
+        push("vm", Part::Full, "stock", "", Work::Tests(VM));
         if number == newest {
-            push("boot", Part::Quick, "ioctl::", Work::Tests(VM));
-            push("no-avx2", Part::Full, "", Work::Tests(NO_AVX2));
-            push("uml", Part::Full, "", Work::Tests(UML));
-            push("bench", Part::Full, "", Work::Cases(BENCH_KERNEL));
+            push("boot", Part::Quick, "stock", "ioctl::", Work::Tests(VM));
+            push("no-avx2", Part::Full, "", "", Work::Tests(NO_AVX2));
+            push("uml", Part::Full, "uml", "", Work::Tests(UML));
+            push("uml-debug", Part::Full, "uml-debug", "", Work::Tests(UML));
+            push("debug", Part::Full, "debug", "ioctl::", Work::Tests(VM));
+            push("detectors", Part::Full, "", "", Work::Tests(DETECTORS));
+            push("bench", Part::Full, "", "", Work::Cases(BENCH_KERNEL));
         }
     }
     Ok(suites)
