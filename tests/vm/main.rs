@@ -10,13 +10,14 @@ mod in_use;
 mod io_uring;
 mod ioctl;
 mod kernel_api;
-mod mappings;
 mod leaks;
+mod mappings;
 mod memory;
 mod metadata;
 mod modes;
 mod on_demand;
 mod pinned;
+mod security;
 mod sharing;
 mod splice;
 mod support;
@@ -43,6 +44,7 @@ fn main() -> ExitCode {
         unwind::trials(),
         modes::trials(),
         users::trials(),
+        security::trials(),
         sharing::trials(),
         files::trials(),
         splice::trials(),

@@ -160,7 +160,7 @@ fn passed_descriptor_shares_the_session() {
     assert_eq!(file.text(), "05c801f0\n");
 }
 
-fn send_file(socket: &impl AsRawFd, file: &File) {
+pub fn send_file(socket: &impl AsRawFd, file: &File) {
     use nix::sys::socket as sys;
     let rights = [file.as_raw_fd()];
     let control = [sys::ControlMessage::ScmRights(&rights)];
@@ -175,7 +175,7 @@ fn send_file(socket: &impl AsRawFd, file: &File) {
     .expect("sendmsg");
 }
 
-fn receive_file(socket: &impl AsRawFd) -> File {
+pub fn receive_file(socket: &impl AsRawFd) -> File {
     use nix::sys::socket as sys;
     use std::os::fd::FromRawFd;
     let mut byte = [0];

@@ -16,6 +16,7 @@ use nix::sched::CloneFlags;
 use crate::support::device;
 use crate::support::device::Device;
 use crate::support::device::EMPTY;
+use crate::support::meminfo;
 use crate::support::module;
 use crate::support::process;
 use crate::support::process::as_fresh_user;
@@ -152,7 +153,7 @@ fn opener_counts_not_the_reader() {
 
 /// Runs `work` in a child that is root of a user namespace of its own, made by `outer`, whom the
 /// namespace calls `inner`.
-fn in_namespace(outer: u32, inner: u32, work: impl FnOnce()) {
+pub fn in_namespace(outer: u32, inner: u32, work: impl FnOnce()) {
     fork(|_| {
         // The namespace belongs to the user, as one that an ordinary user makes.
         set_thread_uids(outer.into(), outer.into(), outer.into());
@@ -213,6 +214,7 @@ fn register_table_is_bounded() {
     module::unload();
     module::ensure_loaded();
     let _full = Full;
+    let before = meminfo("SUnreclaim");
 
     // A user namespace with as many users as it likes gets half.
     let mut child = fork(|link| {
@@ -232,6 +234,13 @@ fn register_table_is_bounded() {
     assert_eq!(
         process::in_thread(|| open_as_each(others..others + MAX)),
         MAX / 2
+    );
+
+    // A register is an object of 64 bytes. The kernel may take as much again to account for them.
+    let used = meminfo("SUnreclaim") - before;
+    assert!(
+        (4096..12_288).contains(&used),
+        "{used} KiB for all registers"
     );
 
     as_user(others + MAX, || {

@@ -1,0 +1,517 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! What those cannot do who are not root, and what nobody is shown.
+
+use std::fs;
+use std::fs::File;
+use std::io::Write;
+use std::mem::size_of;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::FileExt;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+
+use adler32::uapi::Digest;
+use adler32::uapi::Info;
+use adler32::uapi::State;
+use libtest_mimic::Completion;
+use nix::errno::Errno;
+use nix::sys::resource;
+use nix::sys::resource::Resource;
+use nix::sys::sendfile;
+use nix::sys::signal;
+use nix::sys::signal::SigSet;
+use nix::sys::signal::SigmaskHow;
+use nix::sys::signal::Signal;
+use nix::sys::stat;
+use nix::sys::stat::Mode;
+use nix::sys::stat::SFlag;
+use nix::sys::wait;
+use nix::sys::wait::Id;
+use nix::sys::wait::WaitPidFlag;
+use nix::sys::wait::WaitStatus;
+use nix::unistd;
+
+use crate::sharing::receive_file;
+use crate::sharing::send_file;
+use crate::support::alg::Hash;
+use crate::support::device;
+use crate::support::device::Device;
+use crate::support::device::COMBINE;
+use crate::support::device::DIGEST;
+use crate::support::device::EMPTY;
+use crate::support::device::GET;
+use crate::support::device::INFO;
+use crate::support::device::REQUESTS;
+use crate::support::device::RESET;
+use crate::support::device::SET;
+use crate::support::device::UPDATE;
+use crate::support::memory;
+use crate::support::memory::Map;
+use crate::support::memory::PAGE;
+use crate::support::module;
+use crate::support::module::Log;
+use crate::support::process;
+use crate::support::process::as_fresh_user;
+use crate::support::process::as_user;
+use crate::support::process::fork;
+use crate::support::process::fresh_user;
+use crate::support::process::set_thread_uids;
+use crate::support::reference;
+use crate::support::trials;
+use crate::support::ErrnoOf;
+use crate::users::in_namespace;
+
+trials!(after module::ensure_loaded:
+    unprivileged_user_changes_nothing,
+    root_of_a_namespace_changes_nothing,
+    confined_process_reads_and_writes,
+    file_passed_to_another_user,
+    fdinfo_is_for_its_user,
+    every_size_and_direction,
+    ioctls_write_what_they_define,
+    refused_ioctls_write_nothing,
+    reading_writes_the_text_alone,
+    digests_are_four_bytes,
+    no_address_is_shown,
+    limits_stop_nothing_and_no_signal_comes,
+    sessions_are_charged_to_their_group,
+);
+
+/// Tries what only an administrator may, with the rights of the caller.
+fn assert_changes_nothing(elsewhere: &Path) {
+    assert_eq!(module::try_unload().errno(), Errno::EPERM);
+    assert_eq!(module::load(module::NAME, "").errno(), Errno::EPERM);
+    let node = Path::new(device::NODE);
+    let mode = fs::Permissions::from_mode(0o600);
+    assert_eq!(fs::set_permissions(node, mode).errno(), Errno::EPERM);
+    let owner = unistd::geteuid();
+    assert_eq!(unistd::chown(node, Some(owner), None).errno(), Errno::EPERM);
+    let removed = fs::remove_file(node).errno();
+    assert!(
+        [Errno::EACCES, Errno::EPERM].contains(&removed),
+        "{removed}"
+    );
+    let minor = module::misc_minor().expect("an entry in /proc/misc");
+    let made = stat::mknod(
+        &elsewhere.join("adler32"),
+        SFlag::S_IFCHR,
+        Mode::all(),
+        stat::makedev(10, minor.into()),
+    );
+    assert_eq!(made.errno(), Errno::EPERM);
+    for file in ["refcnt", "initstate", "uevent"] {
+        let opened = File::options()
+            .write(true)
+            .open(Path::new("/sys/module/adler32").join(file));
+        assert_eq!(opened.errno(), Errno::EACCES, "{file}");
+    }
+    assert!(!Path::new("/sys/module/adler32/parameters").exists());
+}
+
+/// A folder that anybody may write to.
+fn open_folder() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let everybody = fs::Permissions::from_mode(0o777);
+    fs::set_permissions(folder.path(), everybody).expect("chmod");
+    folder
+}
+
+fn unprivileged_user_changes_nothing() {
+    let folder = open_folder();
+    as_fresh_user(|| {
+        assert_changes_nothing(folder.path());
+        device::publish(b"abc");
+        assert_eq!(device::register(), device::state_of(b"abc"));
+    });
+}
+
+fn root_of_a_namespace_changes_nothing() {
+    let folder = open_folder();
+    in_namespace(fresh_user(), 0, || {
+        assert_changes_nothing(folder.path());
+        device::publish(b"abc");
+        assert_eq!(device::register(), device::state_of(b"abc"));
+    });
+}
+
+/// Allows the calling process to read, to write and to exit; anything else kills it.
+fn confine() {
+    // SAFETY: The call takes no pointers.
+    let status = unsafe { libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_STRICT) };
+    assert_eq!(status, 0, "seccomp");
+}
+
+/// Ends the calling process as [`confine`] allows.
+fn exit_confined(success: bool) {
+    // SAFETY: The call does not return.
+    unsafe { libc::syscall(libc::SYS_exit, i32::from(!success)) };
+}
+
+fn confined_process_reads_and_writes() -> Completion {
+    let status = fs::read_to_string("/proc/self/status").expect("/proc/self/status");
+    if !status.contains("\nSeccomp:") {
+        return Completion::ignored_with("this kernel has no seccomp");
+    }
+    let data = reference::noise(1 << 20, 90);
+    let text = reference::text(reference::adler(&data));
+    let file = device::private();
+    fork(|_| {
+        let mut buffer = [0; 9];
+        confine();
+        let written = memory::write_from(&file, data.as_ptr() as usize, data.len());
+        let read = memory::read_into(&file, buffer.as_mut_ptr() as usize, buffer.len());
+        let right = matches!((written, read), (Ok(len), Ok(9)) if len == data.len());
+        exit_confined(right && buffer == text.as_bytes());
+    })
+    .join();
+    assert_eq!(file.text(), text);
+
+    let child = fork(|_| {
+        confine();
+        exit_confined(file.reset().is_ok());
+    });
+    let ended = wait::waitid(
+        Id::Pid(child.pid()),
+        WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT,
+    );
+    let killed = WaitStatus::Signaled(child.pid(), Signal::SIGKILL, false);
+    assert_eq!(ended, Ok(killed), "the ioctl of a confined process");
+    assert_eq!(file.text(), text);
+    Completion::Completed
+}
+
+/// The open file itself is passed on: its session, and what becomes of it, stay the opener's.
+fn file_passed_to_another_user() {
+    let (opener, receiver) = (fresh_user(), fresh_user());
+    let (left, right) = UnixStream::pair().expect("a socket pair");
+    let file = as_user(opener, device::replace);
+    let child = fork(|_| {
+        set_thread_uids(receiver.into(), receiver.into(), receiver.into());
+        let file = receive_file(&right);
+        file.write_whole(b"abc");
+        assert_eq!(device::register(), EMPTY);
+        // By way of /proc, it is opened anew.
+        nix::sys::prctl::set_dumpable(true).expect("prctl");
+        let anew = File::open(format!("/proc/self/fd/{}", file.as_raw_fd())).expect("open");
+        assert_eq!(anew.get().expect("GET"), EMPTY);
+    });
+    send_file(&left, &file);
+    child.join();
+    assert_eq!(file.get().expect("GET"), device::state_of(b"abc"));
+    drop(file);
+    assert_eq!(as_user(opener, device::register), device::state_of(b"abc"));
+    assert_eq!(as_user(receiver, device::register), EMPTY);
+}
+
+fn fdinfo_is_for_its_user() {
+    let file = device::private();
+    file.write_whole(b"abc");
+    let path = format!("/proc/{}/fdinfo/{}", std::process::id(), file.as_raw_fd());
+    assert!(fs::read_to_string(&path)
+        .expect("fdinfo")
+        .contains("024d0127"));
+    // Of another process, for it has the rights of its own user.
+    fork(|_| {
+        let user = fresh_user().into();
+        set_thread_uids(user, user, user);
+        assert_eq!(fs::read_to_string(&path).errno(), Errno::EACCES);
+    })
+    .join();
+}
+
+/// A byte that no answer to these tests consists of.
+const FILL: u8 = 0xAA;
+
+/// A page of [`FILL`].
+fn filled() -> Map {
+    let mut map = Map::new(PAGE);
+    map.bytes().fill(FILL);
+    map
+}
+
+#[track_caller]
+fn assert_filled(bytes: &[u8]) {
+    assert!(bytes.iter().all(|&byte| byte == FILL), "{bytes:x?}");
+}
+
+/// All 65,536 combinations of size and direction for each number that exists.
+fn every_size_and_direction() {
+    let file = device::private();
+    file.write_whole(b"abc");
+    let mut map = filled();
+    for request in REQUESTS {
+        for upper in 0..=0xffff {
+            let hostile = upper << 16 | request & 0xffff;
+            if hostile != request {
+                let refused = file.ioctl(hostile, map.address()).errno();
+                assert_eq!(refused, Errno::ENOTTY, "{hostile:#x}");
+            }
+        }
+    }
+    assert_filled(map.bytes());
+    assert_eq!(file.get().expect("GET"), device::state_of(b"abc"));
+}
+
+fn ioctls_write_what_they_define() {
+    let file = device::private();
+    file.write_whole(b"abc");
+
+    let mut map = filled();
+    file.ioctl(GET, map.address()).expect("GET");
+    assert_eq!(map.get::<State>(0), device::state_of(b"abc"));
+    assert_filled(&map.bytes()[size_of::<State>()..]);
+
+    let mut map = filled();
+    file.ioctl(INFO, map.address()).expect("INFO");
+    let info: Info = map.get(0);
+    assert_eq!(info.reserved, 0);
+    for name in [info.implementation, info.module_version] {
+        let end = name.iter().position(|&byte| byte == 0).expect("a NUL");
+        assert!(name[..end].is_ascii(), "{name:x?}");
+        assert_eq!(name[end..], [0; 24][end..], "behind the end of the name");
+    }
+    assert_filled(&map.bytes()[size_of::<Info>()..]);
+
+    let mut map = filled();
+    let digest = Digest {
+        address: b"abc".as_ptr() as u64,
+        length: 3,
+        value: 1,
+        reserved: 0,
+    };
+    map.put(0, digest);
+    file.ioctl(DIGEST, map.address()).expect("DIGEST");
+    let value = 0x024d_0127;
+    assert_eq!(map.get::<Digest>(0), Digest { value, ..digest });
+    assert_filled(&map.bytes()[size_of::<Digest>()..]);
+
+    let mut map = filled();
+    map.put(0, EMPTY);
+    for request in [SET, COMBINE, UPDATE, RESET] {
+        // As a buffer this is one byte at address 1, which is refused.
+        let _ = file.ioctl(request, map.address());
+        assert_eq!(map.get::<State>(0), EMPTY, "{request:#x}");
+        assert_filled(&map.bytes()[size_of::<State>()..]);
+    }
+}
+
+/// Of what was computed before a failure nothing is told.
+fn refused_ioctls_write_nothing() {
+    let file = device::private();
+    let mut map = filled();
+    let digest = Digest {
+        address: map.address() as u64,
+        length: 2 * PAGE as u64,
+        value: 1,
+        reserved: 0,
+    };
+    map.put(0, digest);
+    let hole = Map::new(PAGE);
+    for (address, length) in [(1, 1), (u64::MAX, 2), (hole.address() as u64, u64::MAX)] {
+        let refused = Digest {
+            address,
+            length,
+            ..digest
+        };
+        map.put(0, refused);
+        let errno = file.ioctl(DIGEST, map.address()).errno();
+        assert_eq!(errno, Errno::EFAULT, "{refused:?}");
+        assert_eq!(map.get::<Digest>(0), refused);
+        assert_filled(&map.bytes()[size_of::<Digest>()..]);
+    }
+}
+
+fn reading_writes_the_text_alone() {
+    let file = device::private();
+    file.write_whole(b"abc");
+    for room in [9, 10, PAGE] {
+        let mut map = filled();
+        let position = file.read_at(&mut map.bytes()[..room], 0);
+        assert_eq!(position.expect("pread"), 9);
+        assert_eq!(map.bytes()[..9], *b"024d0127\n");
+        assert_filled(&map.bytes()[9..]);
+    }
+}
+
+fn digests_are_four_bytes() {
+    let operation = Hash::adler32().accept();
+    operation.send(b"abc").expect("send");
+    let mut map = filled();
+    let len = memory::read_into(&operation, map.address(), PAGE);
+    assert_eq!(len.expect("read"), 4);
+    assert_eq!(map.bytes()[..4], [0x02, 0x4d, 0x01, 0x27]);
+    assert_filled(&map.bytes()[4..]);
+}
+
+/// Fails if there is a number in `text` with more digits than a checksum has: addresses have.
+#[track_caller]
+fn assert_no_address(what: &str, text: &str) {
+    let longest = text
+        .split(|char: char| !char.is_ascii_hexdigit())
+        .find(|digits| digits.len() > 8);
+    assert_eq!(longest, None, "{what}: {text}");
+}
+
+/// Calls `look` with the path and the text of each file in `folder` and in those below that the
+/// caller can read.
+fn each_file(folder: &Path, look: &mut impl FnMut(&Path, &str)) {
+    for entry in fs::read_dir(folder).into_iter().flatten() {
+        let path = entry.expect("an entry").path();
+        match fs::symlink_metadata(&path) {
+            Ok(about) if about.is_dir() => each_file(&path, look),
+            Ok(about) if about.is_file() => {
+                let text = fs::read(&path).unwrap_or_default();
+                look(&path, &String::from_utf8_lossy(&text));
+            }
+            _ => {}
+        }
+    }
+}
+
+fn no_address_is_shown() {
+    module::unload();
+    let mut log = Log::from_now();
+    for parameters in ["mode=01", "implementation=99"] {
+        assert_eq!(
+            module::load(module::NAME, parameters).errno(),
+            Errno::EINVAL
+        );
+    }
+    module::ensure_loaded();
+    as_fresh_user(|| {
+        let file = device::private();
+        file.write_whole(b"abc");
+        let _ = file.update_from(0xffff_8880_0000_0000, 1);
+        let path = format!("/proc/thread-self/fdinfo/{}", file.as_raw_fd());
+        let fdinfo = fs::read_to_string(path).expect("fdinfo");
+        assert!(fdinfo.contains("adler32-value"), "{fdinfo}");
+        assert_no_address("fdinfo", &fdinfo);
+
+        let entry = module::crypto_entry(module::DRIVER).expect("an entry in /proc/crypto");
+        assert_no_address("/proc/crypto", &format!("{entry:?}"));
+
+        let mut seen = 0;
+        for folder in ["/sys/module/adler32", "/sys/class/misc/adler32/"] {
+            each_file(Path::new(folder), &mut |path, text| {
+                seen += 1;
+                // Made from the source, as the same in the file.
+                if !path.ends_with("srcversion") {
+                    assert_no_address(&path.display().to_string(), text);
+                }
+            });
+        }
+        assert!(seen > 10, "{seen} files in sysfs");
+        // Where the module lies in memory, which not all kernels tell root either.
+        let section = fs::read_to_string("/sys/module/adler32/sections/.text").errno();
+        assert!(
+            [Errno::EACCES, Errno::ENOENT].contains(&section),
+            "{section}"
+        );
+    });
+    let lines = log.of_module();
+    assert!(lines.len() >= 3, "{lines:#?}");
+    for line in lines {
+        assert_no_address("the log", &line);
+    }
+}
+
+/// What a write holds is not counted as locked memory, and nothing is a file that grows.
+fn limits_stop_nothing_and_no_signal_comes() {
+    let data = reference::noise(1 << 20, 91);
+    let mut source = tempfile::tempfile().expect("a temporary file");
+    source.write_all(&data).expect("write");
+    fork(|_| {
+        let user = fresh_user().into();
+        set_thread_uids(user, user, user);
+        for limit in [Resource::RLIMIT_MEMLOCK, Resource::RLIMIT_FSIZE] {
+            resource::setrlimit(limit, 0, 0).expect("setrlimit");
+        }
+        signal::sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), None)
+            .expect("sigprocmask");
+        let file = device::private();
+        file.write_whole(&data);
+        file.update(&data).expect("UPDATE");
+        let sent = sendfile::sendfile(&file, &source, Some(&mut 0), data.len());
+        assert_eq!(sent, Ok(data.len()));
+        let all = [&data[..]; 3].concat();
+        assert_eq!(file.get().expect("GET"), device::state_of(&all));
+        assert_eq!(memory::write_from(&file, 1, 1).errno(), Errno::EFAULT);
+        assert_eq!(pending(), SigSet::empty());
+    })
+    .join();
+}
+
+/// Returns the signals that wait for the calling thread.
+fn pending() -> SigSet {
+    let mut set = std::mem::MaybeUninit::uninit();
+    // SAFETY: The set can be written to.
+    let status = unsafe { libc::sigpending(set.as_mut_ptr()) };
+    assert_eq!(status, 0, "sigpending");
+    // SAFETY: The call has written it.
+    unsafe { SigSet::from_sigset_t_unchecked(set.assume_init()) }
+}
+
+/// A control group for memory; removed when dropped.
+struct Group(&'static Path);
+
+impl Group {
+    fn new() -> Self {
+        let group = Path::new("/sys/fs/cgroup/adler32-test");
+        fs::write("/sys/fs/cgroup/cgroup.subtree_control", "+memory").expect("subtree_control");
+        fs::create_dir(group).expect("mkdir");
+        Self(group)
+    }
+
+    /// Moves the calling process here.
+    fn join(&self) {
+        fs::write(self.0.join("cgroup.procs"), "0").expect("cgroup.procs");
+    }
+
+    /// Returns how many bytes of memory are charged.
+    fn charged(&self) -> i64 {
+        let text = fs::read_to_string(self.0.join("memory.current")).expect("memory.current");
+        text.trim().parse().expect("a number")
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        // It is empty a moment after its last process was reaped.
+        process::eventually("the group is removed", || fs::remove_dir(self.0).is_ok());
+    }
+}
+
+fn sessions_are_charged_to_their_group() -> Completion {
+    const FILES: u64 = 20_000;
+    // What a session takes at least: two sums, a mutex and a queue.
+    const SESSION: i64 = 96;
+
+    let controllers = fs::read_to_string("/sys/fs/cgroup/cgroup.controllers").unwrap_or_default();
+    if !controllers.contains("memory") {
+        return Completion::ignored_with("this kernel has no control groups for memory");
+    }
+    let charge = |open: fn() -> File| {
+        let group = Group::new();
+        let mut child = fork(|link| {
+            group.join();
+            resource::setrlimit(Resource::RLIMIT_NOFILE, 2 * FILES, 2 * FILES).expect("setrlimit");
+            let _files: Vec<_> = (0..FILES).map(|_| open()).collect();
+            link.tell();
+            link.wait();
+        });
+        child.link().wait();
+        let charged = group.charged();
+        child.link().tell();
+        child.join();
+        charged
+    };
+    let others = charge(|| File::open("/dev/null").expect("/dev/null"));
+    let sessions = charge(device::private) - others;
+    assert!(
+        sessions >= FILES as i64 * SESSION,
+        "{sessions} bytes for {FILES} open files, beside {others} for as many of /dev/null"
+    );
+    Completion::Completed
+}
