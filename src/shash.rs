@@ -67,3 +67,42 @@ impl Shash for Adler32Shash {
         checksum(&state)
     }
 }
+
+#[kunit_tests(adler32_shash)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exported_states_are_imported() -> Result {
+        let mut sum = Adler32Shash::init(&Adler32Shash::new_transform());
+        Adler32Shash::update(&mut sum, b"abc");
+        let state = Adler32Shash::export(&sum);
+        let mut copy = Adler32Shash::import(state)?;
+        Adler32Shash::update(&mut copy, b"de");
+        assert_eq!(Adler32Shash::digest(&copy), [0x05, 0xc8, 0x01, 0xf0]);
+        assert_eq!(Adler32Shash::digest(&sum), [0x02, 0x4d, 0x01, 0x27]);
+        Ok(())
+    }
+
+    #[test]
+    fn impossible_states_are_refused() {
+        for state in [[0, 0, 0xff, 0xf1], [0xff, 0xf1, 0, 1], [0xff; 4]] {
+            assert_eq!(Adler32Shash::import(state), Err(EINVAL));
+        }
+        let greatest = Adler32Shash::import([0xff, 0xf0, 0xff, 0xf0]);
+        assert_eq!(greatest.map(|sum| sum.value()), Ok(0xfff0_fff0));
+    }
+
+    #[test]
+    fn refused_keys_change_nothing() -> Result {
+        let transform = Adler32Shash::new_transform();
+        Adler32Shash::set_key(&transform, &[0x02, 0x4d, 0x01, 0x27])?;
+        for key in [&[][..], &[0; 3], &[0; 5], &[0xff; 4]] {
+            assert_eq!(Adler32Shash::set_key(&transform, key), Err(EINVAL));
+        }
+        let mut sum = Adler32Shash::init(&transform);
+        Adler32Shash::update(&mut sum, b"de");
+        assert_eq!(Adler32Shash::digest(&sum), [0x05, 0xc8, 0x01, 0xf0]);
+        Ok(())
+    }
+}

@@ -85,3 +85,41 @@ impl Registers {
 fn key(owner: Kuid) -> u32 {
     owner.into_raw().val
 }
+
+#[kunit_tests(adler32_registers)]
+mod tests {
+    use super::*;
+    use crate::chrdev::shared;
+    use kernel::bindings;
+
+    fn user(uid: usize) -> Kuid {
+        Kuid::from_raw(bindings::kuid_t { val: uid as u32 })
+    }
+
+    #[test]
+    fn namespaces_get_half_and_no_more() -> Result {
+        let registers = shared()?;
+        for uid in 0..MAX_REGISTERS_OF_NAMESPACES {
+            assert_eq!(registers.reserve(user(uid), false), Ok(()));
+        }
+        let next = user(MAX_REGISTERS_OF_NAMESPACES);
+        assert_eq!(registers.reserve(next, false), Err(ENOSPC));
+        assert_eq!(registers.reserve(next, true), Ok(()));
+        // Whoever has one needs no other.
+        for uid in 0..=MAX_REGISTERS_OF_NAMESPACES {
+            assert_eq!(registers.reserve(user(uid), false), Ok(()));
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn there_are_no_more_than_the_maximum() -> Result {
+        let registers = shared()?;
+        for uid in 0..MAX_REGISTERS {
+            assert_eq!(registers.reserve(user(uid), true), Ok(()));
+        }
+        assert_eq!(registers.reserve(user(MAX_REGISTERS), true), Err(ENOSPC));
+        assert_eq!(registers.reserve(user(0), true), Ok(()));
+        Ok(())
+    }
+}

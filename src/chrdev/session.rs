@@ -337,3 +337,138 @@ pub(super) fn digest(digest: &uapi::Digest) -> Result<u32> {
     }
     Ok(source::append_user(start, digest.address, digest.length)?.value())
 }
+
+#[kunit_tests(adler32_sessions)]
+mod tests {
+    use super::*;
+    use crate::chrdev::shared;
+    use crate::uapi::MAX_LENGTH;
+    use kernel::bindings;
+
+    const EMPTY: uapi::State = state(1, 0);
+    const ABC: uapi::State = state(0x024d_0127, 3);
+
+    const fn state(value: u32, length: u64) -> uapi::State {
+        uapi::State {
+            value,
+            reserved: 0,
+            length,
+        }
+    }
+
+    /// Makes a session of the user `uid`.
+    fn session_of(uid: u32, mode: Mode, registers: &Arc<Registers>) -> Result<Arc<Session>> {
+        let owner = Kuid::from_raw(bindings::kuid_t { val: uid });
+        if mode.has_register() {
+            registers.reserve(owner, true)?;
+        }
+        Arc::pin_init(Session::new(mode, owner, registers), GFP_KERNEL)
+    }
+
+    fn private() -> Result<Arc<Session>> {
+        session_of(1, Mode::Private, &shared()?)
+    }
+
+    #[test]
+    fn registers_are_published_at_the_end() -> Result {
+        let registers = shared()?;
+        let register = |uid| session_of(uid, Mode::View, &registers)?.get();
+        let first = session_of(1, Mode::Replace, &registers)?;
+        assert_eq!(first.get(), Ok(EMPTY));
+        first.set(ABC)?;
+        assert_eq!(register(1), Ok(EMPTY));
+        first.publish();
+        assert_eq!(register(1), Ok(ABC));
+        assert_eq!(register(2), Ok(EMPTY));
+
+        let second = session_of(1, Mode::Append, &registers)?;
+        assert_eq!(second.get(), Ok(ABC));
+        second.combine(state(0x012f_00ca, 2))?;
+        second.publish();
+        assert_eq!(register(1), Ok(state(0x05c8_01f0, 5)));
+        Ok(())
+    }
+
+    #[test]
+    fn other_modes_publish_nothing() -> Result {
+        let registers = shared()?;
+        session_of(1, Mode::Replace, &registers)?.publish();
+        for mode in [Mode::View, Mode::Private, Mode::IoctlOnly] {
+            let session = session_of(1, mode, &registers)?;
+            assert_eq!(session.get(), Ok(EMPTY));
+            session.set(ABC)?;
+            session.publish();
+            let register = session_of(1, Mode::View, &registers)?.get();
+            assert_eq!(register, Ok(EMPTY));
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn views_are_taken_when_reading_starts() -> Result {
+        let registers = shared()?;
+        let view = session_of(1, Mode::View, &registers)?;
+        let writer = session_of(1, Mode::Replace, &registers)?;
+        writer.set(ABC)?;
+        writer.publish();
+        assert_eq!(view.glance(), (0x024d_0127, 3));
+        assert_eq!(view.text(4)?, *b"024d0127\n");
+        writer.reset()?;
+        writer.publish();
+        assert_eq!(view.glance(), (0x024d_0127, 3));
+        assert_eq!(view.text(4)?, *b"024d0127\n");
+        assert_eq!(view.text(0)?, *b"00000001\n");
+        assert_eq!(view.get(), Ok(EMPTY));
+        Ok(())
+    }
+
+    #[test]
+    fn operations_keep_the_session_busy() -> Result {
+        let session = private()?;
+        for sum in [ABC, EMPTY] {
+            let before = session.glance();
+            let mut operation = session.begin()?;
+            assert!(session.state.lock().busy);
+            assert_eq!(session.glance(), before);
+            operation.sum = Sum::EMPTY;
+            operation.append(Adler32::from_value(sum.value).ok_or(EINVAL)?, sum.length)?;
+            assert_eq!(session.glance(), (sum.value, sum.length));
+            assert!(session.state.lock().busy);
+            drop(operation);
+            assert!(!session.state.lock().busy);
+            assert_eq!(session.get(), Ok(sum));
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn lengths_are_limited() -> Result {
+        let session = private()?;
+        let longest = state(1, MAX_LENGTH);
+        assert_eq!(session.set(state(1, MAX_LENGTH + 1)), Err(EINVAL));
+        session.set(longest)?;
+        let one_byte = uapi::Buffer {
+            address: 0,
+            length: 1,
+        };
+        assert_eq!(session.update(one_byte), Err(EOVERFLOW));
+        assert_eq!(session.combine(state(1, 1)), Err(EOVERFLOW));
+        assert_eq!(session.begin()?.append(Adler32::EMPTY, 1), Err(EOVERFLOW));
+        assert_eq!(session.combine(EMPTY), Ok(()));
+        assert_eq!(session.get(), Ok(longest));
+        Ok(())
+    }
+
+    #[test]
+    fn impossible_states_are_refused() -> Result {
+        let session = private()?;
+        session.set(ABC)?;
+        let reserved = uapi::State { reserved: 1, ..ABC };
+        for wrong in [state(0xfff1, 1), state(0xfff1_0000, 1), reserved] {
+            assert_eq!(session.set(wrong), Err(EINVAL));
+            assert_eq!(session.combine(wrong), Err(EINVAL));
+        }
+        assert_eq!(session.get(), Ok(ABC));
+        Ok(())
+    }
+}

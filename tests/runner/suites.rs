@@ -163,6 +163,19 @@ const DETECTORS: &str = "\
     mkdir -p build/tests; cp -ru tests/modules build/tests
     $TOOLS/detectors";
 
+/// The module's own tests, which the kernel runs when it is loaded. What was to run and did not pass has
+/// failed.
+const KUNIT: &str = r#"
+    $LAB vm --flavour uml --kernel $KERNEL --append 'kunit.enable=1 kunit.autorun=1' --build . \
+        -- sh -c 'modprobe adler32 && cat /sys/kernel/debug/kunit/adler32_*/results' |
+    awk '{ print }
+        /^    1\.\./ { planned += substr($1, 4) }
+        /^    ok / { if (/# SKIP/) skipped++; else passed++ }
+        END {
+            printf "test result: KTAP. %d passed; %d failed; %d ignored\n",
+                passed, planned - passed - skipped, skipped
+        }'"#;
+
 /// The kernel and a program agree. How fast they are depends on the machine.
 const BENCH_KERNEL: &[(&str, &str)] = &[
     (
@@ -220,6 +233,7 @@ pub fn all() -> Result<Vec<Suite>> {
             push("uml-debug", Part::Full, "uml-debug", "", Work::Tests(UML));
             push("debug", Part::Full, "debug", "ioctl::", Work::Tests(VM));
             push("detectors", Part::Full, "", "", Work::Tests(DETECTORS));
+            push("kunit", Part::Full, "", "", Work::Tests(KUNIT));
             push("bench", Part::Full, "", "", Work::Cases(BENCH_KERNEL));
         }
     }
