@@ -176,6 +176,12 @@ const KUNIT: &str = r#"
                 passed, planned - passed - skipped, skipped
         }'"#;
 
+/// Everything that can fail for want of memory or for a bad address does, one at a time.
+const INJECT: &str = "\
+    mkdir -p build/tests; cp -ru tests/modules build/tests
+    $LAB vm --flavour $FLAVOUR --kernel $KERNEL --build . --build build/tests/modules --path $TOOLS \
+        -- sh -c 'exec inject 2>&1'";
+
 /// The kernel and a program agree. How fast they are depends on the machine.
 const BENCH_KERNEL: &[(&str, &str)] = &[
     (
@@ -233,6 +239,7 @@ pub fn all() -> Result<Vec<Suite>> {
             push("uml-debug", Part::Full, "uml-debug", "", Work::Tests(UML));
             push("debug", Part::Full, "debug", "ioctl::", Work::Tests(VM));
             push("detectors", Part::Full, "", "", Work::Tests(DETECTORS));
+            push("inject", Part::Full, "uml-debug", "", Work::Tests(INJECT));
             push("kunit", Part::Full, "", "", Work::Tests(KUNIT));
             push("bench", Part::Full, "", "", Work::Cases(BENCH_KERNEL));
         }

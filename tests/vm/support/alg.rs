@@ -55,21 +55,28 @@ impl Hash {
 
     #[track_caller]
     pub fn accept(&self) -> Operation {
+        self.try_accept().expect("accept")
+    }
+
+    pub fn try_accept(&self) -> nix::Result<Operation> {
         accept(&self.0)
     }
 }
 
-#[track_caller]
-fn accept(fd: &OwnedFd) -> Operation {
-    let fd = socket::accept4(fd.as_raw_fd(), SockFlag::SOCK_CLOEXEC).expect("accept");
+fn accept(fd: &OwnedFd) -> nix::Result<Operation> {
+    let fd = socket::accept4(fd.as_raw_fd(), SockFlag::SOCK_CLOEXEC)?;
     // SAFETY: The descriptor was just opened.
-    Operation(unsafe { OwnedFd::from_raw_fd(fd) })
+    Ok(Operation(unsafe { OwnedFd::from_raw_fd(fd) }))
 }
 
 impl Operation {
     /// Clones the running hash.
     #[track_caller]
     pub fn fork(&self) -> Self {
+        self.try_fork().expect("accept")
+    }
+
+    pub fn try_fork(&self) -> nix::Result<Self> {
         accept(&self.0)
     }
 

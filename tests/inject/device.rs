@@ -1,0 +1,306 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! `/dev/adler32`.
+
+use std::fmt::Debug;
+use std::fs;
+use std::fs::File;
+use std::io;
+use std::io::Read;
+use std::io::Write;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::FileExt;
+
+use adler32::uapi::State;
+use libc::c_int;
+use nix::fcntl;
+use nix::fcntl::SpliceFFlags;
+use nix::sys::sendfile;
+use nix::unistd;
+
+use crate::points::each_point;
+use crate::support::device;
+use crate::support::device::Device;
+use crate::support::device::EMPTY;
+use crate::support::memory;
+use crate::support::memory::Map;
+use crate::support::memory::PAGE;
+use crate::support::module;
+use crate::support::process::fresh_user;
+use crate::support::process::set_thread_uids;
+use crate::support::reference;
+use crate::support::trials;
+
+trials!(after module::ensure_loaded:
+    open_view,
+    open_replace,
+    open_append,
+    open_private,
+    open_for_ioctls,
+    close,
+    write_16_bytes,
+    write_300_bytes,
+    write_8_kib,
+    write_1_mib,
+    write_absent_pages,
+    writev,
+    read,
+    ioctl_reset,
+    ioctl_get,
+    ioctl_set,
+    ioctl_update,
+    ioctl_digest,
+    ioctl_combine,
+    ioctl_info,
+    fdinfo,
+    splice,
+    splice_out,
+    sendfile_1_mib,
+);
+
+/// Opens in one mode, each time as a user who has no register yet.
+fn open(flags: c_int) {
+    each_point(
+        || {
+            set_thread_uids(-1, fresh_user().into(), -1);
+        },
+        |()| device::open(flags),
+        |(), result| {
+            drop(result);
+            assert_eq!(device::register(), EMPTY);
+            drop(device::open(flags).expect("open"));
+            device::publish(b"abc");
+            assert_eq!(device::register(), device::state_of(b"abc"));
+            set_thread_uids(-1, 0, -1);
+        },
+    );
+}
+
+fn open_view() {
+    open(libc::O_RDONLY);
+}
+
+fn open_replace() {
+    open(libc::O_WRONLY);
+}
+
+fn open_append() {
+    open(libc::O_WRONLY | libc::O_APPEND);
+}
+
+fn open_private() {
+    open(libc::O_RDWR);
+}
+
+fn open_for_ioctls() {
+    open(libc::O_ACCMODE);
+}
+
+fn close() {
+    each_point(
+        || {
+            let file = device::replace();
+            file.write_whole(b"abc");
+            Some(file)
+        },
+        |file| {
+            drop(file.take());
+            Ok(())
+        },
+        |_, _| assert_eq!(device::register(), device::state_of(b"abc")),
+    );
+}
+
+/// Lets `feed` pass on `data` from what `prepare` makes. It tells how much was consumed; then the
+/// rest is written.
+#[track_caller]
+fn consume<S>(
+    data: &[u8],
+    mut prepare: impl FnMut() -> S,
+    mut feed: impl FnMut(&File, &mut S) -> io::Result<usize>,
+) {
+    each_point(
+        || (device::private(), prepare()),
+        |(file, source)| feed(file, source),
+        |(file, _), result| {
+            let (done, rest) = data.split_at(result.unwrap_or(0));
+            assert_eq!(file.get().expect("GET"), device::state_of(done));
+            file.write_whole(rest);
+            assert_eq!(file.get().expect("GET"), device::state_of(data));
+        },
+    );
+}
+
+/// Makes a call on a session that covers `abc`, which becomes `expected` if the call succeeds.
+#[track_caller]
+fn change<T: Debug>(expected: State, call: impl Fn(&File) -> io::Result<T>) {
+    each_point(
+        || {
+            let file = device::private();
+            file.write_whole(b"abc");
+            file
+        },
+        |file| call(file),
+        |file, result| {
+            if result.is_err() {
+                assert_eq!(file.get().expect("GET"), device::state_of(b"abc"));
+                call(&file).expect("the next try");
+            }
+            assert_eq!(file.get().expect("GET"), expected);
+        },
+    );
+}
+
+/// Makes a call that tells of a session that covers `abc`.
+#[track_caller]
+fn look<T: Debug + PartialEq>(expected: T, call: impl Fn(&File) -> io::Result<T>) {
+    change(device::state_of(b"abc"), |file| {
+        let found = call(file)?;
+        assert_eq!(found, expected);
+        Ok(())
+    });
+}
+
+fn write(len: usize) {
+    let data = reference::noise(len, 100);
+    let address = data.as_ptr() as usize;
+    consume(
+        &data,
+        || {},
+        |file, ()| memory::write_from(file, address, len),
+    );
+}
+
+fn write_16_bytes() {
+    write(16);
+}
+
+fn write_300_bytes() {
+    write(300);
+}
+
+fn write_8_kib() {
+    write(8 << 10);
+}
+
+fn write_1_mib() {
+    write(1 << 20);
+}
+
+/// Memory that nothing has touched is copied, and its pages are made meanwhile.
+fn write_absent_pages() {
+    const LEN: usize = 64 << 10;
+    consume(
+        &[0; LEN],
+        || Map::new(LEN),
+        |file, map| memory::write_from(file, map.address(), LEN),
+    );
+}
+
+/// More pieces than the kernel keeps on its stack, short and long ones in turn.
+fn writev() {
+    let data = reference::noise(20 * PAGE, 101);
+    let mut pieces = Vec::new();
+    for (number, page) in data.chunks(PAGE).enumerate() {
+        let (first, second) = page.split_at(if number % 2 == 0 { 100 } else { PAGE });
+        pieces.extend([first, second].map(|piece| (piece.as_ptr() as usize, piece.len())));
+    }
+    consume(&data, || {}, |file, ()| memory::writev_from(file, &pieces));
+}
+
+fn read() {
+    look(*b"024d0127\n", |file| {
+        let mut text = [0; 9];
+        file.read_at(&mut text, 0)?;
+        Ok(text)
+    });
+}
+
+fn ioctl_reset() {
+    change(EMPTY, Device::reset);
+}
+
+fn ioctl_get() {
+    look(device::state_of(b"abc"), Device::get);
+}
+
+fn ioctl_set() {
+    let state = device::state_of(b"Wikipedia");
+    change(state, |file| file.set(state));
+}
+
+fn ioctl_update() {
+    for len in [300, 64 << 10] {
+        let data = reference::noise(len, 102);
+        let all = [b"abc", &data[..]].concat();
+        change(device::state_of(&all), |file| file.update(&data));
+    }
+}
+
+fn ioctl_digest() {
+    for len in [300, 64 << 10] {
+        let data = reference::noise(len, 103);
+        look(reference::adler(&data), |file| file.digest(1, &data));
+    }
+}
+
+fn ioctl_combine() {
+    let part = device::state_of(b"de");
+    change(device::state_of(b"abcde"), |file| file.combine(part));
+}
+
+fn ioctl_info() {
+    let info = device::view().info().expect("INFO");
+    look(info, Device::info);
+}
+
+fn fdinfo() {
+    look("024d0127".to_owned(), |file| {
+        let text = fs::read_to_string(format!("/proc/thread-self/fdinfo/{}", file.as_raw_fd()))?;
+        let value = text
+            .lines()
+            .find_map(|line| line.strip_prefix("adler32-value:\t"));
+        Ok(value.unwrap_or_default().to_owned())
+    });
+}
+
+fn splice() {
+    let data = reference::noise(40_000, 104);
+    consume(
+        &data,
+        || {
+            let (reader, writer) = unistd::pipe().expect("pipe");
+            File::from(writer).write_all(&data).expect("write");
+            reader
+        },
+        |file, pipe| {
+            let flags = SpliceFFlags::empty();
+            Ok(fcntl::splice(pipe, None, file, None, data.len(), flags)?)
+        },
+    );
+}
+
+fn splice_out() {
+    let (reader, writer) = unistd::pipe().expect("pipe");
+    change(device::state_of(b"abc"), |file| {
+        let flags = SpliceFFlags::empty();
+        fcntl::splice(file, Some(&mut 0), &writer, None, PAGE, flags)?;
+        Ok(())
+    });
+    drop(writer);
+    let mut text = String::new();
+    File::from(reader).read_to_string(&mut text).expect("read");
+    assert!(!text.is_empty());
+    assert_eq!(text.replace("024d0127\n", ""), "");
+}
+
+fn sendfile_1_mib() {
+    let data = reference::noise(1 << 20, 105);
+    let mut source = tempfile::tempfile().expect("a temporary file");
+    source.write_all(&data).expect("write");
+    consume(
+        &data,
+        || {},
+        |file, ()| Ok(sendfile::sendfile(file, &source, Some(&mut 0), data.len())?),
+    );
+}

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! The points at which the kernel can be made to fail.
+
+use std::fs;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering;
+
+use nix::errno::Errno;
+
+use crate::support::module;
+
+/// What fails, and what does not with the defaults: allocations that can wait for memory, single
+/// pages, those for user space.
+const KNOBS: [(&str, &str); 4] = [
+    ("failslab/ignore-gfp-wait", "N"),
+    ("fail_page_alloc/ignore-gfp-wait", "N"),
+    ("fail_page_alloc/ignore-gfp-highmem", "N"),
+    ("fail_page_alloc/min-order", "0"),
+];
+
+/// What a call may fail with. ENFILE is what the kernel makes of a socket for which there is no memory.
+const ALLOWED: [Errno; 3] = [Errno::ENOMEM, Errno::EFAULT, Errno::ENFILE];
+
+/// More points than anything here has: a call that is never through is wrong.
+const LIMIT: u32 = 5000;
+
+static VISITED: AtomicU32 = AtomicU32::new(0);
+
+/// Lets everything fail that can, and says nothing about it.
+pub fn enable() {
+    let quiet = ["failslab", "fail_page_alloc", "fail_usercopy"]
+        .map(|what| (format!("{what}/verbose"), "0"));
+    let knobs = KNOBS.map(|(knob, value)| (knob.to_owned(), value));
+    for (knob, value) in knobs.into_iter().chain(quiet) {
+        let path = format!("/sys/kernel/debug/{knob}");
+        fs::write(&path, value).unwrap_or_else(|error| panic!("{path}: {error}"));
+    }
+}
+
+/// Returns how many points have been visited by [`each_point`].
+pub fn visited() -> u32 {
+    VISITED.load(Ordering::Relaxed)
+}
+
+/// After how many calls in a row without a failure there are no more points. How many there are varies
+/// a little, as memory that was freed is at hand for the next.
+const ENOUGH: u32 = 3;
+
+/// Prepares a `call`, makes it with one point in it failing, and has the outcome checked; for the
+/// first point, for the second, and so on until there are no more. Without a failure the call must
+/// succeed, and with one it may, or say that there is no memory, no room for files or that an address is bad. After all
+/// of it, nothing holds the module.
+#[track_caller]
+pub fn each_point<S, T>(
+    mut prepare: impl FnMut() -> S,
+    mut call: impl FnMut(&mut S) -> io::Result<T>,
+    mut check: impl FnMut(S, io::Result<T>),
+) {
+    let fail_nth = FailNth::new();
+    let (mut points, mut failed, mut missed) = (0, 0, 0);
+    for point in 1.. {
+        let mut prepared = prepare();
+        let (result, hit) = fail_nth.inject(point, || call(&mut prepared));
+        if let Err(error) = &result {
+            let errno = Errno::from_raw(error.raw_os_error().expect("an error of the kernel"));
+            assert!(
+                hit && ALLOWED.contains(&errno),
+                "point {point}, hit: {hit}: {errno}"
+            );
+            failed += 1;
+        }
+        check(prepared, result);
+        if hit {
+            points += 1;
+            missed = 0;
+        } else {
+            missed += 1;
+        }
+        if missed == ENOUGH {
+            break;
+        }
+        assert!(point < LIMIT, "there is no end of points");
+    }
+    VISITED.fetch_add(points, Ordering::Relaxed);
+    println!("{points} points, {failed} calls failed");
+    assert_eq!(module::refcount().unwrap_or(0), 0, "the module is held");
+}
+
+/// `/proc/thread-self/fail-nth` of the calling thread.
+struct FailNth(File);
+
+impl FailNth {
+    fn new() -> Self {
+        let file = File::options()
+            .read(true)
+            .write(true)
+            .open("/proc/thread-self/fail-nth");
+        Self(file.expect("/proc/thread-self/fail-nth"))
+    }
+
+    /// Makes a call in which a point fails. Returns whether there are as many points.
+    fn inject<T>(&self, point: u32, call: impl FnOnce() -> T) -> (T, bool) {
+        let number = point.to_string();
+        let mut left = [0; 16];
+        self.0.write_at(number.as_bytes(), 0).expect("fail-nth");
+        let result = call();
+        // If it is this very read that fails, the call had one point less.
+        let hit = match self.0.read_at(&mut left, 0) {
+            Ok(len) => left[..len] == *b"0\n",
+            Err(_) => false,
+        };
+        // If this fails, it has been the last to do so.
+        let _ = self.0.write_at(b"0", 0);
+        (result, hit)
+    }
+}
