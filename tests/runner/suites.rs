@@ -86,6 +86,16 @@ const STYLE: &[(&str, &str)] = &[
         "clippy has nothing to say on the benchmark",
         "cd bench; cargo clippy --locked --all-targets -- -D warnings",
     ),
+    (
+        "the tests that SECURITY.md names exist",
+        r#"names=$(grep -o '`[a-z0-9_]*::[a-z0-9_]*`' SECURITY.md)
+         for name in $(echo "$names" | tr -d '`'); do
+             theme=${name%::*}
+             grep -qs "fn ${name#*::}()" tests/vm/$theme.rs tests/inject/$theme.rs \
+                 $(grep -rl "kunit_tests($theme)" src) ||
+                 { echo "there is no test $name"; exit 1; }
+         done"#,
+    ),
 ];
 
 /// All agree, and the results can be written. What they are depends on the machine.
