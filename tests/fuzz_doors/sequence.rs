@@ -10,6 +10,8 @@ use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::panic;
 use std::panic::AssertUnwindSafe;
+use std::time::Duration;
+use std::time::Instant;
 
 use anyhow::Context;
 use anyhow::Result;
@@ -30,6 +32,8 @@ use crate::world::World;
 pub const LEN: usize = 500;
 /// How long it may take, in seconds, before it counts as stuck.
 const PATIENCE: u32 = 120;
+/// How long to make it shorter.
+const SHRINKING: Duration = Duration::from_secs(120);
 /// The first of the users that sequences are.
 const FIRST_USER: u32 = 200_000;
 

@@ -348,6 +348,8 @@ impl<'a> World<'a> {
         }
         let attempt = || self.as_root(|| self.unloads.attempt());
         if self.holds_module() {
+            // Else what is tried next would leave the kernel without the code that it runs.
+            assert!(module::refcount() > Some(0), "a user is not counted");
             let result = attempt();
             // Another process may be about to be told the same.
             let is_refusal =
