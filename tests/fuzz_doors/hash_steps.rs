@@ -156,11 +156,8 @@ impl World<'_> {
                     _ => false,
                 };
                 assert!(expected, "send: {error}");
-                if foreign || negative {
-                    message.receive_either();
-                } else {
-                    message.progress = Progress::Idle;
-                }
+                // Whether the socket gave up its message depends on who found out.
+                message.receive_either();
             }
         }
         Some(())

@@ -131,7 +131,10 @@ impl Setting {
 
     /// Leaves out operations of a failing sequence as long as it fails without them.
     pub fn shrink(&self, codes: Codes) -> Result<Codes> {
-        shrink(codes, |codes| Ok(self.run_alone(codes)?.failure.is_some()))
+        let start = Instant::now();
+        shrink(codes, |codes| {
+            Ok(start.elapsed() < SHRINKING && self.run_alone(codes)?.failure.is_some())
+        })
     }
 }
 

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! Loads, uses and unloads the module over and over, and looks whether the kernel has all back; and
+//! uses it in all ways at once for as long as one likes.
+//!
+//! To be started as root in a virtual machine with the module installed.
+
+mod stress;
+#[allow(
+    dead_code,
+    unused_imports,
+    unused_macros,
+    reason = "the tests use all of it"
+)]
+#[path = "../vm/support/mod.rs"]
+mod support;
+mod traces;
+
+use std::process::ExitCode;
+use std::time::Duration;
+use std::time::Instant;
+
+use anyhow::bail;
+use anyhow::Result;
+use clap::Parser;
+
+use support::alg;
+use support::alg::Hash;
+use support::device;
+use support::device::Device;
+use support::module;
+use support::process;
+use support::reference;
+use traces::Traces;
+
+/// Wear the module out.
+#[derive(Parser)]
+struct Arguments {
+    /// How often to load, use and unload it
+    #[arg(long, value_name = "NUMBER", default_value = "1000")]
+    cycles: u32,
+    /// How long to use it in all ways at once, after that
+    #[arg(long, value_name = "SECONDS", default_value = "0")]
+    stress: u64,
+}
+
+/// How many processes use the module in a cycle, each as another user.
+const USERS: u32 = 4;
+
+fn main() -> Result<ExitCode> {
+    let arguments = Arguments::parse();
+    if let Some(level) = alg::restriction().filter(|&level| level > 0) {
+        alg::restrict(0);
+        println!("crypto.af_alg_restrict set from {level} to 0, as AF_ALG is to be used, too");
+    }
+    let mut clean = true;
+    if arguments.cycles > 0 {
+        clean = endure(arguments.cycles)?;
+    }
+    if arguments.stress > 0 {
+        stress::run(Duration::from_secs(arguments.stress));
+    }
+    Ok(if clean {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// Returns whether the kernel had all back in the end.
+fn endure(cycles: u32) -> Result<bool> {
+    let start = Instant::now();
+    module::ensure_unloaded();
+    // What the kernel allocates once and keeps is allocated by then.
+    let first = cycles.div_ceil(10);
+    for number in 0..first {
+        cycle(number);
+    }
+    let before = Traces::take()?;
+    for number in first..cycles {
+        cycle(number);
+    }
+    let after = Traces::take()?;
+    println!(
+        "{cycles} cycles of loading, use by {USERS} processes and unloading in {} s",
+        start.elapsed().as_secs()
+    );
+    if first == cycles {
+        bail!("too few cycles to compare anything");
+    }
+    Ok(traces::compare(&before, &after, cycles - first))
+}
+
+/// Loads the module, uses it by several processes at once, and unloads it.
+fn cycle(number: u32) {
+    module::ensure_loaded();
+    let children: Vec<_> = (0..USERS)
+        .map(|user| {
+            process::fork(|_| {
+                process::set_thread_uids(-1, (300_000 + user).into(), -1);
+                use_it(u64::from(number * USERS + user));
+            })
+        })
+        .collect();
+    let in_use = device::private();
+    let refused = module::try_unload();
+    assert_eq!(refused, Err(nix::errno::Errno::EWOULDBLOCK), "in use");
+    drop(in_use);
+    for child in children {
+        child.join();
+    }
+    module::unload();
+    module::assert_absent();
+}
+
+fn use_it(seed: u64) {
+    let len = 1 + seed as usize * 7919 % 200_000;
+    let data = reference::noise(len, seed);
+    let expected = device::state_of(&data);
+    device::publish(&data);
+    assert_eq!(device::register(), expected, "the register");
+    let file = device::private();
+    file.update(&data).expect("UPDATE");
+    assert_eq!(file.text(), reference::text(expected.value));
+    let operation = Hash::adler32().accept();
+    operation.feed(&data[..len / 2]);
+    let clone = operation.fork();
+    for operation in [operation, clone] {
+        let sent = operation.send_vectored(&[std::io::IoSlice::new(&data[len / 2..])]);
+        assert_eq!(sent, Ok(len - len / 2), "send");
+        assert_eq!(operation.value(), expected.value, "the digest");
+    }
+}
