@@ -90,6 +90,15 @@ fuzz: checkers ## Look for data that an implementation gets wrong: FUZZ_SECONDS=
 			-max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 2>&1 \
 		| grep --line-buffered -vE "	(NEW|REDUCE|RELOAD) |	NEW_FUNC|# Uses:|dictionary"'
 
+.PHONY: soak
+soak: lab tools ## Wear the module out: a million random operations, 1000 times loaded, 10 minutes of stress
+	@echo "A million operations, in User Mode Linux with KASAN and lockdep:" && \
+		$(LAB) vm --flavour uml-debug --timeout 7200 $(in_guest) -- fuzz-doors --operations 1000000
+	@echo "Loading and unloading, in User Mode Linux:" && \
+		$(LAB) vm --flavour uml --timeout 3600 $(in_guest) -- endurance --cycles 1000
+	@echo "All at once, in User Mode Linux with KASAN and lockdep:" && \
+		$(LAB) vm --flavour uml-debug --timeout 3600 $(in_guest) -- endurance --cycles 0 --stress 600
+
 .PHONY: vm
 vm: lab tools ## Run CMD='...' in a stock kernel: KERNEL=7.2|7.3|debug PACKAGES="..."
 	@test -n "$$CMD" || { echo "make: say what to run: make vm CMD='...'" >&2; exit 2; }

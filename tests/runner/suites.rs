@@ -209,6 +209,24 @@ const BENCH_KERNEL: &[(&str, &str)] = &[
     ),
 ];
 
+/// Short forms of `make soak`.
+const SOAK: &[(&str, &str)] = &[
+    (
+        "random operations are answered as they should be",
+        "$LAB vm --flavour uml-debug --kernel $KERNEL --build . --path $TOOLS \
+             -- fuzz-doors --operations 4000",
+    ),
+    (
+        "the kernel has all back after loading and unloading",
+        "$LAB vm --flavour uml --kernel $KERNEL --build . --path $TOOLS -- endurance --cycles 20",
+    ),
+    (
+        "all at once gives the right answers",
+        "$LAB vm --flavour uml-debug --kernel $KERNEL --build . --path $TOOLS \
+             -- endurance --cycles 0 --stress 5",
+    ),
+];
+
 /// Returns all suites in the order in which they run.
 pub fn all() -> Result<Vec<Suite>> {
     let mut suites: Vec<_> = HOST
@@ -252,6 +270,7 @@ pub fn all() -> Result<Vec<Suite>> {
             push("inject", Part::Full, "uml-debug", "", Work::Tests(INJECT));
             push("kunit", Part::Full, "", "", Work::Tests(KUNIT));
             push("bench", Part::Full, "", "", Work::Cases(BENCH_KERNEL));
+            push("soak", Part::Full, "", "", Work::Cases(SOAK));
         }
     }
     Ok(suites)
