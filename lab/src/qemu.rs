@@ -118,7 +118,10 @@ fn start_with(
             root,
             FOLDER_TAG,
             Path::new(&job.folder),
-            &[],
+            // Else the guest drops a program's pages whenever it is started, and reads them again
+            // into other ones. Emulation does not notice what virtiofsd writes there, and executes
+            // what it has translated before.
+            &["--cache=always"],
             stderr.try_clone()?.into(),
         )?,
     ];
