@@ -70,7 +70,6 @@ const USER_MODE: Fragment = Fragment::all(include_str!("../flavours/uml.config")
 /// With KASAN, User Mode Linux can only be linked dynamically.
 const STATIC: Fragment = Fragment::all("CONFIG_STATIC_LINK=y\n");
 const DETECTORS: Fragment = Fragment::all(include_str!("../flavours/debug.config"));
-const X86_64_DETECTORS: Fragment = Fragment::all(include_str!("../flavours/x86-64-debug.config"));
 
 /// Clang, because the kernel's Rust code and KASAN go together with it only.
 const LLVM: &[&str] = &["clang", "lld", "llvm"];
@@ -81,7 +80,7 @@ const UML_RUST: &str = "RUSTFLAGS_MODULE=-Crelocation-model=static -Ccode-model=
 
 const DEBUG: Recipe = Recipe {
     name: "debug",
-    config: &[BASE, BASE_7_2, X86_64, DETECTORS, X86_64_DETECTORS],
+    config: &[BASE, BASE_7_2, X86_64, DETECTORS],
     packages: LLVM,
     make: &["LLVM=1"],
     modules: &[],
