@@ -264,6 +264,12 @@ pub fn ensure(cache: &Cache, root: &Root, kernel: &Kernel, flavour: Flavour) -> 
     let Some(recipe) = flavour.recipe() else {
         return metadata::prepare(root, kernel);
     };
+    // What is built only in part is not to be taken for the whole.
+    let stamp_file = root.join(STAMPS).join(stamp(&target));
+    if stamp_file.exists() {
+        fs::remove_file(&stamp_file)
+            .with_context(|| format!("cannot remove {}", stamp_file.display()))?;
+    }
     let modules = format!("usr/lib/modules/{}", target.release);
     for folder in [target.folder().trim_start_matches('/'), &modules] {
         let folder = root.join(folder);
