@@ -4,7 +4,6 @@
 
 use std::fs::File;
 use std::io::IoSlice;
-use std::io::Seek;
 use std::io::Write;
 use std::thread;
 
@@ -16,6 +15,7 @@ use nix::unistd;
 
 use crate::support::alg::Hash;
 use crate::support::alg::Operation;
+use crate::support::files::file_of;
 use crate::support::module;
 use crate::support::reference;
 use crate::support::sh;
@@ -355,9 +355,7 @@ fn bad_address_is_refused() {
 
 fn sendfile_feeds_an_operation() {
     let data = reference::noise(300_001, 57);
-    let mut file = tempfile::tempfile().expect("a temporary file");
-    file.write_all(&data).expect("write");
-    file.rewind().expect("lseek");
+    let file = file_of(&data);
     let operation = Hash::adler32().accept();
     let mut left = data.len();
     while left > 0 {

@@ -6,7 +6,6 @@
 use std::arch::asm;
 use std::fs;
 use std::fs::File;
-use std::io::Write;
 use std::ops::Range;
 use std::os::fd::AsFd;
 use std::os::fd::FromRawFd;
@@ -22,6 +21,9 @@ use nix::unistd;
 
 use crate::support::device;
 use crate::support::device::Device;
+use crate::support::files::file_in;
+use crate::support::files::file_of;
+use crate::support::files::FOLDERS;
 use crate::support::memory;
 use crate::support::memory::Map;
 use crate::support::memory::PAGE;
@@ -141,13 +143,6 @@ fn middle_from(file: impl AsFd, flags: MapFlags) -> impl FnOnce(&mut Map) {
     move |map| map.map_file(MIDDLE, file, 0, flags)
 }
 
-/// A file of `data` in the root's file system or in that of temporary files.
-fn file_in(folder: &str, data: &[u8]) -> File {
-    let mut file = tempfile::tempfile_in(folder).expect("a temporary file");
-    file.write_all(data).expect("write");
-    file
-}
-
 fn never_written() {
     assert_reads_across(&[0; MIDDLE.end - MIDDLE.start], |map| map.discard(MIDDLE));
 }
@@ -166,7 +161,7 @@ fn given_up() {
 }
 
 fn file_private() {
-    for folder in ["/tmp", "/root"] {
+    for folder in FOLDERS {
         let file = file_in(folder, &content());
         assert_reads_across(&content(), middle_from(file, MapFlags::MAP_PRIVATE));
     }
@@ -174,7 +169,7 @@ fn file_private() {
 
 fn file_private_written() {
     // Every other page is the process's own.
-    let file = file_in("/tmp", &[0xff; MIDDLE.end - MIDDLE.start]);
+    let file = file_of(&[0xff; MIDDLE.end - MIDDLE.start]);
     let mut content = vec![0xff; MIDDLE.len()];
     let (mut map, _) = ordinary();
     middle_from(file, MapFlags::MAP_PRIVATE)(&mut map);
@@ -187,7 +182,7 @@ fn file_private_written() {
 }
 
 fn file_shared() {
-    for folder in ["/tmp", "/root"] {
+    for folder in FOLDERS {
         let file = file_in(folder, &content());
         assert_reads_across(&content(), middle_from(file, MapFlags::MAP_SHARED));
     }
@@ -210,7 +205,7 @@ fn file_in_memory() {
 }
 
 fn file_with_a_hole() {
-    let file = file_in("/tmp", &content()[..3 * PAGE + 5]);
+    let file = file_of(&content()[..3 * PAGE + 5]);
     file.set_len(MIDDLE.len() as u64).expect("ftruncate");
     let mut content = content();
     content[3 * PAGE + 5..].fill(0);

@@ -4,7 +4,6 @@
 //! that was not before; these make sure that pages are pinned at all, few at a time, and that
 //! whatever becomes of the memory, value and length go together.
 
-use std::os::fd::AsFd;
 use std::os::fd::AsRawFd;
 use std::sync::Barrier;
 use std::thread;
@@ -18,6 +17,7 @@ use nix::sys::resource::UsageWho;
 
 use crate::support::device;
 use crate::support::device::Device;
+use crate::support::files::file_of;
 use crate::support::held::Held;
 use crate::support::memory;
 use crate::support::memory::Map;
@@ -231,15 +231,8 @@ fn protected_in_mid_write() {
     });
 }
 
-/// A file filled with `byte`, in memory.
-fn file_of(byte: u8) -> tempfile::NamedTempFile {
-    let file = tempfile::NamedTempFile::new().expect("a temporary file");
-    std::fs::write(file.path(), vec![byte; LEN]).expect("write");
-    file
-}
-
 fn unmapped_in_mid_write() {
-    let file = file_of(0xff);
+    let file = file_of(&[0xff; LEN]);
     let map = Map::new(LEN);
     map.map_file(0..LEN, &file, 0, MapFlags::MAP_SHARED);
     let mut next = in_turn(64);
@@ -272,12 +265,12 @@ fn unmapped_while_it_waits() {
 
 fn truncated_in_mid_write() {
     // What is behind a file's new end is not there; when the file grows again, it is zero.
-    let file = file_of(0);
+    let file = file_of(&[0; LEN]);
     let map = Map::new(LEN);
     map.map_file(0..LEN, &file, 0, MapFlags::MAP_SHARED);
     write_cut_by(map.address(), 0, || {
         for len in [LEN / 2, LEN] {
-            nix::unistd::ftruncate(file.as_fd(), len as i64).expect("ftruncate");
+            file.set_len(len as u64).expect("ftruncate");
             thread::yield_now();
         }
     });

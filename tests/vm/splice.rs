@@ -10,6 +10,7 @@ use std::io::Seek;
 use std::io::Write;
 use std::os::fd::AsFd;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixStream;
 use std::thread;
 
@@ -23,6 +24,9 @@ use nix::unistd;
 use crate::support::device;
 use crate::support::device::Device;
 use crate::support::device::EMPTY;
+use crate::support::files::file_in;
+use crate::support::files::file_of;
+use crate::support::files::FOLDERS;
 use crate::support::memory::Map;
 use crate::support::memory::PAGE;
 use crate::support::module;
@@ -80,17 +84,6 @@ fn pipe_of<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> OwnedFd {
     reader
 }
 
-/// A file of `data`, open at its start.
-fn file_of(data: &[u8]) -> File {
-    let mut file = tempfile::tempfile().expect("a temporary file");
-    file.write_all(data).expect("write");
-    file.rewind().expect("lseek");
-    file
-}
-
-/// Where files are in the page cache alone, and where they are on top of others.
-const FOLDERS: [&str; 2] = ["/tmp", "/root"];
-
 /// Sends a file of `len` bytes, asking for more.
 #[track_caller]
 fn send_whole(file: &File, source: &File, len: usize) {
@@ -130,13 +123,9 @@ fn sendfile_of_holes() {
     const LEN: usize = 1 << 20;
     let data = reference::noise(70_000, 100);
     for folder in FOLDERS {
-        let mut source = tempfile::tempfile_in(folder).expect("a temporary file");
+        let source = file_in(folder, &[]);
         source.set_len(LEN as u64).expect("ftruncate");
-        source
-            .seek(std::io::SeekFrom::Start(300_001))
-            .expect("lseek");
-        source.write_all(&data).expect("write");
-        source.rewind().expect("lseek");
+        source.write_all_at(&data, 300_001).expect("write");
         let file = device::private();
         send_whole(&file, &source, LEN);
         let zeros = vec![0; LEN];
@@ -178,9 +167,7 @@ fn sendfile_of_a_file_that_changes_its_size() {
     const LEN: usize = 1 << 20;
     for folder in FOLDERS {
         // It is zero wherever it is, so that the length tells the value.
-        let source = tempfile::tempfile_in(folder).expect("a temporary file");
-        source.set_len(LEN as u64).expect("ftruncate");
-        (&source).write_all(&vec![0; LEN]).expect("write");
+        let source = file_in(folder, &vec![0; LEN]);
         let change = || {
             for len in [LEN / 3 + 1, 0, LEN] {
                 source.set_len(len as u64).expect("ftruncate");
@@ -228,7 +215,7 @@ fn sendfile_by_two_threads() {
 
 fn killed_in_a_long_sendfile() {
     const LONG: usize = 1 << 31;
-    let source = tempfile::tempfile().expect("a temporary file");
+    let source = file_of(&[]);
     source.set_len(LONG as u64).expect("ftruncate");
     let register = device::kill_during(
         |file| {
@@ -317,9 +304,7 @@ fn splice_of_a_truncated_file() {
     // The pipe has the pages that the file has no more.
     let data = reference::noise(10 * PAGE, 104);
     for folder in FOLDERS {
-        let mut source = tempfile::tempfile_in(folder).expect("a temporary file");
-        source.write_all(&data).expect("write");
-        source.rewind().expect("lseek");
+        let source = file_in(folder, &data);
         let (reader, writer) = unistd::pipe().expect("pipe");
         assert_eq!(splice(&source, &writer, data.len()), Ok(data.len()));
         source.set_len(0).expect("ftruncate");

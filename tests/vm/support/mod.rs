@@ -4,6 +4,7 @@
 
 pub mod alg;
 pub mod device;
+pub mod files;
 pub mod held;
 pub mod memory;
 pub mod module;
