@@ -23,7 +23,7 @@ mod vm;
 
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{ExitCode, ExitStatus};
+use std::process::{ExitCode, ExitStatus, Stdio};
 use std::time::Duration;
 
 use anyhow::{bail, Context, Result};
@@ -271,11 +271,15 @@ impl Lab {
         let dir = folder_at(dir)?;
         let target = self.ready(wanted.kernel, wanted.flavour.flavour)?;
         self.root.show(&dir)?;
-        let status = module::make(&self.root, &target, &dir, self.caller)?
-            .args(arguments)
-            .status()
-            .context("cannot run make in the root")?;
-        Ok(status_of(status))
+        let make = module::make(
+            &self.root,
+            &target,
+            &dir,
+            self.caller,
+            arguments,
+            Stdio::inherit(),
+        );
+        make.map(status_of)
     }
 
     fn run(&self, command: &[String]) -> Result<i32> {
@@ -327,11 +331,14 @@ impl Lab {
             if !dir.starts_with(&folder) {
                 self.root.show(&dir)?;
             }
-            let status = module::make(&self.root, &target, &dir, self.caller)?
-                .arg("--silent")
-                .stdout(std::io::stderr())
-                .status()
-                .context("cannot run make in the root")?;
+            let status = module::make(
+                &self.root,
+                &target,
+                &dir,
+                self.caller,
+                &["--silent"],
+                std::io::stderr(),
+            )?;
             if !status.success() {
                 bail!("cannot build the module in {}", dir.display());
             }
