@@ -52,7 +52,7 @@ test: lab tools checkers cmake ## Prove everything, on every supported kernel
 
 .PHONY: check
 check: lab tools cmake ## The quick loop: formatting, lints, host tests, one boot
-	@$(TOOLS)/run-tests --quick
+	@$(TOOLS)/run-tests --check
 
 .PHONY: bench-core
 bench-core: cmake ## Measure the implementations beside those of other libraries
@@ -60,7 +60,7 @@ bench-core: cmake ## Measure the implementations beside those of other libraries
 
 .PHONY: bench-kernel
 bench-kernel: lab tools ## Measure the hash in the kernel beside the same implementation in a program
-	@mkdir -p build/bench build/tests && cp -ru tests/modules build/tests
+	@mkdir -p build/bench
 	@echo "Load of this machine: $$(cut -d ' ' -f 1-3 /proc/loadavg)"
 	@echo "In the stock kernel, emulated unless KVM works:" && $(LAB) vm $(in_guest) -- bench-kernel tcrypt
 	@echo "In User Mode Linux, at full speed:" && $(LAB) vm --flavour uml $(in_guest) \
@@ -91,13 +91,8 @@ fuzz: checkers ## Look for data that an implementation gets wrong: FUZZ_SECONDS=
 		| grep --line-buffered -vE "	(NEW|REDUCE|RELOAD) |	NEW_FUNC|# Uses:|dictionary"'
 
 .PHONY: soak
-soak: lab tools ## Wear the module out: a million random operations, 1000 times loaded, 10 minutes of stress
-	@echo "A million operations, in User Mode Linux with KASAN and lockdep:" && \
-		$(LAB) vm --flavour uml-debug --timeout 7200 $(in_guest) -- fuzz-doors --operations 1000000
-	@echo "Loading and unloading, in User Mode Linux:" && \
-		$(LAB) vm --flavour uml --timeout 3600 $(in_guest) -- endurance --cycles 1000
-	@echo "All at once, in User Mode Linux with KASAN and lockdep:" && \
-		$(LAB) vm --flavour uml-debug --timeout 3600 $(in_guest) -- endurance --cycles 0 --stress 600
+soak: lab tools ## The long forms: all settings, a million random operations, 1000 times loaded, 10 minutes of stress
+	@$(TOOLS)/run-tests --soak
 
 .PHONY: vm
 vm: lab tools ## Run CMD='...' in a stock kernel: KERNEL=7.2|7.3|debug PACKAGES="..."
@@ -130,6 +125,7 @@ lab: linker
 tools: linker
 	@cd userspace && RUSTFLAGS='-C target-feature=+crt-static' \
 		cargo build --release --locked --quiet --target $(TARGET)
+	@mkdir -p build/tests && cp -ru tests/modules build/tests
 
 # Cargo needs a C linker; whatever else is missing, the lab installs.
 sudo := $(if $(filter 0,$(shell id -u)),,sudo)

@@ -7,13 +7,14 @@
 mod suites;
 mod tally;
 
-use std::io;
-use std::io::Read;
-use std::io::Write;
+use std::io::BufRead;
+use std::io::BufReader;
 use std::path::Path;
 use std::process::Command;
 use std::process::ExitCode;
 use std::process::Stdio;
+use std::sync::Mutex;
+use std::thread;
 use std::time::Duration;
 use std::time::Instant;
 
@@ -24,6 +25,7 @@ use anyhow::Result;
 use clap::Parser;
 
 use suites::Part;
+use suites::Stage;
 use suites::Suite;
 use suites::Work;
 use tally::Tally;
@@ -32,10 +34,20 @@ use tally::Tally;
 #[derive(Parser)]
 struct Arguments {
     /// Run only what takes a minute
+    #[arg(long, conflicts_with = "soak")]
+    check: bool,
+    /// Run what takes long instead
     #[arg(long)]
-    quick: bool,
+    soak: bool,
     /// The suites to run [default: all]
     suites: Vec<String>,
+}
+
+/// A suite that has been run.
+struct Done {
+    number: usize,
+    tally: Tally,
+    time: Duration,
 }
 
 fn main() -> Result<ExitCode> {
@@ -44,35 +56,67 @@ fn main() -> Result<ExitCode> {
         Path::new(suites::LAB).exists() && Path::new("Kbuild").exists(),
         "start this by `make test`, or in the top folder after `make lab tools`"
     );
+    let part = match (arguments.check, arguments.soak) {
+        (true, _) => Part::Check,
+        (_, true) => Part::Soak,
+        _ => Part::Test,
+    };
     let mut suites = suites::all()?;
+    suites.retain(|suite| suite.parts.contains(&part));
     for name in &arguments.suites {
         if !suites.iter().any(|suite| suite.name == *name) {
             let names: Vec<_> = suites.iter().map(|suite| &*suite.name).collect();
             bail!("no suite is called {name}; there are: {}", names.join(" "));
         }
     }
-    suites.retain(|suite| match &arguments.suites[..] {
-        [] if arguments.quick => suite.part != Part::Full,
-        [] => suite.part != Part::Quick,
-        names => names.contains(&suite.name),
-    });
-
-    let mut results = Vec::new();
-    for suite in &suites {
-        println!("\n==== {} ====", suite.name);
-        let start = Instant::now();
-        let tally = run(suite)?;
-        results.push((&suite.name, tally, start.elapsed()));
+    if !arguments.suites.is_empty() {
+        suites.retain(|suite| arguments.suites.contains(&suite.name));
     }
 
+    let done = Mutex::new(Vec::new());
+    for stage in [Stage::Build, Stage::Use] {
+        let queue = suites.iter().enumerate();
+        let queue = Mutex::new(queue.filter(|(_, suite)| suite.stage == stage));
+        let next = || queue.lock().ok()?.next();
+        let work = || -> Result<()> {
+            while let Some((number, suite)) = next() {
+                let start = Instant::now();
+                let tally = run(suite)?;
+                let time = start.elapsed();
+                let mut done = done.lock().expect("no thread panicked");
+                done.push(Done {
+                    number,
+                    tally,
+                    time,
+                });
+            }
+            Ok(())
+        };
+        thread::scope(|scope| {
+            let workers: Vec<_> = (0..thread::available_parallelism()?.get())
+                .map(|_| scope.spawn(work))
+                .collect();
+            workers
+                .into_iter()
+                .try_for_each(|worker| worker.join().expect("no thread panicked"))
+        })?;
+    }
+
+    let mut done = done.into_inner().expect("no thread panicked");
+    done.sort_by_key(|done| done.number);
     println!(
-        "\n{:<16}{:>8}{:>8}{:>8}{:>8}",
+        "\n{:<20}{:>8}{:>8}{:>8}{:>8}",
         "suite", "passed", "failed", "skipped", "seconds"
     );
-    for (name, tally, time) in &results {
-        print_row(name, tally, *time);
+    for Done {
+        number,
+        tally,
+        time,
+    } in &done
+    {
+        print_row(&suites[*number].name, tally, *time);
     }
-    let total: Tally = results.iter().map(|(_, tally, _)| *tally).sum();
+    let total: Tally = done.iter().map(|done| done.tally).sum();
     println!("\n{total}");
     Ok(match total {
         Tally {
@@ -91,7 +135,7 @@ fn print_row(name: &str, tally: &Tally, time: Duration) {
         skipped,
     } = tally;
     println!(
-        "{name:<16}{passed:>8}{failed:>8}{skipped:>8}{:>8.1}",
+        "{name:<20}{passed:>8}{failed:>8}{skipped:>8}{:>8.1}",
         time.as_secs_f32()
     );
 }
@@ -99,17 +143,17 @@ fn print_row(name: &str, tally: &Tally, time: Duration) {
 fn run(suite: &Suite) -> Result<Tally> {
     match &suite.work {
         Work::Skip { reason } => {
-            println!("skipped: {reason}");
+            say(suite, &format!("skipped: {reason}"));
             Ok(Tally::SKIPPED)
         }
         Work::Tests(command) => {
             let (success, output) = shell(command, suite)?;
             let mut tally = Tally::of_tests(&output);
             if tally == Tally::default() {
-                println!("failed: {} ended without a result", suite.name);
+                say(suite, "failed: ended without a result");
                 tally = Tally::FAILED;
             } else if !success && tally.failed == 0 {
-                println!("failed: {} ended with an error", suite.name);
+                say(suite, "failed: ended with an error");
                 tally.failed = 1;
             }
             Ok(tally)
@@ -119,7 +163,8 @@ fn run(suite: &Suite) -> Result<Tally> {
             for (name, command) in *cases {
                 let (success, output) = shell(command, suite)?;
                 let passed = success && !output.contains("warning:");
-                println!("test {name} ... {}", if passed { "ok" } else { "FAILED" });
+                let verdict = if passed { "ok" } else { "FAILED" };
+                say(suite, &format!("test {name} ... {verdict}"));
                 total += if passed { Tally::PASSED } else { Tally::FAILED };
             }
             Ok(total)
@@ -130,29 +175,33 @@ fn run(suite: &Suite) -> Result<Tally> {
 /// Runs a command line, showing its output as it comes. Returns whether it succeeded, and the
 /// output.
 fn shell(command: &str, suite: &Suite) -> Result<(bool, String)> {
+    let environment = &suite.environment;
     let mut child = Command::new("sh")
         .args(["-ec", &format!("exec 2>&1\n{command}")])
         .env("LAB", suites::LAB)
         .env("TOOLS", suites::TOOLS)
-        .env("KERNEL", &suite.kernel)
-        .env("FLAVOUR", suite.flavour)
-        .env("FILTER", suite.filter)
+        .env("KERNEL", &environment.kernel)
+        .env("MACHINE", environment.machine)
+        .env("CHECK", environment.check)
+        .env("ARGUMENTS", environment.arguments)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()
         .context("cannot run sh")?;
-    let mut pipe = child.stdout.take().context("the pipe was asked for")?;
-    let mut output = Vec::new();
-    let mut chunk = [0; 4096];
-    loop {
-        let len = pipe.read(&mut chunk)?;
-        if len == 0 {
-            break;
-        }
-        io::stdout().write_all(&chunk[..len])?;
-        io::stdout().flush()?;
-        output.extend_from_slice(&chunk[..len]);
+    let pipe = child.stdout.take().context("the pipe was asked for")?;
+    let mut output = String::new();
+    for line in BufReader::new(pipe).split(b'\n') {
+        let line = line?;
+        let line = String::from_utf8_lossy(&line);
+        say(suite, &line);
+        output.push_str(&line);
+        output.push('\n');
     }
     let success = child.wait()?.success();
-    Ok((success, String::from_utf8_lossy(&output).into_owned()))
+    Ok((success, output))
+}
+
+/// Prints a line of a suite, of which several may be running.
+fn say(suite: &Suite, line: &str) {
+    println!("{:<20}{line}", suite.name);
 }

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! What needs no kernel.
+
+use super::Environment;
+use super::Part;
+use super::Stage;
+use super::Suite;
+use super::Work;
+
+pub fn suites() -> Vec<Suite> {
+    const CHECK: &[Part] = &[Part::Check, Part::Test];
+    const TEST: &[Part] = &[Part::Test];
+    let suite = |name: &str, parts, work| Suite {
+        name: name.to_owned(),
+        parts,
+        stage: Stage::Build,
+        environment: Environment::default(),
+        work,
+    };
+    vec![
+        suite("style", CHECK, Work::Cases(STYLE)),
+        suite("user-space", CHECK, Work::Tests(USER_SPACE)),
+        suite("lab", CHECK, Work::Tests(LAB)),
+        suite("bench", TEST, Work::Cases(BENCH)),
+        suite("fuzz", TEST, Work::Cases(FUZZ)),
+        suite("memory", TEST, Work::Tests(MEMORY)),
+    ]
+}
+
+const STYLE: &[(&str, &str)] = &[
+    (
+        "user space is formatted",
+        "cd userspace; cargo fmt --all --check",
+    ),
+    ("the lab is formatted", "cd lab; cargo fmt --check"),
+    ("the fuzz target is formatted", "cd fuzz; cargo fmt --check"),
+    ("the benchmark is formatted", "cd bench; cargo fmt --check"),
+    ("the module is formatted", "rustfmt --check src/lib.rs"),
+    (
+        "clippy has nothing to say on user space",
+        "cd userspace; cargo clippy --locked --all-targets -- -D warnings",
+    ),
+    (
+        "clippy has nothing to say on the lab",
+        "cd lab; cargo clippy --locked --all-targets -- -D warnings",
+    ),
+    (
+        "clippy has nothing to say on the benchmark",
+        "cd bench; cargo clippy --locked --all-targets -- -D warnings",
+    ),
+    (
+        "the tests that SECURITY.md names exist",
+        r#"names=$(grep -o '`[a-z0-9_]*::[a-z0-9_]*`' SECURITY.md)
+         for name in $(echo "$names" | tr -d '`'); do
+             theme=${name%::*}
+             grep -qs "fn ${name#*::}()" tests/vm/$theme.rs tests/inject/$theme.rs \
+                 $(grep -rl "kunit_tests($theme)" src) ||
+                 { echo "there is no test $name"; exit 1; }
+         done"#,
+    ),
+];
+
+const USER_SPACE: &str = "cd userspace; cargo test --locked";
+
+const LAB: &str = "cd lab; cargo test --locked --bins";
+
+/// All agree, and the results can be written. What they are depends on the machine.
+const BENCH: &[(&str, &str)] = &[(
+    "the benchmark runs",
+    "cd bench; cargo run --locked --release -- --quick --output ../build/bench/quick",
+)];
+
+/// Valgrind refuses loads that are only in part within a block, too. It knows no AVX-512.
+const MEMORY: &str = "\
+    export CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER='valgrind -q --error-exitcode=99 \
+        --partial-loads-ok=no --redzone-size=256'
+    cd userspace; cargo test --locked --test implementations -- unwritten";
+
+const FUZZ: &[(&str, &str)] = &[
+    (
+        "clippy has nothing to say on the fuzz target",
+        "cd fuzz; cargo clippy --release --locked -- -D warnings",
+    ),
+    (
+        "the fuzzer finds nothing",
+        "make --no-print-directory fuzz FUZZ_SECONDS=25",
+    ),
+];
