@@ -337,7 +337,7 @@ fn info_describes_the_module() {
         String::from_utf8(bytes[..end].to_vec()).expect("ASCII")
     };
     assert_eq!(module::modinfo("version"), [text(&info.module_version)]);
-    assert_eq!(text(&info.implementation), module::fastest_implementation());
+    assert_eq!(text(&info.implementation), module::default_implementation());
 }
 
 fn length_cannot_overflow() {

@@ -115,7 +115,7 @@ fn info_when_all_is_well() {
     let version = module::modinfo("version").concat();
     for words in [
         version.as_str(),
-        module::fastest_implementation(),
+        module::default_implementation(),
         "0666",
         module::DRIVER,
         "priority 90",

@@ -61,7 +61,23 @@ pub fn fastest_implementation() -> &'static str {
     runnable.next_back().expect("portable runs everywhere").1
 }
 
-/// Loads the module with default parameters if it is not loaded.
+/// Returns the name of the implementation that modprobe is to load the module with: that which the
+/// kernel's command line names for it, or the fastest.
+pub fn default_implementation() -> &'static str {
+    let words = fs::read_to_string("/proc/cmdline").expect("/proc/cmdline");
+    let asked = words
+        .split_whitespace()
+        .find_map(|word| word.strip_prefix("adler32.implementation="));
+    match asked {
+        None => fastest_implementation(),
+        Some(asked) => IMPLEMENTATIONS
+            .iter()
+            .find_map(|(number, name, _)| (number.to_string() == asked).then_some(*name))
+            .expect("an implementation"),
+    }
+}
+
+/// Loads the module as modprobe does if it is not loaded.
 pub fn ensure_loaded() {
     if !is_loaded() {
         sh("modprobe adler32");
