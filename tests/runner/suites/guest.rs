@@ -60,7 +60,6 @@ pub fn suites(kernel: &str, newest: bool) -> Vec<Suite> {
             suite("boot", CHECK, "", "ioctl::", Work::Tests(VM)),
             suite("uml", TEST, "--flavour uml", "", Work::Tests(UML)),
             suite("uml-debug", TEST, UML_DEBUG, "", Work::Tests(UML)),
-            suite("debug", TEST, DEBUG, "pinned::", Work::Tests(VM)),
             suite("debug", SOAK, DEBUG, "", Work::Tests(VM)),
             suite("detectors", TEST, "", "", Work::Tests(DETECTORS)),
             suite("inject", TEST, UML_DEBUG, "", Work::Tests(INJECT)),
