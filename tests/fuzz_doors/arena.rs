@@ -43,12 +43,16 @@ pub struct Arena {
 /// What the whole of [`Arena::equal`] consists of.
 pub const EQUAL: u8 = 0xe5;
 
+/// What certainly ends below the kernel's addresses is not longer.
+const FARTHEST: usize = 1 << 31;
+
 /// Data that may end before what is asked for does.
 pub struct Data<'a> {
     pub address: usize,
     pub len: usize,
     /// Those that are there.
     pub there: &'a [u8],
+    /// The kernel may see by the numbers alone that no process has all of it.
     pub foreign: bool,
 }
 
@@ -90,10 +94,12 @@ impl Arena {
 
     /// Makes the memory that is to be this process's alone just that, after a fork.
     pub fn take(&self) {
-        for offset in (0..self.own.len()).step_by(PAGE) {
-            let byte = (self.own.address() + offset) as *mut u8;
-            // SAFETY: The memory is there, and nobody has a reference to it.
-            unsafe { byte.write_volatile(byte.read_volatile()) };
+        for map in [&self.own, &self.equal] {
+            for offset in (0..map.len()).step_by(PAGE) {
+                let byte = (map.address() + offset) as *mut u8;
+                // SAFETY: The memory is there, and nobody has a reference to it.
+                unsafe { byte.write_volatile(byte.read_volatile()) };
+            }
         }
     }
 
@@ -115,9 +121,8 @@ impl Arena {
             ),
             Span::Edge { there, len } => {
                 let len = len as usize;
-                let start = EDGE - there;
-                let there = &self.data[start..][..there.min(len)];
-                (self.edge.end - (EDGE - start), len, there)
+                let bytes = &self.data[EDGE - there..][..there.min(len)];
+                (self.edge.end - there, len, bytes)
             }
             Span::Foreign { address, len } => (address as usize, len as usize, &[][..]),
         };
@@ -125,7 +130,7 @@ impl Arena {
             address,
             len,
             there,
-            foreign: matches!(span, Span::Foreign { .. }),
+            foreign: matches!(span, Span::Foreign { .. }) || len > FARTHEST,
         }
     }
 
@@ -156,9 +161,6 @@ impl Arena {
 
     /// Fails unless the target has `bytes` and is otherwise as it was.
     pub fn check_target(&self, target: &Target, bytes: &[u8]) {
-        if target.there == 0 {
-            return;
-        }
         let memory = self.sink.bytes();
         let start = target.address - (self.sink.end - PAGE);
         let (before, rest) = memory.split_at(start);

@@ -90,24 +90,26 @@ impl World<'_> {
 
     fn accept(&mut self, hash: Pick) -> Option<()> {
         let at = Self::pick(hash, self.hashes.len())?;
-        if self.messages.len() < MAX {
-            let hash = &self.hashes[at];
-            self.messages.push(Message {
-                socket: hash.socket.accept(),
-                seed: hash.seed.clone(),
-                progress: Progress::Idle,
-            });
+        if self.messages.len() == MAX {
+            return None;
         }
+        let hash = &self.hashes[at];
+        self.messages.push(Message {
+            socket: hash.socket.accept(),
+            seed: hash.seed.clone(),
+            progress: Progress::Idle,
+        });
         Some(())
     }
 
     fn accept_clone(&mut self, message: Pick) -> Option<()> {
         let at = Self::pick(message, self.messages.len())?;
-        if self.messages.len() < MAX {
-            let message = &self.messages[at];
-            let clone = message.accept_clone(message.socket.fork());
-            self.messages.push(clone);
+        if self.messages.len() == MAX {
+            return None;
         }
+        let message = &self.messages[at];
+        let clone = message.accept_clone(message.socket.fork());
+        self.messages.push(clone);
         Some(())
     }
 

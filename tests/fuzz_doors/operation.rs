@@ -258,9 +258,8 @@ pub const MEMORY: usize = 512 << 10;
 pub const EDGE: usize = 64 << 10;
 
 impl Operation {
-    /// Makes an operation of a number: always the same one.
-    pub fn from_code(code: u64) -> Self {
-        let rng = &mut Rng::with_seed(code);
+    /// Makes any operation.
+    pub fn random(rng: &mut Rng) -> Self {
         let file = rng.u8(..);
         let message = file;
         let hash = file;
@@ -367,28 +366,28 @@ impl Operation {
                     Unsupported::Epoll,
                 ][rng.usize(..4)],
             },
-            770..780 => Self::FdInfo { file },
-            780..785 => Self::Poll { file },
-            785..787 => Self::Inherit {
+            770..777 => Self::FdInfo { file },
+            777..780 => Self::Poll { file },
+            780..786 => Self::Inherit {
                 file,
                 data: span(rng),
                 alone: rng.bool(),
             },
-            787..788 => Self::Kill {
+            786..790 => Self::Kill {
                 file,
                 by_ioctl: rng.bool(),
                 alone: rng.bool(),
                 microseconds: rng.u64(..2000),
             },
-            788..789 => Self::Crowd {
+            790..793 => Self::Crowd {
                 threads: rng.u8(2..5),
                 calls: rng.u8(1..10),
                 seed: rng.u64(..),
             },
-            789..810 => Self::Bind {
+            793..813 => Self::Bind {
                 by_driver: rng.bool(),
             },
-            810..825 => Self::SetKey {
+            813..825 => Self::SetKey {
                 hash,
                 key: key(rng),
             },
@@ -416,11 +415,11 @@ impl Operation {
                 count: 1 + len(rng),
                 more: rng.bool(),
             },
-            975..997 => Self::Receive {
+            975..992 => Self::Receive {
                 message,
                 room: room(rng, 8),
             },
-            997..998 => Self::Load,
+            992..996 => Self::Load,
             _ => Self::Unload {
                 close_first: rng.bool(),
             },
@@ -448,7 +447,6 @@ fn flags(rng: &mut Rng) -> c_int {
         (libc::O_APPEND, 10),
         (libc::O_TRUNC, 4),
         (libc::O_NONBLOCK, 4),
-        (libc::O_CLOEXEC, 2),
         (libc::O_DIRECT, 30),
     ] {
         if rng.u32(..of) == 0 {

@@ -11,6 +11,8 @@ use std::time::Duration;
 
 use adler32::uapi;
 use fastrand::Rng;
+use nix::sys::prctl;
+use nix::sys::signal::Signal;
 
 use crate::arena::EQUAL;
 use crate::model::OpenFile;
@@ -28,14 +30,14 @@ const PIECE: usize = 100_000;
 
 impl World<'_> {
     /// A child writes to a file; if `alone`, after this process has closed it.
-    pub fn inherit(&mut self, at: usize, span: Span, alone: bool) {
+    pub fn inherit(&mut self, at: usize, span: Span, alone: bool) -> Option<()> {
         let data = self.arena.data(span);
         if !self.files[at].open.borrow().mode.is_writable()
             || !data.is_whole()
             || data.foreign
             || data.len as u64 > self.files[at].open.borrow().room()
         {
-            return;
+            return None;
         }
         let file = self.files[at].file.try_clone().expect("dup");
         let mut child = process::fork(|link| {
@@ -51,25 +53,38 @@ impl World<'_> {
         child.link().tell();
         child.join();
         open.borrow_mut().append(data.there);
-        open.borrow_mut().position = 0;
+        if data.len > 0 {
+            open.borrow_mut().position = 0;
+        }
         self.published(open);
+        Some(())
     }
 
     /// A child is killed while it writes the same bytes all the time; if `alone`, as the last that
     /// has the file.
-    pub fn kill(&mut self, at: usize, by_ioctl: bool, alone: bool, microseconds: u64) {
+    pub fn kill(
+        &mut self,
+        at: usize,
+        by_ioctl: bool,
+        alone: bool,
+        microseconds: u64,
+    ) -> Option<()> {
         let open = self.files[at].open.clone();
         let (mode, owner) = (open.borrow().mode, open.borrow().owner);
         if !mode.is_writable() {
-            return;
+            return None;
         }
         let file = self.files[at].file.try_clone().expect("dup");
         // Where the file would be after a write.
         (&file).rewind().expect("lseek");
         // Taken anew by each GET; and while it is open, the module cannot be unloaded.
         let view = self.as_user(owner, device::view);
-        let equal = self.arena.equal.address();
+        let arena = self.arena;
+        let equal = arena.equal.address();
         let mut child = process::fork(|link| {
+            // Or it would go on, and hold the module, if this process were killed.
+            prctl::set_pdeathsig(Signal::SIGKILL).expect("prctl");
+            arena.take();
             link.tell();
             loop {
                 let _ = if by_ioctl {
@@ -104,6 +119,7 @@ impl World<'_> {
         open.borrow_mut().state = after;
         open.borrow_mut().position = 0;
         self.published(open);
+        Some(())
     }
 
     /// Threads write equal bytes to one file in all ways, and look at it meanwhile.

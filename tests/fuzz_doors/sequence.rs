@@ -1,21 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! A sequence of operations: running it in a process of its own, making it shorter, writing it down.
+//! A sequence of operations: naming it, running it in a process of its own, making it shorter.
 
-use std::any::Any;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::fs::File;
 use std::io::Read;
 use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::panic;
 use std::panic::AssertUnwindSafe;
+use std::str::FromStr;
+use std::sync::OnceLock;
 use std::time::Duration;
 use std::time::Instant;
 
 use anyhow::Context;
 use anyhow::Result;
 use fastrand::Rng;
+use nix::sys::signal::Signal;
+use nix::sys::wait;
 use nix::sys::wait::WaitStatus;
 use nix::unistd;
 use nix::unistd::ForkResult;
@@ -28,8 +32,8 @@ use crate::operation::Operation;
 use crate::world::Unloads;
 use crate::world::World;
 
-/// How many operations a sequence has.
-pub const LEN: usize = 500;
+/// How many operations a whole sequence has.
+const LEN: usize = 500;
 /// How long it may take, in seconds, before it counts as stuck.
 const PATIENCE: u32 = 120;
 /// How long to make it shorter.
@@ -37,12 +41,82 @@ const SHRINKING: Duration = Duration::from_secs(120);
 /// The first of the users that sequences are.
 const FIRST_USER: u32 = 200_000;
 
-/// The codes of its operations.
-pub type Codes = Vec<u64>;
+/// The operations that chance makes of a seed, or some of them.
+///
+/// Written as the seed, and after a colon the numbers of the operations if they are not all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sequence {
+    seed: u64,
+    numbers: Vec<usize>,
+}
 
-pub fn random(seed: u64) -> Codes {
-    let mut rng = Rng::with_seed(seed);
-    (0..LEN).map(|_| rng.u64(..)).collect()
+impl Sequence {
+    pub fn of_seed(seed: u64) -> Self {
+        let numbers = (0..LEN).collect();
+        Self { seed, numbers }
+    }
+
+    /// Returns the operations by their numbers.
+    pub fn operations(&self) -> Vec<(usize, Operation)> {
+        let mut rng = Rng::with_seed(self.seed);
+        let all: Vec<_> = (0..LEN).map(|_| Operation::random(&mut rng)).collect();
+        let operation = |&number: &usize| (number, all[number].clone());
+        self.numbers.iter().map(operation).collect()
+    }
+
+    /// Leaves out operations, first many at a time and then single ones, as long as it `fails`
+    /// without them.
+    pub fn shrink(mut self, fails: impl Fn(&Self) -> Result<bool>) -> Result<Self> {
+        let mut size = self.numbers.len().div_ceil(2);
+        while size > 0 {
+            let mut start = 0;
+            let before = self.numbers.len();
+            while start < self.numbers.len() {
+                let end = (start + size).min(self.numbers.len());
+                let mut rest = self.clone();
+                rest.numbers.drain(start..end);
+                if fails(&rest)? {
+                    self = rest;
+                } else {
+                    start = end;
+                }
+            }
+            // Single ones may have become superfluous by the last that were left out.
+            if size > 1 || self.numbers.len() == before {
+                size /= 2;
+            }
+        }
+        Ok(self)
+    }
+}
+
+impl fmt::Display for Sequence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.seed)?;
+        if self.numbers.len() < LEN {
+            let numbers: Vec<_> = self.numbers.iter().map(usize::to_string).collect();
+            write!(f, ":{}", numbers.join(","))?;
+        }
+        Ok(())
+    }
+}
+
+impl FromStr for Sequence {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let Some((seed, numbers)) = text.split_once(':') else {
+            return Ok(Self::of_seed(text.parse().context("not a seed")?));
+        };
+        let parse = |number: &str| {
+            let number = number.parse().ok().filter(|&number| number < LEN);
+            number.with_context(|| format!("the numbers of operations are below {LEN}"))
+        };
+        Ok(Self {
+            seed: seed.parse().context("not a seed")?,
+            numbers: numbers.split(',').map(parse).collect::<Result<_>>()?,
+        })
+    }
 }
 
 /// What became of a sequence.
@@ -56,8 +130,17 @@ pub struct Outcome {
 pub struct Running {
     pub pid: Pid,
     pub slot: u32,
-    pub codes: Codes,
+    pub sequence: Sequence,
     report: File,
+}
+
+/// How a sequence is run.
+#[derive(Clone, Copy)]
+pub struct Manner {
+    /// No other runs meanwhile.
+    pub alone: bool,
+    /// Each operation is printed before it is done.
+    pub told: bool,
 }
 
 /// What all sequences use.
@@ -75,38 +158,46 @@ impl Setting {
     }
 
     /// Starts a sequence. Those that run at the same time must have different slots.
-    pub fn start(&self, codes: Codes, slot: u32, alone: bool) -> Result<Running> {
+    pub fn start(&self, sequence: Sequence, slot: u32, manner: Manner) -> Result<Running> {
         let (reader, writer) = unistd::pipe().context("cannot make a pipe")?;
         // SAFETY: There is one thread.
         match unsafe { unistd::fork() }.context("cannot fork")? {
             ForkResult::Parent { child } => Ok(Running {
                 pid: child,
                 slot,
-                codes,
+                sequence,
                 report: reader.into(),
             }),
             ForkResult::Child => {
                 drop(reader);
-                self.run(&codes, slot, alone, writer);
+                self.run(&sequence, slot, manner, writer);
                 // SAFETY: The call does not return.
                 unsafe { libc::_exit(0) }
             }
         }
     }
 
-    fn run(&self, codes: &[u64], slot: u32, alone: bool, writer: OwnedFd) {
+    fn run(&self, sequence: &Sequence, slot: u32, manner: Manner, writer: OwnedFd) {
+        /// What the first thread to fail says, and where.
+        static FAILURE: OnceLock<String> = OnceLock::new();
+
+        panic::set_hook(Box::new(|info| {
+            let _ = FAILURE.set(info.to_string());
+        }));
         // SAFETY: The call takes no pointers.
         unsafe { libc::alarm(PATIENCE) };
         self.arena.take();
         let users = [0, 1].map(|number| FIRST_USER + 2 * slot + number);
         let mut done = BTreeMap::<_, u64>::new();
-        let mut doing = String::new();
+        let mut doing = "at the start".to_owned();
         let result = panic::catch_unwind(AssertUnwindSafe(|| {
-            let mut world = World::new(&self.arena, self.unloads, users, alone);
-            for (number, &code) in codes.iter().enumerate() {
-                let operation = Operation::from_code(code);
+            let mut world = World::new(&self.arena, self.unloads, users, manner.alone);
+            for (number, operation) in sequence.operations() {
                 let kind = operation.kind();
                 doing = format!("operation {number}, {operation:?}");
+                if manner.told {
+                    println!("process {slot}: {doing}");
+                }
                 if world.step(operation) {
                     *done.entry(kind).or_default() += 1;
                 }
@@ -114,26 +205,31 @@ impl Setting {
             doing = "at the end".to_owned();
             world.finish();
         }));
-        let failure = result
-            .err()
-            .map(|payload| format!("{doing}: {}", message(&*payload)));
+        let failure = result.err().map(|_| {
+            let failure = FAILURE.get().map_or("a panic", String::as_str);
+            format!("{doing}: {failure}")
+        });
         let report = json!({ "done": done, "failure": failure }).to_string();
         // A report that does not arrive counts as a failure.
         let _ = File::from(writer).write_all(report.as_bytes());
     }
 
-    /// Runs a sequence with nobody else about.
-    pub fn run_alone(&self, codes: &[u64]) -> Result<Outcome> {
-        let running = self.start(codes.to_vec(), 0, true)?;
-        let status = nix::sys::wait::waitpid(running.pid, None).context("cannot wait")?;
-        running.end(status)
+    /// Returns how a sequence fails with nobody else about, if it does.
+    pub fn failure_alone(&self, sequence: &Sequence) -> Result<Option<String>> {
+        let manner = Manner {
+            alone: true,
+            told: false,
+        };
+        let running = self.start(sequence.clone(), 0, manner)?;
+        let status = wait::waitpid(running.pid, None).context("cannot wait")?;
+        Ok(running.end(status)?.failure)
     }
 
-    /// Leaves out operations of a failing sequence as long as it fails without them.
-    pub fn shrink(&self, codes: Codes) -> Result<Codes> {
+    /// Leaves out operations of a sequence as long as it fails without them.
+    pub fn shrink(&self, sequence: Sequence) -> Result<Sequence> {
         let start = Instant::now();
-        shrink(codes, |codes| {
-            Ok(start.elapsed() < SHRINKING && self.run_alone(codes)?.failure.is_some())
+        sequence.shrink(|sequence| {
+            Ok(start.elapsed() < SHRINKING && self.failure_alone(sequence)?.is_some())
         })
     }
 }
@@ -148,7 +244,12 @@ impl Running {
         if !matches!(status, WaitStatus::Exited(_, 0)) || report.is_empty() {
             return Ok(Outcome {
                 done: BTreeMap::new(),
-                failure: Some(format!("the process ended by {status:?}")),
+                failure: Some(match status {
+                    WaitStatus::Signaled(_, Signal::SIGALRM, _) => {
+                        format!("not done after {PATIENCE} s; --replay tells the operation")
+                    }
+                    status => format!("the process ended by {status:?}"),
+                }),
             });
         }
         let mut report: Value = serde_json::from_str(&report).context("cannot parse a report")?;
@@ -159,74 +260,43 @@ impl Running {
     }
 }
 
-fn message(payload: &(dyn Any + Send)) -> &str {
-    let string = payload.downcast_ref::<String>().map(String::as_str);
-    string
-        .or_else(|| payload.downcast_ref().copied())
-        .unwrap_or("a panic")
-}
-
-/// Leaves out pieces, first large ones and then single ones, as long as it `fails` without them.
-fn shrink(mut codes: Codes, fails: impl Fn(&[u64]) -> Result<bool>) -> Result<Codes> {
-    let mut size = codes.len().div_ceil(2);
-    while size > 0 {
-        let mut start = 0;
-        let before = codes.len();
-        while start < codes.len() {
-            let end = (start + size).min(codes.len());
-            let rest = [&codes[..start], &codes[end..]].concat();
-            if fails(&rest)? {
-                codes = rest;
-            } else {
-                start = end;
-            }
-        }
-        // Single ones may have become superfluous by the last that were left out.
-        if size > 1 || codes.len() == before {
-            size /= 2;
-        }
-    }
-    Ok(codes)
-}
-
-/// Writes a sequence in the form that [`parse`] reads.
-pub fn write_down(codes: &[u64]) -> String {
-    codes
-        .iter()
-        .map(|&code| format!("{code:016x}  {:?}\n", Operation::from_code(code)))
-        .collect()
-}
-
-pub fn parse(text: &str) -> Result<Codes> {
-    text.lines()
-        .filter_map(|line| line.split_whitespace().next())
-        .map(|word| {
-            u64::from_str_radix(word, 16).with_context(|| format!("not an operation: {word}"))
-        })
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn what_is_needed_to_fail_remains() {
-        let codes = (0..100).collect();
-        let fails = |codes: &[u64]| Ok([17, 18, 80].iter().all(|code| codes.contains(code)));
-        assert_eq!(shrink(codes, fails).expect("shrinks"), [17, 18, 80]);
+        let needed = [17, 18, 80];
+        let fails = |some: &Sequence| Ok(needed.iter().all(|number| some.numbers.contains(number)));
+        let shrunk = Sequence::of_seed(5).shrink(fails).expect("shrinks");
+        assert_eq!(shrunk.numbers, needed);
     }
 
     #[test]
     fn what_fails_always_becomes_empty() {
-        let shrunk = shrink((0..7).collect(), |_| Ok(true)).expect("shrinks");
-        assert!(shrunk.is_empty());
+        let shrunk = Sequence::of_seed(5).shrink(|_| Ok(true)).expect("shrinks");
+        assert!(shrunk.numbers.is_empty());
     }
 
     #[test]
-    fn what_is_written_down_is_read_again() {
-        let codes = random(5);
-        assert_eq!(parse(&write_down(&codes)).expect("parses"), codes);
-        assert!(parse("not hexadecimal").is_err());
+    fn what_is_written_is_read_again() {
+        for text in ["5", "5:17,18,80"] {
+            let sequence: Sequence = text.parse().expect("parses");
+            assert_eq!(sequence.to_string(), text);
+        }
+        for text in ["", "x", "5:", "5:500"] {
+            assert!(text.parse::<Sequence>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_left_is_as_it_was() {
+        let whole = Sequence::of_seed(5).operations();
+        let some: Sequence = "5:17,80".parse().expect("parses");
+        let expected = [&whole[17], &whole[80]];
+        assert_eq!(
+            format!("{:?}", some.operations().iter().collect::<Vec<_>>()),
+            format!("{expected:?}")
+        );
     }
 }

@@ -261,14 +261,15 @@ impl<'a> World<'a> {
         Some(())
     }
 
-    pub fn dup(&mut self, at: usize) {
+    pub fn dup(&mut self, at: usize) -> Option<()> {
         if self.files.len() == MAX {
-            return;
+            return None;
         }
         let descriptor = &self.files[at];
         let file = descriptor.file.try_clone().expect("dup");
         let open = descriptor.open.clone();
         self.files.push(Descriptor { file, open });
+        Some(())
     }
 
     pub fn close(&mut self, at: usize) {
