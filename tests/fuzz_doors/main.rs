@@ -64,6 +64,8 @@ const PROCESSES: u32 = 4;
 fn main() -> Result<ExitCode> {
     let arguments = Arguments::parse();
     module::ensure_loaded();
+    // This asks a program where the module is, once for all processes.
+    let _ = module::load(module::NAME, "");
     if let Some(level) = alg::restriction().filter(|&level| level > 0) {
         alg::restrict(0);
         println!("crypto.af_alg_restrict set from {level} to 0, as AF_ALG is to be used, too");
