@@ -20,7 +20,6 @@ use std::process::ExitCode;
 use std::time::Duration;
 use std::time::Instant;
 
-use anyhow::bail;
 use anyhow::Result;
 use clap::Parser;
 
@@ -35,13 +34,18 @@ use traces::Traces;
 
 /// Wear the module out.
 #[derive(Parser)]
-struct Arguments {
-    /// How often to load, use and unload it
-    #[arg(long, value_name = "NUMBER", default_value = "1000")]
-    cycles: u32,
-    /// How long to use it in all ways at once, after that
-    #[arg(long, value_name = "SECONDS", default_value = "0")]
-    stress: u64,
+enum Arguments {
+    /// Load, use and unload it, and look whether the kernel has all back
+    Cycles {
+        /// How often
+        #[arg(value_parser = clap::value_parser!(u32).range(1..))]
+        number: u32,
+    },
+    /// Use it in all ways at once
+    Stress {
+        /// For how long
+        seconds: u64,
+    },
 }
 
 /// How many processes use the module in a cycle, each as another user.
@@ -53,13 +57,13 @@ fn main() -> Result<ExitCode> {
         alg::restrict(0);
         println!("crypto.af_alg_restrict set from {level} to 0, as AF_ALG is to be used, too");
     }
-    let mut clean = true;
-    if arguments.cycles > 0 {
-        clean = endure(arguments.cycles)?;
-    }
-    if arguments.stress > 0 {
-        stress::run(Duration::from_secs(arguments.stress));
-    }
+    let clean = match arguments {
+        Arguments::Cycles { number } => endure(number)?,
+        Arguments::Stress { seconds } => {
+            stress::run(Duration::from_secs(seconds));
+            true
+        }
+    };
     Ok(if clean {
         ExitCode::SUCCESS
     } else {
@@ -71,24 +75,19 @@ fn main() -> Result<ExitCode> {
 fn endure(cycles: u32) -> Result<bool> {
     let start = Instant::now();
     module::ensure_unloaded();
-    // What the kernel allocates once and keeps is allocated by then.
-    let first = cycles.div_ceil(10);
-    for number in 0..first {
-        cycle(number);
-    }
+    let half = cycles.div_ceil(2);
+    cycle(0);
     let before = Traces::take()?;
-    for number in first..cycles {
-        cycle(number);
-    }
+    (0..half).for_each(cycle);
+    let between = Traces::take()?;
+    (0..half).for_each(cycle);
     let after = Traces::take()?;
     println!(
-        "{cycles} cycles of loading, use by {USERS} processes and unloading in {} s",
+        "{} cycles of loading, use by {USERS} processes and unloading in {} s",
+        2 * half,
         start.elapsed().as_secs()
     );
-    if first == cycles {
-        bail!("too few cycles to compare anything");
-    }
-    Ok(traces::compare(&before, &after))
+    Ok(traces::compare([&before, &between, &after], half))
 }
 
 /// Loads the module, uses it by several processes at once, and unloads it.

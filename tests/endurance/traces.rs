@@ -11,13 +11,18 @@ use anyhow::Context;
 use anyhow::Result;
 
 use crate::support::meminfo;
+use crate::support::memory::PAGE;
+use crate::support::pins::Pins;
+
+/// How much memory others may have taken meanwhile, in KiB: more than was seen.
+const NOISE: i64 = 64;
 
 /// How often the amounts are read, to take the least: what others use for a moment is not counted.
 const READINGS: u32 = 20;
 
 pub struct Traces {
-    /// Lists that must be the same.
-    lists: BTreeMap<&'static str, String>,
+    /// Lists that must be the same, by their files.
+    lists: Vec<(&'static str, String)>,
     /// Amounts of memory in KiB, which come and go.
     memory: BTreeMap<&'static str, i64>,
     /// How many pages are pinned.
@@ -26,26 +31,30 @@ pub struct Traces {
 
 impl Traces {
     pub fn take() -> Result<Self> {
-        let mut lists = BTreeMap::new();
-        for path in ["/proc/misc", "/proc/crypto", "/proc/devices"] {
-            lists.insert(path, read(path)?);
+        let mut lists = Vec::new();
+        for path in [
+            "/proc/misc",
+            "/proc/crypto",
+            "/proc/devices",
+            "/proc/modules",
+        ] {
+            let list = fs::read_to_string(path).with_context(|| format!("cannot read {path}"))?;
+            lists.push((path, list));
         }
-        // Addresses and sizes of modules; the module itself is not there.
-        lists.insert("/proc/modules", read("/proc/modules")?);
 
         let mut memory = BTreeMap::<_, i64>::new();
         for _ in 0..READINGS {
             // What is freed late is freed now: caches, and what waits for a grace period.
             fs::write("/proc/sys/vm/drop_caches", "3").context("cannot drop caches")?;
             thread::sleep(Duration::from_millis(50));
-            for key in [
-                "Slab",
-                "SUnreclaim",
-                "VmallocUsed",
-                "KernelStack",
-                "PageTables",
-            ] {
-                let amount = meminfo(key);
+            let amounts =
+                ["Slab", "VmallocUsed", "KernelStack", "Percpu"].map(|key| (key, meminfo(key)));
+            // Pages that nothing else counts are missing here.
+            let used = (
+                "pages in use",
+                meminfo("MemTotal") - meminfo("MemFree") - at_hand()?,
+            );
+            for (key, amount) in amounts.into_iter().chain([used]) {
                 let least = memory.entry(key).or_insert(amount);
                 *least = amount.min(*least);
             }
@@ -53,52 +62,58 @@ impl Traces {
         Ok(Self {
             lists,
             memory,
-            pinned: pinned()?,
+            pinned: Pins::now().held(),
         })
     }
 }
 
-fn read(path: &str) -> Result<String> {
-    fs::read_to_string(path).with_context(|| format!("cannot read {path}"))
+/// Returns how many KiB of free pages the processors have at hand, which do not count as free.
+fn at_hand() -> Result<i64> {
+    let text = fs::read_to_string("/proc/zoneinfo").context("cannot read /proc/zoneinfo")?;
+    let counts = text
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("count:"));
+    let pages: i64 = counts
+        .map(|count| count.trim().parse::<i64>())
+        .sum::<Result<_, _>>()
+        .context("a count in /proc/zoneinfo")?;
+    Ok(pages * PAGE as i64 / 1024)
 }
 
-/// Returns how many pages have been pinned and not been unpinned.
-fn pinned() -> Result<i64> {
-    let text = read("/proc/vmstat")?;
-    let count = |key| -> Result<i64> {
-        let mut lines = text.lines();
-        let count = lines.find_map(|line| line.strip_prefix(key)?.trim().parse().ok());
-        count.with_context(|| format!("/proc/vmstat has no {key}"))
-    };
-    Ok(count("nr_foll_pin_acquired ")? - count("nr_foll_pin_released ")?)
-}
-
-/// Prints what is more than it was. Returns whether nothing is.
+/// Prints what is more than it was, looked at three times with `cycles` in between. Returns whether
+/// nothing is.
 ///
-/// Of memory, up to [`NOISE`] comes and goes by itself. With KASAN, which keeps freed memory for a
-/// while, it is far more, and this says nothing.
-pub fn compare(before: &Traces, after: &Traces) -> bool {
+/// Of memory, up to [`NOISE`] comes and goes by itself, and what is taken in one of the intervals
+/// alone is kept by the kernel but not leaked. With KASAN, which keeps freed memory for a while, it is
+/// far more.
+pub fn compare([before, between, after]: [&Traces; 3], cycles: u32) -> bool {
     let mut clean = before.pinned == after.pinned;
     println!(
         "pages pinned: {} before, {} after",
         before.pinned, after.pinned
     );
-    for (path, text) in &before.lists {
-        let same = after.lists.get(path) == Some(text);
+    for ((path, text), (_, later)) in before.lists.iter().zip(&after.lists) {
+        let same = text == later;
         clean &= same;
         println!("{path}: {}", if same { "the same" } else { "DIFFERENT" });
     }
-    for (key, least) in &before.memory {
-        let more = after.memory[key] - least;
-        let leaked = more > NOISE;
+    for (key, amount) in &before.memory {
+        let more = [
+            between.memory[key] - amount,
+            after.memory[key] - between.memory[key],
+        ];
+        let leaked = more.iter().all(|&more| more > NOISE);
         clean &= !leaked;
         println!(
-            "{key}: {least} KiB before, {more:+} KiB after, {NOISE} allowed{}",
+            "{key}: {amount} KiB before, then {:+} KiB and {:+} KiB{}",
+            more[0],
+            more[1],
             if leaked { ": LEAKED" } else { "" }
         );
     }
+    println!(
+        "up to {NOISE} KiB are allowed in {cycles} cycles: a loss of more than {} bytes in each is noticed",
+        NOISE * 1024 / i64::from(cycles)
+    );
     clean
 }
-
-/// How much memory others may have taken meanwhile, in KiB: several times what was seen.
-const NOISE: i64 = 96;
