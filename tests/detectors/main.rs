@@ -4,13 +4,15 @@
 //! reported for what it is, and a sound module makes none of them report anything.
 //!
 //! To be started in the top folder with the lab and the modules built, as the suite `detectors` of
-//! the test runner does. Each case boots a kernel of its own, for most faults end it, or end what
-//! detects them.
+//! the test runner does. Faults that a kernel survives are committed in one; the others, and what is
+//! sound, have a kernel of their own.
 
+use std::collections::BTreeMap;
 use std::env;
 use std::process::Command;
 use std::process::ExitCode;
 use std::process::Output;
+use std::sync::OnceLock;
 
 use libtest_mimic::Arguments;
 use libtest_mimic::Failed;
@@ -21,119 +23,116 @@ const MODULES: &str = "build/tests/modules";
 /// What the lab returns when the kernel's log has a sign of trouble.
 const TROUBLE: i32 = 97;
 
-/// What commits a fault, and what is reported of it and of no other.
+/// What modprobe is told so that a fault is committed, and what is reported of it and of no other.
 struct Fault {
     name: &'static str,
-    commit: &'static str,
+    module: &'static str,
     report: &'static str,
 }
 
-const fn fault(name: &'static str, commit: &'static str, report: &'static str) -> Fault {
+const fn fault(name: &'static str, module: &'static str, report: &'static str) -> Fault {
     Fault {
         name,
-        commit,
+        module,
         report,
     }
 }
 
-const FAULTS: &[Fault] = &[
+/// In the order in which they are committed: no locks are checked after most other reports, and leaks
+/// are looked for at the end.
+const SURVIVED: &[Fault] = &[
+    fault(
+        "inversion",
+        "adler32_faulty fault=inversion",
+        "WARNING: possible circular locking dependency detected",
+    ),
     fault(
         "use_after_free",
-        "modprobe adler32_faulty fault=use_after_free",
+        "adler32_faulty fault=use_after_free",
         "BUG: KASAN: slab-use-after-free in faulty_use_after_free",
     ),
     fault(
         "out_of_bounds",
-        "modprobe adler32_faulty fault=out_of_bounds",
+        "adler32_faulty fault=out_of_bounds",
         "BUG: KASAN: slab-out-of-bounds in faulty_out_of_bounds",
     ),
     fault(
         "page_after_free",
-        "modprobe adler32_faulty fault=page_after_free",
+        "adler32_faulty fault=page_after_free",
         "BUG: KASAN: use-after-free in faulty_page_after_free",
     ),
     fault(
         "vmalloc_out_of_bounds",
-        "modprobe adler32_faulty fault=vmalloc_out_of_bounds",
+        "adler32_faulty fault=vmalloc_out_of_bounds",
         "BUG: KASAN: vmalloc-out-of-bounds in faulty_vmalloc_out_of_bounds",
     ),
     fault(
         "global_out_of_bounds",
-        "modprobe adler32_faulty fault=global_out_of_bounds",
+        "adler32_faulty fault=global_out_of_bounds",
         "BUG: KASAN: global-out-of-bounds in faulty_global_out_of_bounds",
     ),
     fault(
-        "exposure",
-        "modprobe adler32_faulty fault=exposure",
-        "usercopy: Kernel memory exposure attempt detected from SLUB object",
-    ),
-    fault(
-        "inversion",
-        "modprobe adler32_faulty fault=inversion",
-        "WARNING: possible circular locking dependency detected",
-    ),
-    fault(
         "sleep",
-        "modprobe adler32_faulty fault=sleep",
+        "adler32_faulty fault=sleep",
         "BUG: sleeping function called from invalid context",
     ),
     fault(
         "timer",
-        "modprobe adler32_faulty fault=timer",
+        "adler32_faulty fault=timer",
         "ODEBUG: init active (active state 0) object",
     ),
-    fault(
-        "list",
-        "modprobe adler32_faulty fault=list",
-        "list_add double add",
-    ),
+    fault("list", "adler32_faulty fault=list", "list_add double add"),
     fault(
         "shift",
-        "modprobe adler32_faulty fault=shift",
+        "adler32_faulty fault=shift",
         "UBSAN: shift-out-of-bounds in",
     ),
     fault(
         "index",
-        "modprobe adler32_faulty fault=index",
+        "adler32_faulty fault=index",
         "UBSAN: array-index-out-of-bounds in",
     ),
     fault(
         "warning",
-        "modprobe adler32_faulty fault=warning",
+        "adler32_faulty fault=warning",
         "a warning on purpose",
     ),
     fault(
+        "leak",
+        "adler32_faulty fault=leak",
+        "new suspected memory leaks",
+    ),
+];
+
+const FATAL: &[Fault] = &[
+    fault(
+        "exposure",
+        "adler32_faulty fault=exposure",
+        "usercopy: Kernel memory exposure attempt detected from SLUB object",
+    ),
+    fault(
         "overflow",
-        "modprobe adler32_faulty_rust fault=1",
+        "adler32_faulty_rust fault=1",
         "attempt to add with overflow",
     ),
     fault(
         "assertion",
-        "modprobe adler32_faulty_rust fault=2",
+        "adler32_faulty_rust fault=2",
         "false on purpose",
     ),
-    fault("leak", LEAK, "new suspected memory leaks"),
 ];
 
 /// Only what is older than five seconds counts as leaked. The first look notes what is in memory, and
 /// the second reports what has not changed since.
-macro_rules! and_look_for_leaks {
-    ($use:literal) => {
-        concat!(
-            $use,
-            "\nsleep 6
-            echo scan > /sys/kernel/debug/kmemleak
-            echo scan > /sys/kernel/debug/kmemleak
-            cat /sys/kernel/debug/kmemleak"
-        )
-    };
-}
-
-const LEAK: &str = and_look_for_leaks!("modprobe adler32_faulty fault=leak");
+const LOOK_FOR_LEAKS: &str = "
+    sleep 6
+    echo scan > /sys/kernel/debug/kmemleak
+    echo scan > /sys/kernel/debug/kmemleak
+    cat /sys/kernel/debug/kmemleak";
 
 /// Through each of the module's doors, and the modules of the faults without a fault.
-const SOUND: &str = and_look_for_leaks!(
-    "modprobe adler32_faulty
+const SOUND: &str = "
+    modprobe adler32_faulty
     modprobe adler32_faulty_rust
     rmmod adler32_faulty adler32_faulty_rust
     modprobe adler32
@@ -141,19 +140,23 @@ const SOUND: &str = and_look_for_leaks!(
     for door in device ioctl afalg; do adler32 sum --via $door Makefile; done
     cat Kbuild >> /dev/adler32
     cat /dev/adler32
-    adler32 sum --via afalg Kbuild
-    rmmod adler32"
-);
+    rmmod adler32";
+
+/// What stands before the name of a fault, and that before its log.
+const MARK: &str = "==== ";
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     // A guest keeps a processor busy, and kmemleak wants what it looks at to be quiet.
     arguments.test_threads = Some(1);
-    let mut trials: Vec<_> = FAULTS
+    let survived = SURVIVED
         .iter()
-        .map(|fault| Trial::test(fault.name, || reported(fault)))
-        .collect();
-    trials.push(Trial::test("a_sound_module_is_not_reported", not_reported));
+        .map(|fault| Trial::test(fault.name, || survived(fault)));
+    let fatal = FATAL
+        .iter()
+        .map(|fault| Trial::test(fault.name, || fatal(fault)));
+    let sound = Trial::test("a_sound_module_is_not_reported", not_reported);
+    let trials = survived.chain(fatal).chain([sound]).collect();
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
@@ -162,6 +165,8 @@ fn boot(folders: &[&str], script: &str) -> Result<Output, Failed> {
     let set = |name| env::var(name).map_err(|error| format!("{name}: {error}"));
     let output = Command::new(set("LAB")?)
         .args(["vm", "--flavour", "uml-debug", "--kernel", &set("KERNEL")?])
+        // KASAN is to report more than its first.
+        .args(["--append", "kasan_multi_shot"])
         .args(folders.iter().flat_map(|folder| ["--build", folder]))
         .args(["--path", &set("TOOLS")?])
         .args(["--", "sh", "-ec", script])
@@ -169,14 +174,51 @@ fn boot(folders: &[&str], script: &str) -> Result<Output, Failed> {
     Ok(output)
 }
 
-fn reported(fault: &Fault) -> Result<(), Failed> {
-    let output = boot(&[MODULES], fault.commit)?;
-    let log = String::from_utf8_lossy(&output.stderr);
+/// Commits faults in a guest, which must be in trouble by that.
+fn commit(script: &str) -> Result<Output, Failed> {
+    let output = boot(&[MODULES], script)?;
     if output.status.code() != Some(TROUBLE) {
-        return Err(format!("the lab returns {}, with this log:\n{log}", output.status).into());
+        return Err(format!("the lab does not return {TROUBLE}: {output:?}").into());
     }
-    let reports: Vec<_> = FAULTS
+    Ok(output)
+}
+
+/// Commits all that is survived. Returns what the kernel logs of each fault.
+fn commit_survived() -> Result<BTreeMap<String, String>, Failed> {
+    let mut script = String::new();
+    for Fault { name, module, .. } in SURVIVED {
+        let look = if *name == "leak" { LOOK_FOR_LEAKS } else { "" };
+        script += &format!(
+            "dmesg --clear; modprobe {module}; rmmod adler32_faulty {look}
+            echo '{MARK}{name}'; dmesg\n"
+        );
+    }
+    let output = commit(&script)?;
+    let logs = String::from_utf8_lossy(&output.stdout);
+    Ok(logs
+        .split(MARK)
+        .filter_map(|section| section.split_once('\n'))
+        .map(|(name, log)| (name.to_owned(), log.to_owned()))
+        .collect())
+}
+
+fn survived(fault: &Fault) -> Result<(), Failed> {
+    static LOGS: OnceLock<Result<BTreeMap<String, String>, Failed>> = OnceLock::new();
+    let logs = LOGS.get_or_init(commit_survived).as_ref();
+    let log = logs.map_err(Clone::clone)?.get(fault.name);
+    check(fault, log.ok_or("the kernel did not get there")?)
+}
+
+fn fatal(fault: &Fault) -> Result<(), Failed> {
+    let output = commit(&format!("modprobe {}", fault.module))?;
+    check(fault, &String::from_utf8_lossy(&output.stderr))
+}
+
+/// Checks that a fault, and no other, is reported in a log.
+fn check(fault: &Fault, log: &str) -> Result<(), Failed> {
+    let reports: Vec<_> = SURVIVED
         .iter()
+        .chain(FATAL)
         .map(|fault| fault.report)
         .filter(|report| log.contains(report))
         .collect();
@@ -187,7 +229,7 @@ fn reported(fault: &Fault) -> Result<(), Failed> {
 }
 
 fn not_reported() -> Result<(), Failed> {
-    let output = boot(&[".", MODULES], SOUND)?;
+    let output = boot(&[".", MODULES], &format!("{SOUND}{LOOK_FOR_LEAKS}"))?;
     if !output.status.success() {
         return Err(format!("{output:?}").into());
     }
