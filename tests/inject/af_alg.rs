@@ -4,6 +4,7 @@
 
 use std::io::Write;
 
+use nix::errno::Errno;
 use nix::sys::sendfile;
 
 use crate::points::each_point;
@@ -24,6 +25,9 @@ trials!(after module::ensure_loaded:
     sendfile_1_mib,
 );
 
+/// What the kernel makes of a socket for which there is no memory.
+const NO_SOCKET: &[Errno] = &[Errno::ENFILE];
+
 /// Checks that a new socket works.
 fn check_anew() {
     let operation = Hash::adler32().accept();
@@ -33,6 +37,7 @@ fn check_anew() {
 
 fn bind() {
     each_point(
+        NO_SOCKET,
         || {},
         |()| Ok(Hash::bind(module::NAME)?),
         |(), result| {
@@ -45,6 +50,7 @@ fn bind() {
 fn set_key() {
     let key = 0x024d_0127_u32.to_be_bytes();
     each_point(
+        &[],
         Hash::adler32,
         |hash| Ok(hash.set_key(&key)?),
         |hash, result| {
@@ -58,6 +64,7 @@ fn set_key() {
 
 fn accept() {
     each_point(
+        NO_SOCKET,
         Hash::adler32,
         |hash| Ok(hash.try_accept()?),
         |hash, result| {
@@ -71,6 +78,7 @@ fn accept() {
 
 fn accept_on_operation() {
     each_point(
+        NO_SOCKET,
         || {
             let operation = Hash::adler32().accept();
             operation.feed(b"abc");
@@ -91,6 +99,7 @@ fn accept_on_operation() {
 fn send(len: usize) {
     let data = reference::noise(len, 110);
     each_point(
+        &[],
         || Hash::adler32().accept(),
         |operation| Ok(operation.send_more(&data)?),
         |operation, result| {
@@ -112,6 +121,7 @@ fn send_1_mib() {
 
 fn receive() {
     each_point(
+        &[],
         || {
             let operation = Hash::adler32().accept();
             operation.feed(b"abc");
@@ -136,6 +146,7 @@ fn sendfile_1_mib() {
     let mut source = tempfile::tempfile().expect("a temporary file");
     source.write_all(&data).expect("write");
     each_point(
+        &[],
         || Hash::adler32().accept(),
         |operation| {
             Ok(sendfile::sendfile(

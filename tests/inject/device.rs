@@ -13,11 +13,13 @@ use std::os::unix::fs::FileExt;
 
 use adler32::uapi::State;
 use libc::c_int;
+use nix::errno::Errno;
 use nix::fcntl;
 use nix::fcntl::SpliceFFlags;
 use nix::sys::sendfile;
 use nix::unistd;
 
+use crate::points::count_points;
 use crate::points::each_point;
 use crate::support::device;
 use crate::support::device::Device;
@@ -27,6 +29,7 @@ use crate::support::memory::Map;
 use crate::support::memory::PAGE;
 use crate::support::module;
 use crate::support::process::fresh_user;
+use crate::support::process::in_thread;
 use crate::support::process::set_thread_uids;
 use crate::support::reference;
 use crate::support::trials;
@@ -40,12 +43,10 @@ trials!(after module::ensure_loaded:
     close,
     write_16_bytes,
     write_300_bytes,
-    write_8_kib,
     write_1_mib,
     write_absent_pages,
     writev,
     read,
-    ioctl_reset,
     ioctl_get,
     ioctl_set,
     ioctl_update,
@@ -58,47 +59,65 @@ trials!(after module::ensure_loaded:
     sendfile_1_mib,
 );
 
-/// Opens in one mode, each time as a user who has no register yet.
-fn open(flags: c_int) {
-    each_point(
-        || {
-            set_thread_uids(-1, fresh_user().into(), -1);
-        },
-        |()| device::open(flags),
-        |(), result| {
-            drop(result);
-            assert_eq!(device::register(), EMPTY);
-            drop(device::open(flags).expect("open"));
-            device::publish(b"abc");
-            assert_eq!(device::register(), device::state_of(b"abc"));
-            set_thread_uids(-1, 0, -1);
-        },
-    );
+/// Opens in one mode, each time as a user who has no register yet. What is opened works, and its
+/// register with it.
+fn open(flags: c_int, published: State) {
+    // In a thread of its own, which no test after it shares the user with.
+    in_thread(|| {
+        keep_rights();
+        each_point(
+            &[],
+            || set_thread_uids(-1, fresh_user().into(), -1),
+            |()| device::open(flags),
+            |(), result| {
+                let mut register = EMPTY;
+                if let Ok(file) = result {
+                    // Not all modes can write.
+                    let _ = memory::write_from(file, b"abc".as_ptr() as usize, 3);
+                    register = published;
+                }
+                assert_eq!(device::register(), register);
+                drop(device::open(flags).expect("open"));
+                device::publish(b"de");
+                assert_eq!(device::register(), device::state_of(b"de"));
+            },
+        );
+    });
+}
+
+/// Leaves the calling thread root's rights whoever it becomes, of which the points have need.
+fn keep_rights() {
+    // SAFETY: The call takes no pointers.
+    let status = unsafe { libc::prctl(libc::PR_SET_SECUREBITS, libc::SECBIT_NO_SETUID_FIXUP) };
+    assert_eq!(status, 0, "prctl");
 }
 
 fn open_view() {
-    open(libc::O_RDONLY);
+    open(libc::O_RDONLY, EMPTY);
 }
 
 fn open_replace() {
-    open(libc::O_WRONLY);
+    open(libc::O_WRONLY, device::state_of(b"abc"));
 }
 
 fn open_append() {
-    open(libc::O_WRONLY | libc::O_APPEND);
+    open(libc::O_WRONLY | libc::O_APPEND, device::state_of(b"abc"));
 }
 
 fn open_private() {
-    open(libc::O_RDWR);
+    open(libc::O_RDWR, EMPTY);
 }
 
 fn open_for_ioctls() {
-    open(libc::O_ACCMODE);
+    open(libc::O_ACCMODE, EMPTY);
 }
 
+/// What is written is not lost at the end: to close takes nothing that can fail.
 fn close() {
-    each_point(
+    let points = count_points(
+        &[],
         || {
+            device::publish(b"");
             let file = device::replace();
             file.write_whole(b"abc");
             Some(file)
@@ -109,17 +128,20 @@ fn close() {
         },
         |_, _| assert_eq!(device::register(), device::state_of(b"abc")),
     );
+    assert_eq!(points, 0);
 }
 
 /// Lets `feed` pass on `data` from what `prepare` makes. It tells how much was consumed; then the
 /// rest is written.
 #[track_caller]
 fn consume<S>(
+    want_of_memory: &[Errno],
     data: &[u8],
     mut prepare: impl FnMut() -> S,
     mut feed: impl FnMut(&File, &mut S) -> io::Result<usize>,
 ) {
     each_point(
+        want_of_memory,
         || (device::private(), prepare()),
         |(file, source)| feed(file, source),
         |(file, _), result| {
@@ -135,6 +157,7 @@ fn consume<S>(
 #[track_caller]
 fn change<T: Debug>(expected: State, call: impl Fn(&File) -> io::Result<T>) {
     each_point(
+        &[],
         || {
             let file = device::private();
             file.write_whole(b"abc");
@@ -165,6 +188,7 @@ fn write(len: usize) {
     let data = reference::noise(len, 100);
     let address = data.as_ptr() as usize;
     consume(
+        &[],
         &data,
         || {},
         |file, ()| memory::write_from(file, address, len),
@@ -179,18 +203,16 @@ fn write_300_bytes() {
     write(300);
 }
 
-fn write_8_kib() {
-    write(8 << 10);
-}
-
 fn write_1_mib() {
     write(1 << 20);
 }
 
-/// Memory that nothing has touched is copied, and its pages are made meanwhile.
+/// Memory that nothing has touched is copied, and its pages are made meanwhile. One that cannot be made
+/// is as a bad address.
 fn write_absent_pages() {
     const LEN: usize = 64 << 10;
     consume(
+        &[Errno::EFAULT],
         &[0; LEN],
         || Map::new(LEN),
         |file, map| memory::write_from(file, map.address(), LEN),
@@ -205,7 +227,12 @@ fn writev() {
         let (first, second) = page.split_at(if number % 2 == 0 { 100 } else { PAGE });
         pieces.extend([first, second].map(|piece| (piece.as_ptr() as usize, piece.len())));
     }
-    consume(&data, || {}, |file, ()| memory::writev_from(file, &pieces));
+    consume(
+        &[],
+        &data,
+        || {},
+        |file, ()| memory::writev_from(file, &pieces),
+    );
 }
 
 fn read() {
@@ -214,10 +241,6 @@ fn read() {
         file.read_at(&mut text, 0)?;
         Ok(text)
     });
-}
-
-fn ioctl_reset() {
-    change(EMPTY, Device::reset);
 }
 
 fn ioctl_get() {
@@ -267,6 +290,7 @@ fn fdinfo() {
 fn splice() {
     let data = reference::noise(40_000, 104);
     consume(
+        &[],
         &data,
         || {
             let (reader, writer) = unistd::pipe().expect("pipe");
@@ -299,6 +323,7 @@ fn sendfile_1_mib() {
     let mut source = tempfile::tempfile().expect("a temporary file");
     source.write_all(&data).expect("write");
     consume(
+        &[],
         &data,
         || {},
         |file, ()| Ok(sendfile::sendfile(file, &source, Some(&mut 0), data.len())?),

@@ -50,6 +50,7 @@ fn load() {
     let occupier = Loaded::new("adler32_occupier", "driver=adler32-rust");
     let before = registered();
     each_point(
+        &[],
         || {},
         |()| match kmod::finit_module(&file, c"", ModuleInitFlags::empty()) {
             Err(Errno::EBUSY) => Ok(()),
@@ -70,6 +71,7 @@ fn load() {
 fn unload() {
     let before = registered();
     each_point(
+        &[],
         module::ensure_loaded,
         |()| module::try_unload().map_err(io::Error::from),
         |(), result| {

@@ -13,17 +13,18 @@ use nix::errno::Errno;
 
 use crate::support::module;
 
-/// What fails, and what does not with the defaults: allocations that can wait for memory, single
-/// pages, those for user space.
+/// What can be made to fail, as the folders in debugfs name it.
+const KINDS: [&str; 3] = ["failslab", "fail_page_alloc", COPY];
+const COPY: &str = "fail_usercopy";
+
+/// Lets fail what does not with the defaults: allocations that can wait for memory, single pages,
+/// those for user space.
 const KNOBS: [(&str, &str); 4] = [
     ("failslab/ignore-gfp-wait", "N"),
     ("fail_page_alloc/ignore-gfp-wait", "N"),
     ("fail_page_alloc/ignore-gfp-highmem", "N"),
     ("fail_page_alloc/min-order", "0"),
 ];
-
-/// What a call may fail with. ENFILE is what the kernel makes of a socket for which there is no memory.
-const ALLOWED: [Errno; 3] = [Errno::ENOMEM, Errno::EFAULT, Errno::ENFILE];
 
 /// More points than anything here has: a call that is never through is wrong.
 const LIMIT: u32 = 5000;
@@ -32,34 +33,56 @@ static VISITED: AtomicU32 = AtomicU32::new(0);
 
 /// Lets everything fail that can, and says nothing about it.
 pub fn enable() {
-    let quiet = ["failslab", "fail_page_alloc", "fail_usercopy"]
-        .map(|what| (format!("{what}/verbose"), "0"));
-    let knobs = KNOBS.map(|(knob, value)| (knob.to_owned(), value));
-    for (knob, value) in knobs.into_iter().chain(quiet) {
-        let path = format!("/sys/kernel/debug/{knob}");
-        fs::write(&path, value).unwrap_or_else(|error| panic!("{path}: {error}"));
+    for kind in KINDS {
+        set(&format!("{kind}/verbose"), "0");
+    }
+    for (knob, value) in KNOBS {
+        set(knob, value);
     }
 }
 
-/// Returns how many points have been visited by [`each_point`].
+fn set(knob: &str, value: &str) {
+    let path = path(knob);
+    fs::write(&path, value).unwrap_or_else(|error| panic!("{path}: {error}"));
+}
+
+fn path(knob: &str) -> String {
+    format!("/sys/kernel/debug/{knob}")
+}
+
+/// Returns how many points have been visited.
 pub fn visited() -> u32 {
     VISITED.load(Ordering::Relaxed)
 }
 
-/// After how many calls in a row without a failure there are no more points. How many there are varies
-/// a little, as memory that was freed is at hand for the next.
+/// After how many calls in a row without a failure there are no more points. How many there are
+/// varies a little, as memory that was freed is at hand for the next.
 const ENOUGH: u32 = 3;
 
 /// Prepares a `call`, makes it with one point in it failing, and has the outcome checked; for the
 /// first point, for the second, and so on until there are no more. Without a failure the call must
-/// succeed, and with one it may, or say that there is no memory, no room for files or that an address is bad. After all
-/// of it, nothing holds the module.
+/// succeed. With one it may, or say that an address is bad if a copy has failed, and that there is no
+/// memory, or another of `want_of_memory`, if an allocation has. After all of it, nothing holds the
+/// module.
 #[track_caller]
 pub fn each_point<S, T>(
+    want_of_memory: &[Errno],
+    prepare: impl FnMut() -> S,
+    call: impl FnMut(&mut S) -> io::Result<T>,
+    check: impl FnMut(S, io::Result<T>),
+) {
+    let points = count_points(want_of_memory, prepare, call, check);
+    assert_ne!(points, 0, "nothing can fail");
+}
+
+/// Does as [`each_point`], of which there may be none. Returns how many there are.
+#[track_caller]
+pub fn count_points<S, T>(
+    want_of_memory: &[Errno],
     mut prepare: impl FnMut() -> S,
     mut call: impl FnMut(&mut S) -> io::Result<T>,
     mut check: impl FnMut(S, io::Result<T>),
-) {
+) -> u32 {
     let fail_nth = FailNth::new();
     let (mut points, mut failed, mut missed) = (0, 0, 0);
     for point in 1.. {
@@ -67,14 +90,16 @@ pub fn each_point<S, T>(
         let (result, hit) = fail_nth.inject(point, || call(&mut prepared));
         if let Err(error) = &result {
             let errno = Errno::from_raw(error.raw_os_error().expect("an error of the kernel"));
-            assert!(
-                hit && ALLOWED.contains(&errno),
-                "point {point}, hit: {hit}: {errno}"
-            );
+            let allowed = match hit {
+                None => false,
+                Some(COPY) => errno == Errno::EFAULT,
+                Some(_) => errno == Errno::ENOMEM || want_of_memory.contains(&errno),
+            };
+            assert!(allowed, "point {point}, {hit:?}: {errno}");
             failed += 1;
         }
         check(prepared, result);
-        if hit {
+        if hit.is_some() {
             points += 1;
             missed = 0;
         } else {
@@ -88,6 +113,7 @@ pub fn each_point<S, T>(
     VISITED.fetch_add(points, Ordering::Relaxed);
     println!("{points} points, {failed} calls failed");
     assert_eq!(module::refcount().unwrap_or(0), 0, "the module is held");
+    points
 }
 
 /// `/proc/thread-self/fail-nth` of the calling thread.
@@ -102,8 +128,12 @@ impl FailNth {
         Self(file.expect("/proc/thread-self/fail-nth"))
     }
 
-    /// Makes a call in which a point fails. Returns whether there are as many points.
-    fn inject<T>(&self, point: u32, call: impl FnOnce() -> T) -> (T, bool) {
+    /// Makes a call in which a point fails. Returns of what kind it was, if there are as many points.
+    fn inject<T>(&self, point: u32, call: impl FnOnce() -> T) -> (T, Option<&'static str>) {
+        // A failure takes one from the times left to its kind.
+        for kind in KINDS {
+            set(&times(kind), "1");
+        }
         let number = point.to_string();
         let mut left = [0; 16];
         self.0.write_at(number.as_bytes(), 0).expect("fail-nth");
@@ -115,6 +145,15 @@ impl FailNth {
         };
         // If this fails, it has been the last to do so.
         let _ = self.0.write_at(b"0", 0);
-        (result, hit)
+        let failed = |kind: &&str| {
+            let left = fs::read_to_string(path(&times(kind)));
+            left.expect("times").trim() == "0"
+        };
+        let kind = hit.then(|| KINDS.into_iter().find(failed).expect("one has failed"));
+        (result, kind)
     }
+}
+
+fn times(kind: &str) -> String {
+    format!("{kind}/times")
 }
