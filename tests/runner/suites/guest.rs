@@ -63,14 +63,14 @@ pub fn suites(kernel: &str, newest: bool) -> Vec<Suite> {
             suite("debug", SOAK, DEBUG, "", Work::Tests(VM)),
             suite("detectors", TEST, "", "", Work::Tests(DETECTORS)),
             suite("inject", TEST, UML_DEBUG, "", Work::Tests(INJECT)),
-            suite("kunit", TEST, "", "", Work::Tests(KUNIT)),
+            suite("kunit", TEST, UML_DEBUG, "", Work::Tests(KUNIT)),
             suite("bench", TEST, "", "", Work::Cases(BENCH_KERNEL)),
             guest("fuzz-doors", TEST, "", "--operations 4000", FUZZ_DOORS),
             guest("fuzz-doors", SOAK, "", "--operations 1000000", FUZZ_DOORS),
-            guest("cycles", TEST, "", "--cycles 20", CYCLES),
-            guest("cycles", SOAK, "", "--cycles 1000", CYCLES),
-            guest("stress", TEST, "", "--stress 5", STRESS),
-            guest("stress", SOAK, "", "--stress 600", STRESS),
+            guest("cycles", TEST, "", "cycles 40", CYCLES),
+            guest("cycles", SOAK, "", "cycles 1000", CYCLES),
+            guest("stress", TEST, "", "stress 5", STRESS),
+            guest("stress", SOAK, "", "stress 600", STRESS),
         ]);
     }
     suites
@@ -166,11 +166,12 @@ const UML: &str = "\
 const DETECTORS: &str = "$TOOLS/detectors";
 
 /// The module's own tests, which the kernel runs when it is loaded. What was to run and did not pass has
-/// failed.
+/// failed, and so has all if the kernel is in trouble.
 const KUNIT: &str = r#"
-    $LAB vm --flavour uml --kernel $KERNEL --append 'kunit.enable=1 kunit.autorun=1' --build . \
-        -- sh -c 'modprobe adler32 && cat /sys/kernel/debug/kunit/adler32_*/results' |
-    awk '{ print }
+    results=$($LAB vm $MACHINE --kernel $KERNEL --append 'kunit.enable=1 kunit.autorun=1' \
+        --build . \
+        -- sh -c 'modprobe adler32 && cat /sys/kernel/debug/kunit/adler32_*/results')
+    echo "$results" | awk '{ print }
         /^    1\.\./ { planned += substr($1, 4) }
         /^    ok / { if (/# SKIP/) skipped++; else passed++ }
         END {
@@ -214,5 +215,5 @@ const CYCLES: &[(&str, &str)] = &[(
 const STRESS: &[(&str, &str)] = &[(
     "all at once gives the right answers",
     "$LAB vm --flavour uml-debug --timeout 3600 --kernel $KERNEL --build . --path $TOOLS \
-         -- endurance --cycles 0 $ARGUMENTS",
+         -- endurance $ARGUMENTS",
 )];
