@@ -70,7 +70,6 @@ trials!(after module::ensure_loaded:
     data_in_read_only_memory,
     data_that_is_the_structure,
     checks_come_in_order,
-    output_leaks_nothing,
 );
 
 /// Values that no data can have.
@@ -772,25 +771,4 @@ fn checks_come_in_order() {
         Errno::EINVAL
     );
     assert_untouched(&file);
-}
-
-fn output_leaks_nothing() {
-    let file = session();
-    for fill in [0, 0xff] {
-        let mut map = Map::new(PAGE);
-        map.bytes().fill(fill);
-        file.ioctl(GET, map.address()).expect("GET");
-        assert_eq!(map.get::<State>(0), device::state_of(b"abc"));
-        assert!(
-            map.bytes()[16..].iter().all(|&byte| byte == fill),
-            "GET wrote too far"
-        );
-        map.bytes().fill(fill);
-        file.ioctl(INFO, map.address()).expect("INFO");
-        assert_eq!(map.get::<Info>(0), file.info().expect("INFO"));
-        assert!(
-            map.bytes()[56..].iter().all(|&byte| byte == fill),
-            "INFO wrote too far"
-        );
-    }
 }
