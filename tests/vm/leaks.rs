@@ -16,11 +16,16 @@ trials!(after module::ensure_unloaded:
     no_memory_is_lost,
 );
 
+/// Returns the kernel's search for leaks, if it has one.
+pub fn kmemleak() -> Option<&'static Path> {
+    let path = Path::new("/sys/kernel/debug/kmemleak");
+    path.exists().then_some(path)
+}
+
 fn no_memory_is_lost() -> Completion {
-    let kmemleak = Path::new("/sys/kernel/debug/kmemleak");
-    if !kmemleak.exists() {
+    let Some(kmemleak) = kmemleak() else {
         return Completion::ignored_with("this kernel has no kmemleak");
-    }
+    };
     // What is younger than five seconds does not count as lost.
     thread::sleep(Duration::from_secs(6));
     // The first look notes what is in memory, and the second reports what has not changed since.
