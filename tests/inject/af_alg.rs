@@ -94,8 +94,8 @@ fn accept_on_operation() {
     );
 }
 
-/// A message of which a part cannot be sent is given up, even if a short count is returned: the next
-/// begins anew.
+/// A message of which a part cannot be sent is given up, even if a short count is returned: the
+/// next begins anew.
 fn send(len: usize) {
     let data = reference::noise(len, 110);
     each_point(

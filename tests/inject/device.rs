@@ -207,8 +207,8 @@ fn write_1_mib() {
     write(1 << 20);
 }
 
-/// Memory that nothing has touched is copied, and its pages are made meanwhile. One that cannot be made
-/// is as a bad address.
+/// Memory that nothing has touched is copied, and its pages are made meanwhile. One that cannot be
+/// made is as a bad address.
 fn write_absent_pages() {
     const LEN: usize = 64 << 10;
     consume(

@@ -41,9 +41,9 @@ fn use_and_unload() {
     module::unload();
 }
 
-/// The last step of a load finds its name taken. If it did not, the kernel would start a thread that
-/// tests the hash; and if it cannot, it leaves the hash waiting for its test and the module in use:
-/// crypto_schedule_test().
+/// The last step of a load finds its name taken. If it did not, the kernel would start a thread
+/// that tests the hash; and if it cannot, it leaves the hash waiting for its test and the module in
+/// use: crypto_schedule_test().
 fn load() {
     let path = module::modinfo("filename").concat();
     let file = File::open(path).expect("the module's file opens");

