@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! Shows that the detectors of a debug kernel work: each fault that a module of the tests commits is
-//! reported for what it is, and a sound module makes none of them report anything.
+//! Shows that the detectors of a debug kernel work: each fault that a module of the tests commits
+//! is reported for what it is, and a sound module makes none of them report anything.
 //!
 //! To be started in the top folder with the lab and the modules built, as the suite `detectors` of
-//! the test runner does. Faults that a kernel survives are committed in one; the others, and what is
-//! sound, have a kernel of their own.
+//! the test runner does. Faults that a kernel survives are committed in one; the others, and what
+//! is sound, have a kernel of their own.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -38,8 +38,8 @@ const fn fault(name: &'static str, module: &'static str, report: &'static str) -
     }
 }
 
-/// In the order in which they are committed: no locks are checked after most other reports, and leaks
-/// are looked for at the end.
+/// In the order in which they are committed: no locks are checked after most other reports, and
+/// leaks are looked for at the end.
 const SURVIVED: &[Fault] = &[
     fault(
         "inversion",
@@ -122,8 +122,8 @@ const FATAL: &[Fault] = &[
     ),
 ];
 
-/// Only what is older than five seconds counts as leaked. The first look notes what is in memory, and
-/// the second reports what has not changed since.
+/// Only what is older than five seconds counts as leaked. The first look notes what is in memory,
+/// and the second reports what has not changed since.
 const LOOK_FOR_LEAKS: &str = "
     sleep 6
     echo scan > /sys/kernel/debug/kmemleak

@@ -15,7 +15,7 @@ module! {
     params: {
         fault: u8 {
             default: 0,
-            description: "What to do wrong: 0 nothing (default), 1 a sum that does not fit, 2 a false assertion",
+            description: "What to do wrong: 1 overflow, 2 false assertion (default: 0, none)",
         },
     },
 }
