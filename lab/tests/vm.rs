@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use nix::pty::{openpty, Winsize};
 
 /// The flavours of the kernel, each of which must keep what the others promise.
-const FLAVOURS: [&str; 2] = ["stock", "uml"];
+const FLAVOURS: [&str; 3] = ["stock", "uml", "uml-debug"];
 
 fn lab(folder: &Path, arguments: &[&str]) -> Command {
     // To make a kernel takes longer than tests wait, and those at the same time wait for it, too.
