@@ -2,7 +2,9 @@
 
 //! User Mode Linux: the kernel as a program in the root.
 
+use std::fs::{self, File};
 use std::io;
+use std::os::fd::IntoRawFd;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Stdio;
@@ -13,7 +15,7 @@ use nix::unistd::Pid;
 
 use crate::flavour::Target;
 use crate::job::{port, Job, INIT, UML};
-use crate::root::Root;
+use crate::root::{Root, STAMPS};
 use crate::vm::{write_job, Guest, Machine, Start, Streams, RUN, SHARE};
 
 /// Boots `target` to run `job`.
@@ -68,7 +70,7 @@ pub fn start(
         .args(target.flavour.words().split_whitespace())
         .args(machine.append.split_whitespace());
     // The kernel and its processes take turns, which is faster on one processor than on two.
-    let processor = last_processor()?;
+    let processor = processor(root)?;
     // SAFETY: the closure makes system calls only.
     unsafe {
         uml.pre_exec(move || Ok(sched_setaffinity(Pid::from_raw(0), &processor)?));
@@ -87,13 +89,27 @@ pub fn start(
     .spawn()
 }
 
-/// The last of the processors that this process may use; the first has the most interrupts.
-fn last_processor() -> Result<CpuSet> {
+/// A processor for the guest: the last that this process may use and that no other guest has, as the
+/// first has the most interrupts. If all are taken, it is shared.
+fn processor(root: &Root) -> Result<CpuSet> {
     let usable = sched_getaffinity(Pid::from_raw(0))?;
-    let last = (0..CpuSet::count())
-        .rfind(|&number| usable.is_set(number).unwrap_or(false))
-        .context("no processor may be used")?;
+    let usable: Vec<_> = (0..CpuSet::count())
+        .filter(|&number| usable.is_set(number).unwrap_or(false))
+        .rev()
+        .collect();
+    let folder = root.join(STAMPS).join("processors");
+    fs::create_dir_all(&folder)?;
+    let mut chosen = *usable.first().context("no processor may be used")?;
+    for number in usable {
+        let taken = File::create(folder.join(number.to_string()))?;
+        if taken.try_lock().is_ok() {
+            chosen = number;
+            // The lock is held until the lab ends.
+            let _ = taken.into_raw_fd();
+            break;
+        }
+    }
     let mut set = CpuSet::new();
-    set.set(last)?;
+    set.set(chosen)?;
     Ok(set)
 }
