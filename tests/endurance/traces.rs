@@ -14,8 +14,13 @@ use crate::support::meminfo;
 use crate::support::memory::PAGE;
 use crate::support::pins::Pins;
 
-/// How much memory others may have taken meanwhile, in KiB: more than was seen.
+/// How much memory others may have taken meanwhile, in KiB: several times what was seen.
 const NOISE: i64 = 64;
+
+/// What the kernel has for itself, and what programs have of it, in /proc/meminfo. The pages in use that
+/// neither counts are looked at, too.
+const KERNEL: [&str; 4] = ["Slab", "VmallocUsed", "KernelStack", "Percpu"];
+const PROGRAMS: [&str; 4] = ["Cached", "Buffers", "AnonPages", "PageTables"];
 
 /// How often the amounts are read, to take the least: what others use for a moment is not counted.
 const READINGS: u32 = 20;
@@ -47,14 +52,11 @@ impl Traces {
             // What is freed late is freed now: caches, and what waits for a grace period.
             fs::write("/proc/sys/vm/drop_caches", "3").context("cannot drop caches")?;
             thread::sleep(Duration::from_millis(50));
-            let amounts =
-                ["Slab", "VmallocUsed", "KernelStack", "Percpu"].map(|key| (key, meminfo(key)));
-            // Pages that nothing else counts are missing here.
-            let used = (
-                "pages in use",
-                meminfo("MemTotal") - meminfo("MemFree") - at_hand()?,
-            );
-            for (key, amount) in amounts.into_iter().chain([used]) {
+            let kernel = KERNEL.map(|key| (key, meminfo(key)));
+            let counted = kernel.iter().map(|(_, amount)| amount).sum::<i64>()
+                + PROGRAMS.map(meminfo).iter().sum::<i64>();
+            let used = meminfo("MemTotal") - meminfo("MemFree") - at_hand()?;
+            for (key, amount) in kernel.into_iter().chain([("other pages", used - counted)]) {
                 let least = memory.entry(key).or_insert(amount);
                 *least = amount.min(*least);
             }
