@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! What needs no kernel.
+//! What needs no kernel of a certain series.
 
 use super::Environment;
 use super::Part;
@@ -25,6 +25,10 @@ pub fn suites() -> Vec<Suite> {
         suite("bench", TEST, Work::Cases(BENCH)),
         suite("fuzz", TEST, Work::Cases(FUZZ)),
         suite("memory", TEST, Work::Tests(MEMORY)),
+        Suite {
+            stage: Stage::Use,
+            ..suite("lab-guest", TEST, Work::Tests(LAB_GUEST))
+        },
     ]
 }
 
@@ -64,6 +68,8 @@ const STYLE: &[(&str, &str)] = &[
 const USER_SPACE: &str = "cd userspace; cargo test --locked";
 
 const LAB: &str = "cd lab; cargo test --locked --bins";
+
+const LAB_GUEST: &str = "cd lab; cargo test --locked --test vm -- --ignored";
 
 /// All agree, and the results can be written. What they are depends on the machine.
 const BENCH: &[(&str, &str)] = &[(
