@@ -424,7 +424,11 @@ fn waiting_for_a_write_can_be_interrupted() {
                 let id = receiver.recv().expect("the thread lives");
                 thread::sleep(Duration::from_millis(30));
                 assert!(!waiter.is_finished(), "it did not wait");
-                process::interrupt(id);
+                // A signal that comes before the call interrupts nothing.
+                process::eventually("the wait is interrupted", || {
+                    process::interrupt(id);
+                    waiter.is_finished()
+                });
                 assert_eq!(waiter.join().expect("no panic"), Errno::EINTR);
             });
         }
