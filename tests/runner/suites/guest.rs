@@ -53,8 +53,8 @@ pub fn suites(kernel: &str, newest: bool) -> Vec<Suite> {
     if newest {
         const UML_DEBUG: &str = "--flavour uml-debug";
         const DEBUG: &str = "--flavour debug --timeout 3600";
-        let guest = |name, parts, machine, arguments, case: &'static [_]| {
-            suite(name, parts, machine, arguments, Work::Cases(case))
+        let cases = |name, parts, arguments, cases: &'static [_]| {
+            suite(name, parts, "", arguments, Work::Cases(cases))
         };
         suites.extend([
             suite("boot", CHECK, "", "ioctl::", Work::Tests(VM)),
@@ -64,13 +64,13 @@ pub fn suites(kernel: &str, newest: bool) -> Vec<Suite> {
             suite("detectors", TEST, "", "", Work::Tests(DETECTORS)),
             suite("inject", TEST, UML_DEBUG, "", Work::Tests(INJECT)),
             suite("kunit", TEST, UML_DEBUG, "", Work::Tests(KUNIT)),
-            suite("bench", TEST, "", "", Work::Cases(BENCH_KERNEL)),
-            guest("fuzz-doors", TEST, "", "--operations 4000", FUZZ_DOORS),
-            guest("fuzz-doors", SOAK, "", "--operations 1000000", FUZZ_DOORS),
-            guest("cycles", TEST, "", "cycles 40", CYCLES),
-            guest("cycles", SOAK, "", "cycles 1000", CYCLES),
-            guest("stress", TEST, "", "stress 5", STRESS),
-            guest("stress", SOAK, "", "stress 600", STRESS),
+            cases("bench", TEST, "", BENCH_KERNEL),
+            cases("fuzz-doors", TEST, "--operations 4000", FUZZ_DOORS),
+            cases("fuzz-doors", SOAK, "--operations 1000000", FUZZ_DOORS),
+            cases("cycles", TEST, "cycles 40", CYCLES),
+            cases("cycles", SOAK, "cycles 1000", CYCLES),
+            cases("stress", TEST, "stress 5", STRESS),
+            cases("stress", SOAK, "stress 600", STRESS),
         ]);
     }
     suites
