@@ -6,9 +6,9 @@ use std::fmt::Debug;
 use std::fs;
 use std::fs::File;
 use std::io;
-use std::io::Read;
 use std::io::Write;
 use std::os::fd::AsRawFd;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
 
 use adler32::uapi::State;
@@ -304,18 +304,34 @@ fn splice() {
     );
 }
 
+/// If the kernel cannot tell how far it read, the text is in the pipe all the same.
 fn splice_out() {
-    let (reader, writer) = unistd::pipe().expect("pipe");
-    change(device::state_of(b"abc"), |file| {
+    let text = |file: &File, pipe: &OwnedFd| {
         let flags = SpliceFFlags::empty();
-        fcntl::splice(file, Some(&mut 0), &writer, None, PAGE, flags)?;
-        Ok(())
-    });
-    drop(writer);
-    let mut text = String::new();
-    File::from(reader).read_to_string(&mut text).expect("read");
-    assert!(!text.is_empty());
-    assert_eq!(text.replace("024d0127\n", ""), "");
+        Ok(fcntl::splice(file, Some(&mut 0), pipe, None, PAGE, flags)?)
+    };
+    each_point(
+        &[],
+        || {
+            let file = device::private();
+            file.write_whole(b"abc");
+            (file, unistd::pipe().expect("pipe"))
+        },
+        |(file, (_, writer))| text(file, writer),
+        |(file, (reader, writer)), result| {
+            let mut most = 1;
+            if result.is_err() {
+                text(&file, &writer).expect("the next try");
+                most = 2;
+            }
+            drop(writer);
+            let found = io::read_to_string(File::from(reader)).expect("read");
+            let found: Vec<_> = found.lines().collect();
+            assert!((1..=most).contains(&found.len()), "{found:?}");
+            assert!(found.iter().all(|&line| line == "024d0127"), "{found:?}");
+            assert_eq!(file.get().expect("GET"), device::state_of(b"abc"));
+        },
+    );
 }
 
 fn sendfile_1_mib() {
