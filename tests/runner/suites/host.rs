@@ -51,7 +51,7 @@ const STYLE: &[(&str, &str)] = &[
     ),
     (
         "clippy has nothing to say on the benchmark",
-        "cd bench; cargo clippy --locked --all-targets -- -D warnings",
+        "cd bench; cargo clippy --release --locked --all-targets -- -D warnings",
     ),
     (
         "the tests that SECURITY.md names exist",
@@ -90,6 +90,6 @@ const FUZZ: &[(&str, &str)] = &[
     ),
     (
         "the fuzzer finds nothing",
-        "make --no-print-directory fuzz FUZZ_SECONDS=25",
+        "make --no-print-directory fuzz FUZZ_SECONDS=10",
     ),
 ];
