@@ -21,9 +21,8 @@ use kernel::uaccess::UserPtr;
 /// instructions in the stock kernel.
 const IN_PLACE: usize = 4096;
 
-/// How many bytes of pages are held at a time. With a quarter of that, writes of 1 MiB from a
-/// cache were slower (36 to 38 GB/s by `make bench-device` in User Mode Linux), with four times as
-/// many no faster.
+/// How many bytes of pages are held at a time. In User Mode Linux, writes of 1 MiB from a cache were
+/// a twentieth slower with a quarter of that, and no faster with four times as many.
 const HELD: usize = 256 * 1024;
 
 /// How many pages these are.
