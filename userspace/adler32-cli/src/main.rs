@@ -2,60 +2,32 @@
 
 //! The `adler32` command.
 
-mod info;
-mod sum;
+// What the Rust runtime does before its `main` would harm here: it opens /dev/null in place of a
+// closed standard input or output, so that nothing is summed, or what is printed is lost, and no error
+// tells; and it ignores SIGPIPE.
+#![no_main]
 
-use std::io;
-use std::process::ExitCode;
+use std::ffi::c_char;
+use std::ffi::c_int;
+use std::ffi::CStr;
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
 
-use adler32::describe;
-use clap::Parser;
-use clap::Subcommand;
-use nix::sys::signal;
-use nix::sys::signal::SigHandler;
-use nix::sys::signal::Signal;
-
-/// Adler-32 checksums by the adler32 kernel module.
-#[derive(Parser)]
-#[command(name = "adler32", version)]
-struct Cli {
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Subcommand)]
-enum Command {
-    Sum(sum::Args),
-    /// Show the state of the module and its doors, and how to mend what does not work.
-    ///
-    /// Loads nothing. The exit status is 0 if the device or AF_ALG works as things are, else 1.
-    Info,
-}
-
-fn main() -> ExitCode {
-    // SAFETY: No handler is installed that could run.
-    if let Err(errno) = unsafe { signal::signal(Signal::SIGPIPE, SigHandler::SigDfl) } {
-        return fail(errno.desc());
-    }
-    let command = match Cli::try_parse() {
-        Ok(cli) => cli.command,
-        Err(error) => {
-            let status = u8::from(error.use_stderr());
-            return match error.print() {
-                Ok(()) => ExitCode::from(status),
-                Err(_) => ExitCode::FAILURE,
-            };
-        }
-    };
-    let done: io::Result<ExitCode> = match command {
-        Command::Sum(args) => sum::run(&args),
-        Command::Info => info::run(),
-    };
-    done.unwrap_or_else(|error| fail(format_args!("write error: {}", describe(&error))))
-}
-
-/// Prints an error and returns the exit status for it.
-fn fail(error: impl std::fmt::Display) -> ExitCode {
-    eprintln!("adler32: {error}");
-    ExitCode::FAILURE
+/// Where a program begins in C.
+///
+/// # Safety
+///
+/// `argv` points to `argc` strings.
+#[no_mangle]
+pub unsafe extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int {
+    let argc = usize::try_from(argc).unwrap_or(0);
+    let arguments: Vec<OsString> = (0..argc)
+        .map(|i| {
+            // SAFETY: By this function's requirements, there is a pointer to a string at each index
+            // below `argc`.
+            let argument = unsafe { CStr::from_ptr(*argv.add(i)) };
+            OsString::from_vec(argument.to_bytes().to_vec())
+        })
+        .collect();
+    c_int::from(!adler32_cli::run(&arguments))
 }

@@ -6,9 +6,7 @@ use std::ffi::OsStr;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io;
-use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
-use std::process::ExitCode;
 
 use adler32::Engine;
 use adler32::Error;
@@ -17,7 +15,7 @@ use adler32::Via;
 use clap::builder::PossibleValuesParser;
 use clap::builder::TypedValueParser;
 
-use crate::fail;
+use crate::console::Console;
 
 /// Print the checksums of files.
 ///
@@ -42,25 +40,28 @@ fn via(name: String) -> Result<Via, &'static str> {
     found.ok_or("no such door")
 }
 
-/// Prints a line for each file, and an error for each that has none. Fails if it cannot print.
-pub fn run(args: &Args) -> io::Result<ExitCode> {
+/// Prints a line for each file, and an error for each that has none. Returns whether there was none.
+pub fn run(args: &Args, console: &mut Console) -> bool {
     let engine = args.via.map_or_else(|| Ok(Engine::first()), Engine::open);
     let mut engine = match engine {
         Ok(engine) => engine,
-        Err(error) => return Ok(fail(error)),
+        Err(error) => {
+            console.error(error);
+            return false;
+        }
     };
-    let mut status = ExitCode::SUCCESS;
+    let mut well = true;
     for name in &args.files {
         match checksum(&mut engine, name) {
-            Ok(sum) => io::stdout().write_all(&line(sum, name))?,
+            Ok(sum) => console.print(&line(sum, name)),
             Err(error) => {
                 let (_, name) = escape(name);
-                status = fail(format_args!("{}: {error}", String::from_utf8_lossy(&name)));
+                console.error(format_args!("{}: {error}", String::from_utf8_lossy(&name)));
+                well = false;
             }
         }
     }
-    io::stdout().flush()?;
-    Ok(status)
+    well
 }
 
 fn checksum(engine: &mut Engine, name: &OsStr) -> Result<Sum, Error> {

@@ -253,6 +253,20 @@ fn reports_a_failed_write() {
 }
 
 #[test]
+fn tells_of_closed_files() {
+    let command = env!("CARGO_BIN_EXE_adler32");
+    for (line, message) in [
+        ("sum <&-", "-: Bad file descriptor"),
+        ("sum /dev/null >&-", "write error: Bad file descriptor"),
+        ("info >&-", "write error: Bad file descriptor"),
+    ] {
+        let line = format!("exec {command} {line}");
+        let closed = run(Command::new("sh").args(["-c", &line]));
+        assert_eq!(closed, outcome("", &format!("adler32: {message}\n"), 1));
+    }
+}
+
+#[test]
 fn dies_quietly_of_a_closed_pipe() {
     let mut child = adler32()
         .arg("sum")

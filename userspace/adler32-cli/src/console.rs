@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! The standard files.
+
+use std::fmt::Display;
+use std::fs::File;
+use std::io;
+use std::io::Write;
+use std::mem;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::OpenOptionsExt;
+
+use adler32::describe;
+use nix::libc;
+use nix::unistd;
+
+/// Puts a file that can be neither read nor written in the place of each standard file that is closed,
+/// so that no file opened later gets its number.
+pub fn occupy_closed_files() {
+    while let Ok(file) = File::options()
+        .read(true)
+        .custom_flags(libc::O_PATH)
+        .open("/")
+    {
+        if file.as_raw_fd() > libc::STDERR_FILENO {
+            break;
+        }
+        mem::forget(file);
+    }
+}
+
+/// Where a command prints.
+#[derive(Default)]
+pub struct Console {
+    failure: Option<io::Error>,
+}
+
+impl Console {
+    /// Prints whole lines, at once, so that an interrupted program leaves no half line. A failure is
+    /// told by [`Self::finish`], as coreutils do: errors in reading still get their messages.
+    pub fn print(&mut self, lines: &[u8]) {
+        if self.failure.is_none() {
+            self.failure = Stdout.write_all(lines).err();
+        }
+    }
+
+    /// Prints an error, for which there is no better place if that fails.
+    pub fn error(&self, message: impl Display) {
+        let line = format!("adler32: {message}\n");
+        let _ = io::stderr().write_all(line.as_bytes());
+    }
+
+    /// Returns whether all could be printed.
+    pub fn finish(self) -> bool {
+        match &self.failure {
+            None => true,
+            Some(error) => {
+                self.error(format_args!("write error: {}", describe(error)));
+                false
+            }
+        }
+    }
+}
+
+/// The standard output without a buffer, and with an error if it is closed: [`io::Stdout`] has none.
+struct Stdout;
+
+impl Write for Stdout {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Ok(unistd::write(io::stdout(), bytes)?)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
