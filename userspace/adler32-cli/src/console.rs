@@ -30,12 +30,20 @@ pub fn occupy_closed_files() {
 }
 
 /// Where a command prints.
-#[derive(Default)]
 pub struct Console {
+    program: &'static str,
     failure: Option<io::Error>,
 }
 
 impl Console {
+    /// Prints for the program of that name.
+    pub fn new(program: &'static str) -> Self {
+        Self {
+            program,
+            failure: None,
+        }
+    }
+
     /// Prints whole lines, at once, so that an interrupted program leaves no half line. A failure is
     /// told by [`Self::finish`], as coreutils do: errors in reading still get their messages.
     pub fn print(&mut self, lines: &[u8]) {
@@ -46,7 +54,7 @@ impl Console {
 
     /// Prints an error, for which there is no better place if that fails.
     pub fn error(&self, message: impl Display) {
-        let line = format!("adler32: {message}\n");
+        let line = format!("{}: {message}\n", self.program);
         let _ = io::stderr().write_all(line.as_bytes());
     }
 

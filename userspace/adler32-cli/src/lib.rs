@@ -1,46 +1,41 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! The `adler32` command.
+//! The commands `adler32` and `adler32sum`.
 
 #![warn(missing_docs)]
 
+mod check;
+mod cli;
 mod console;
 mod info;
+mod line;
+mod misuse;
+mod quote;
 mod sum;
 
 use std::ffi::OsString;
 
-use clap::Parser;
-use clap::Subcommand;
-
+use crate::cli::Asked;
+use crate::cli::Command;
 use crate::console::Console;
-
-/// Adler-32 checksums by the adler32 kernel module.
-#[derive(Parser)]
-#[command(name = "adler32", version)]
-struct Cli {
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Subcommand)]
-enum Command {
-    Sum(sum::Args),
-    /// Show the state of the module and its doors, and how to mend what does not work.
-    ///
-    /// Loads nothing. The exit status is 0 if the device or AF_ALG works as things are, else 1.
-    Info,
-}
 
 /// Runs the command that `arguments`, of which the first is the program's name, ask for. Returns whether
 /// all went well.
 pub fn run(arguments: &[OsString]) -> bool {
     console::occupy_closed_files();
-    let mut console = Console::default();
-    let well = match Cli::try_parse_from(arguments).map(|cli| cli.command) {
-        Ok(Command::Sum(args)) => sum::run(&args, &mut console),
-        Ok(Command::Info) => info::run(&mut console),
-        Err(error) => error.print().is_ok() && !error.use_stderr(),
+    let invocation = cli::parse(arguments);
+    let mut console = Console::new(invocation.program);
+    let well = match invocation.asked {
+        Ok(Asked::Run(Command::Sum(args))) => sum::run(&args, &mut console),
+        Ok(Asked::Run(Command::Info)) => info::run(&mut console),
+        Ok(Asked::Text(text)) => {
+            console.print(format!("{}\n", text.trim_end()).as_bytes());
+            true
+        }
+        Err(misuse) => {
+            console.error(misuse);
+            false
+        }
     };
     console.finish() && well
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! The `adler32` command.
+//! The commands `adler32` and `adler32sum`, which are one program.
 
 // What the Rust runtime does before its `main` would harm here: it opens /dev/null in place of a
 // closed standard input or output, so that nothing is summed, or what is printed is lost, and no error

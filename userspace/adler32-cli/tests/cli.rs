@@ -12,6 +12,7 @@ use std::io::Read;
 use std::io::Seek;
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::symlink;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::Command;
@@ -22,8 +23,11 @@ use adler32::AfAlg;
 use adler32::Engine;
 use adler32::Session;
 use adler32::Via;
+use nix::sys::signal;
+use nix::sys::signal::Signal;
 use nix::sys::stat::Mode;
 use nix::unistd;
+use nix::unistd::Pid;
 use tempfile::tempdir;
 use tempfile::TempDir;
 
@@ -80,6 +84,16 @@ fn sum_of(arguments: &[&str], stdin: &[&[u8]]) -> Outcome {
         stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
         status: output.status.code(),
     }
+}
+
+/// The command under the name of `adler32sum`, in a folder of its own.
+fn adler32sum() -> (TempDir, Command) {
+    let folder = tempdir().expect("a folder");
+    let link = folder.path().join("adler32sum");
+    symlink(env!("CARGO_BIN_EXE_adler32"), &link).expect("a link");
+    let mut command = Command::new(link);
+    command.stdin(Stdio::null()).current_dir(&folder);
+    (folder, command)
 }
 
 fn folder(files: &[(&str, &[u8])]) -> TempDir {
@@ -209,7 +223,7 @@ fn escapes_names_as_coreutils_does() {
         outcome(
             "\\00620062  new\\nline\n\\00620062  back\\\\slash\n\\00620062  return\\r\n\
              00620062  tab\t\n",
-            "adler32: no\\n: No such file or directory\n",
+            "adler32: 'no'$'\\n': No such file or directory\n",
             1
         )
     );
@@ -227,6 +241,94 @@ fn prints_names_byte_for_byte() {
         .output()
         .unwrap();
     assert_eq!(output.stdout, b"00620062  \xff\xfe\n");
+}
+
+#[test]
+fn is_adler32sum_by_that_name() {
+    let (_folder, mut sum) = adler32sum();
+    assert_eq!(
+        run(sum.args(["-b", "none", "/dev/null"])),
+        outcome(
+            "00000001 */dev/null\n",
+            "adler32sum: none: No such file or directory\n",
+            1
+        )
+    );
+    let (_folder, mut sum) = adler32sum();
+    let version = concat!("adler32sum ", env!("CARGO_PKG_VERSION"), "\n");
+    assert_eq!(run(sum.arg("--version")), outcome(version, "", 0));
+    let (_folder, mut sum) = adler32sum();
+    let wrong = "adler32sum: the --quiet option is meaningful only when verifying checksums\n\
+                 Try 'adler32sum --help' for more information.\n";
+    assert_eq!(run(sum.arg("--quiet")), outcome("", wrong, 1));
+}
+
+#[test]
+fn takes_and_prints_lines_of_xrdadler32() {
+    let folder = folder(&[
+        ("abcde", b"abcde"),
+        ("a b", b"a"),
+        ("list", b"05c801f0 abcde\n00620062 a b\n"),
+    ]);
+    let sum = |arguments: &[&str]| sum_in(folder.path(), arguments);
+    assert_eq!(
+        sum(&["--xrootd", "abcde", "a b"]),
+        outcome("05c801f0 abcde\n00620062 a b\n", "", 0)
+    );
+    assert_eq!(sum(&["-c", "list"]), outcome("abcde: OK\na b: OK\n", "", 0));
+    for (arguments, wrong) in [
+        (
+            &["--xrootd", "-c"][..],
+            "the --xrootd option is meaningless when verifying checksums",
+        ),
+        (
+            &["--xrootd", "--tag"],
+            "--xrootd does not support --tag, --binary or --text",
+        ),
+        (
+            &["-t", "--xrootd"],
+            "--xrootd does not support --tag, --binary or --text",
+        ),
+    ] {
+        let text = format!("adler32: {wrong}\nTry 'adler32 sum --help' for more information.\n");
+        assert_eq!(sum(arguments), outcome("", &text, 1));
+    }
+}
+
+#[test]
+fn checks_over_any_door() {
+    let folder = folder(&[("a", b"a"), ("list", b"00620062  a\n")]);
+    for via in ["auto", "cpu"] {
+        assert_eq!(
+            sum_in(folder.path(), &["--via", via, "-c", "list"]),
+            outcome("a: OK\n", "", 0)
+        );
+    }
+}
+
+#[test]
+fn an_interrupt_leaves_whole_lines() {
+    let folder = folder(&[("a", b"a")]);
+    unistd::mkfifo(&folder.path().join("fifo"), Mode::S_IRWXU).unwrap();
+    let mut child = adler32()
+        .args(["sum", "a", "a", "fifo", "a"])
+        .current_dir(&folder)
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the command runs");
+    let mut stdout = child.stdout.take().expect("a pipe");
+    // Both lines are there while the command waits for somebody to write to the fifo.
+    let mut lines = [0; "00620062  a\n00620062  a\n".len()];
+    stdout.read_exact(&mut lines).expect("lines");
+    assert_eq!(&lines, b"00620062  a\n00620062  a\n");
+    signal::kill(Pid::from_raw(child.id() as i32), Signal::SIGINT).expect("a child");
+    assert_eq!(
+        child.wait().expect("it ends").signal(),
+        Some(Signal::SIGINT as i32)
+    );
+    let mut rest = Vec::new();
+    stdout.read_to_end(&mut rest).expect("the end");
+    assert_eq!(rest, b"");
 }
 
 #[test]

@@ -1,0 +1,280 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! A line of a checksum and a name, in each of its forms.
+
+use std::borrow::Cow;
+use std::ffi::OsStr;
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::OsStringExt;
+
+/// Before the name in a line of the form [`Form::Tag`].
+const TAG: &[u8] = b"ADLER32";
+
+/// Digits of a checksum.
+const DIGITS: usize = 8;
+
+/// How a line looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// `05c801f0  name`
+    Text,
+    /// `05c801f0 *name`
+    Binary,
+    /// `ADLER32 (name) = 05c801f0`
+    Tag,
+    /// `05c801f0 name`, as xrdadler32 prints it.
+    Xrootd,
+}
+
+/// How a line ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// By a newline. Names are escaped.
+    Newline,
+    /// By a NUL. Names are not escaped.
+    Nul,
+}
+
+/// Puts a line together.
+pub fn format(form: Form, end: End, checksum: u32, name: &OsStr) -> Vec<u8> {
+    let (backslash, name, end) = match end {
+        End::Newline => {
+            let (backslash, name) = escape(name);
+            (backslash, name, "\n")
+        }
+        End::Nul => ("", name.as_bytes().into(), "\0"),
+    };
+    let (before, after) = match form {
+        Form::Text => (format!("{checksum:08x}  "), String::new()),
+        Form::Binary => (format!("{checksum:08x} *"), String::new()),
+        Form::Tag => ("ADLER32 (".to_owned(), format!(") = {checksum:08x}")),
+        Form::Xrootd => (format!("{checksum:08x} "), String::new()),
+    };
+    [
+        backslash.as_bytes(),
+        before.as_bytes(),
+        &name,
+        after.as_bytes(),
+        end.as_bytes(),
+    ]
+    .concat()
+}
+
+/// Escapes what would end a line, and the backslash that this takes. Returns the backslash with which
+/// the line then has to begin, and the name.
+pub fn escape(name: &OsStr) -> (&'static str, Cow<'_, [u8]>) {
+    let name = name.as_bytes();
+    let mut escaped = Vec::new();
+    for &byte in name {
+        match byte {
+            b'\\' => escaped.extend_from_slice(b"\\\\"),
+            b'\n' => escaped.extend_from_slice(b"\\n"),
+            b'\r' => escaped.extend_from_slice(b"\\r"),
+            _ => escaped.push(byte),
+        }
+    }
+    if escaped.len() == name.len() {
+        ("", name.into())
+    } else {
+        ("\\", escaped.into())
+    }
+}
+
+/// Undoes [`escape`], unless there is a backslash that it would not have put there.
+fn unescape(name: &[u8]) -> Option<Vec<u8>> {
+    let mut bytes = name.iter();
+    let mut plain = Vec::new();
+    while let Some(&byte) = bytes.next() {
+        plain.push(match byte {
+            b'\\' => match bytes.next()? {
+                b'\\' => b'\\',
+                b'n' => b'\n',
+                b'r' => b'\r',
+                _ => return None,
+            },
+            b'\0' => return None,
+            _ => byte,
+        });
+    }
+    Some(plain)
+}
+
+/// What a line says.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The checksum that the file should have.
+    pub checksum: u32,
+    /// The name of the file.
+    pub name: OsString,
+}
+
+/// Reads the lines of lists, of all forms, as coreutils do.
+///
+/// One space before the name, or two: whichever comes first is expected from there on. Else whoever can
+/// name a file ` name` could have `name` checked in its place.
+#[derive(Default)]
+pub struct Parser {
+    one_space: Option<bool>,
+}
+
+impl Parser {
+    /// Returns what a line, without its end, says. There is nothing if it has none of the forms.
+    pub fn parse(&mut self, line: &[u8]) -> Option<Entry> {
+        let line = trim_blanks(line);
+        let (escaped, line) = match line.strip_prefix(b"\\") {
+            Some(rest) => (true, rest),
+            None => (false, line),
+        };
+        let (checksum, name) = match line.strip_prefix(TAG) {
+            Some(rest) => parse_tagged(rest)?,
+            None => self.parse_plain(line)?,
+        };
+        let name = if escaped {
+            unescape(name)?
+        } else {
+            until_nul(name).to_owned()
+        };
+        Some(Entry {
+            checksum,
+            name: OsString::from_vec(name),
+        })
+    }
+
+    /// Reads `05c801f0  name`, `05c801f0 *name` or `05c801f0 name`.
+    fn parse_plain<'a>(&mut self, line: &'a [u8]) -> Option<(u32, &'a [u8])> {
+        let (digits, rest) = line.split_at_checked(DIGITS)?;
+        let checksum = parse_checksum(digits)?;
+        let (_, rest) = rest.split_first().filter(|(blank, _)| is_blank(blank))?;
+        match rest {
+            [] => None,
+            [b' ' | b'*', name @ ..] if !name.is_empty() => {
+                let one_space = *self.one_space.get_or_insert(false);
+                Some((checksum, if one_space { rest } else { name }))
+            }
+            name => self
+                .one_space
+                .get_or_insert(true)
+                .then_some((checksum, name)),
+        }
+    }
+}
+
+/// Reads what follows the tag in `ADLER32 (name) = 05c801f0`. OpenSSL leaves some of the spaces out.
+fn parse_tagged(rest: &[u8]) -> Option<(u32, &[u8])> {
+    let rest = rest.strip_prefix(b" ").unwrap_or(rest);
+    let rest = rest.strip_prefix(b"(")?;
+    let end = rest.iter().rposition(|&byte| byte == b')')?;
+    let (name, rest) = (&rest[..end], &rest[end + 1..]);
+    let digits = trim_blanks(trim_blanks(rest).strip_prefix(b"=")?);
+    Some((parse_checksum(digits)?, name))
+}
+
+fn parse_checksum(digits: &[u8]) -> Option<u32> {
+    if digits.len() != DIGITS || !digits.iter().all(u8::is_ascii_hexdigit) {
+        return None;
+    }
+    u32::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
+}
+
+fn is_blank(byte: &u8) -> bool {
+    matches!(byte, b' ' | b'\t')
+}
+
+fn trim_blanks(bytes: &[u8]) -> &[u8] {
+    let start = bytes.iter().position(|byte| !is_blank(byte));
+    &bytes[start.unwrap_or(bytes.len())..]
+}
+
+/// No name has a NUL in it; coreutils take what is before it.
+fn until_nul(bytes: &[u8]) -> &[u8] {
+    bytes.split(|&byte| byte == 0).next().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    const FORMS: [Form; 4] = [Form::Text, Form::Binary, Form::Tag, Form::Xrootd];
+
+    fn entry(checksum: u32, name: &[u8]) -> Option<Entry> {
+        let name = OsStr::from_bytes(name).to_owned();
+        Some(Entry { checksum, name })
+    }
+
+    #[test]
+    fn lines_of_each_form() {
+        for (form, line) in FORMS.into_iter().zip([
+            "05c801f0  abcde",
+            "05c801f0 *abcde",
+            "ADLER32 (abcde) = 05c801f0",
+            "05c801f0 abcde",
+        ]) {
+            let printed = format(form, End::Newline, 0x05c8_01f0, OsStr::new("abcde"));
+            assert_eq!(printed, [line, "\n"].concat().as_bytes());
+            assert_eq!(
+                Parser::default().parse(line.as_bytes()),
+                entry(0x05c8_01f0, b"abcde")
+            );
+        }
+    }
+
+    #[test]
+    fn escapes() {
+        let name = OsStr::new("a\nb\\c\rd");
+        assert_eq!(
+            format(Form::Text, End::Newline, 1, name),
+            b"\\00000001  a\\nb\\\\c\\rd\n"
+        );
+        assert_eq!(
+            format(Form::Tag, End::Nul, 1, name),
+            b"ADLER32 (a\nb\\c\rd) = 00000001\0"
+        );
+    }
+
+    #[test]
+    fn one_space_or_two() {
+        let mut parser = Parser::default();
+        assert_eq!(parser.parse(b"00000001  a"), entry(1, b"a"));
+        assert_eq!(parser.parse(b"00000001 a"), None);
+        let mut parser = Parser::default();
+        assert_eq!(parser.parse(b"00000001 a"), entry(1, b"a"));
+        assert_eq!(parser.parse(b"00000001  a"), entry(1, b" a"));
+        assert_eq!(parser.parse(b"00000001 *a"), entry(1, b"*a"));
+        assert_eq!(parser.parse(b"ADLER32 (a) = 00000001"), entry(1, b"a"));
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_printed_can_be_read(
+            checksum: u32,
+            name in vec(prop_oneof![1..=255u8, Just(b'\\'), Just(b' '), Just(b')')], 1..20),
+            form in prop::sample::select(&FORMS[..]),
+        ) {
+            let mut parser = Parser::default();
+            if form == Form::Xrootd {
+                // Says how many spaces there are, which a name that begins with one does not.
+                prop_assert!(parser.parse(b"00000001 a").is_some());
+            }
+            let line = format(form, End::Newline, checksum, OsStr::from_bytes(&name));
+            let (end, line) = line.split_last().expect("a line");
+            prop_assert_eq!(*end, b'\n');
+            prop_assert!(!line.contains(end) && !line.ends_with(b"\r"));
+            prop_assert_eq!(parser.parse(line), entry(checksum, &name));
+        }
+
+        #[test]
+        fn what_is_read_can_be_printed(
+            line in r"[ \t]?\\?(ADLER32 ?\()?[0-9a-fA-F]{7,9}[ \t*]{0,3}[a\\nr)(= \x00]{0,5}(\) ?= ?[0-9a-f]{8})?",
+        ) {
+            if let Some(entry) = Parser::default().parse(line.as_bytes()) {
+                let line = format(Form::Tag, End::Newline, entry.checksum, &entry.name);
+                let line = line.strip_suffix(b"\n").expect("a line");
+                prop_assert_eq!(Parser::default().parse(line), Some(entry));
+            }
+        }
+    }
+}

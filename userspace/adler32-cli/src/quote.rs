@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! Names in messages.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+
+/// Quotes a name for a shell if it needs that, as the messages of coreutils do, so that it can be
+/// copied from there and leaves the terminal alone.
+pub fn quote(name: &OsStr) -> String {
+    let plain = name.to_str().filter(|name| is_plain(name));
+    if let Some(name) = plain {
+        return name.to_owned();
+    }
+    if let Some(name) = name.to_str().filter(|name| suits_double_quotes(name)) {
+        return format!("\"{name}\"");
+    }
+    let mut quoted = Quoted::new();
+    for chunk in name.as_bytes().utf8_chunks() {
+        for char in chunk.valid().chars() {
+            quoted.push(char);
+        }
+        quoted.push_octal(chunk.invalid());
+    }
+    quoted.finish()
+}
+
+/// Whether a shell takes the name for what it is. A colon would be taken for the end of the name, by
+/// people.
+fn is_plain(name: &str) -> bool {
+    let special = |(index, char): (usize, char)| match char {
+        '#' | '~' => index == 0,
+        '{' | '}' => name.len() == 1,
+        ':' | '\'' => true,
+        _ => char.is_control() || is_special(char),
+    };
+    !name.is_empty() && !name.char_indices().any(special)
+}
+
+/// What means something to shells anywhere in a word.
+fn is_special(char: char) -> bool {
+    r##" !"$&()*;<=>?[\^`|"##.contains(char)
+}
+
+/// Whether the name has single quotes, and nothing that means something between double ones.
+fn suits_double_quotes(name: &str) -> bool {
+    let harmless = |(index, char): (usize, char)| match char {
+        ' ' => true,
+        '{' | '}' => false,
+        '#' | '~' => index == 0,
+        _ => !char.is_control() && !is_special(char),
+    };
+    name.contains('\'') && name.char_indices().all(harmless)
+}
+
+/// A name between single quotes, but for what can only be written as `$'\n'`.
+struct Quoted {
+    text: String,
+    in_escapes: bool,
+}
+
+impl Quoted {
+    fn new() -> Self {
+        Self {
+            text: "'".to_owned(),
+            in_escapes: false,
+        }
+    }
+
+    fn push(&mut self, char: char) {
+        let escape = match char {
+            '\x07' => "\\a",
+            '\x08' => "\\b",
+            '\x0b' => "\\v",
+            '\x0c' => "\\f",
+            '\n' => "\\n",
+            '\r' => "\\r",
+            '\t' => "\\t",
+            '\'' => {
+                self.text.push_str("'\\''");
+                self.in_escapes = false;
+                return;
+            }
+            _ if char.is_control() => {
+                self.push_octal(char.encode_utf8(&mut [0; 4]).as_bytes());
+                return;
+            }
+            _ => {
+                if self.in_escapes {
+                    self.text.push_str("''");
+                    self.in_escapes = false;
+                }
+                self.text.push(char);
+                return;
+            }
+        };
+        self.push_escape(escape);
+    }
+
+    fn push_octal(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.push_escape(&format!("\\{byte:03o}"));
+        }
+    }
+
+    fn push_escape(&mut self, escape: &str) {
+        if !self.in_escapes {
+            self.text.push_str("'$'");
+            self.in_escapes = true;
+        }
+        self.text.push_str(escape);
+    }
+
+    fn finish(mut self) -> String {
+        self.text.push('\'');
+        self.text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use std::process::Command;
+
+    #[test]
+    fn quotes_only_what_needs_it() {
+        for (name, quoted) in [
+            ("a-b/c.d_e,f@g%h+i", "a-b/c.d_e,f@g%h+i"),
+            ("a#b~", "a#b~"),
+            ("\u{e9}", "\u{e9}"),
+            ("", "''"),
+            ("a b", "'a b'"),
+            ("a:b", "'a:b'"),
+            ("~a", "'~a'"),
+            ("it's", "\"it's\""),
+            ("it's $1", "'it'\\''s $1'"),
+            ("a\nb", "'a'$'\\n''b'"),
+            ("\u{85}", "''$'\\302\\205'"),
+        ] {
+            assert_eq!(quote(OsStr::new(name)), quoted);
+        }
+        assert_eq!(quote(OsStr::from_bytes(b"\xffa")), "''$'\\377''a'");
+    }
+
+    #[test]
+    fn bash_gives_the_name_back() {
+        let parts: [&[u8]; 14] = [
+            b"a", b" ", b"'", b"\"", b"\\", b"\n", b"\x01", b"\xff", b"~", b"#", b"$", b"{", b"!",
+            b":",
+        ];
+        let mut names = vec![b"x".to_vec()];
+        for first in parts {
+            for second in parts {
+                names.extend(parts.map(|third| [first, second, third].concat()));
+            }
+        }
+        let mut command = "printf '%s\\0'".to_owned();
+        for name in &names {
+            command.push(' ');
+            command.push_str(&quote(OsStr::from_bytes(name)));
+        }
+        let output = Command::new("bash").args(["-c", &command]).output();
+        let output = output.expect("bash runs").stdout;
+        let given: Vec<&[u8]> = output.split(|&byte| byte == 0).collect();
+        assert_eq!(
+            given.split_last(),
+            Some((
+                &&b""[..],
+                &*names.iter().map(|name| &name[..]).collect::<Vec<_>>()
+            ))
+        );
+    }
+}
