@@ -95,6 +95,9 @@ pub struct SumArgs {
     /// Read lists of checksums from the FILEs and check them
     #[arg(short, long)]
     pub check: bool,
+    /// Sum the regular files in FILEs that are folders, ordered by name; follows no links there
+    #[arg(short, long)]
+    pub recursive: bool,
     /// Print lines like ADLER32 (name) = 05c801f0, as BSD does
     #[arg(long)]
     tag: bool,
@@ -179,6 +182,7 @@ impl SumArgs {
         let meaningless = [
             (self.tag, "--tag option is"),
             (mode, "--binary and --text options are"),
+            (self.recursive, "--recursive option is"),
             (self.xrootd, "--xrootd option is"),
         ];
         let meaningful = [

@@ -12,6 +12,7 @@ mod line;
 mod misuse;
 mod quote;
 mod sum;
+mod walk;
 
 use std::ffi::OsString;
 

@@ -6,6 +6,7 @@ use std::ffi::OsStr;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io;
+use std::path::Path;
 
 use adler32::Engine;
 use adler32::Error;
@@ -17,6 +18,8 @@ use crate::console::Console;
 use crate::line;
 use crate::line::End;
 use crate::quote::quote;
+use crate::walk;
+use crate::walk::Found;
 
 /// The name that stands for the standard input.
 pub const STDIN: &str = "-";
@@ -46,16 +49,27 @@ pub fn run(args: &SumArgs, console: &mut Console) -> bool {
 fn print(args: &SumArgs, names: &[OsString], engine: &mut Engine, console: &mut Console) -> bool {
     let end = if args.zero { End::Nul } else { End::Newline };
     let mut well = true;
-    for name in names {
-        match checksum(engine, name) {
-            Ok(sum) => {
+    let mut print = |file: Found| {
+        let summed = file.and_then(|name| match checksum(engine, &name) {
+            Ok(sum) => Ok((name, sum)),
+            Err(error) => Err((name, error)),
+        });
+        match summed {
+            Ok((name, sum)) => {
                 let checksum = sum.checksum.value();
-                console.print(&line::format(args.form(), end, checksum, name));
+                console.print(&line::format(args.form(), end, checksum, &name));
             }
-            Err(error) => {
-                console.error(format_args!("{}: {error}", quote(name)));
+            Err((name, error)) => {
+                console.error(format_args!("{}: {error}", quote(&name)));
                 well = false;
             }
+        }
+    };
+    for name in names {
+        if args.recursive && name != STDIN && Path::new(name).is_dir() {
+            walk::files(name).for_each(&mut print);
+        } else {
+            print(Ok(name.clone()));
         }
     }
     well

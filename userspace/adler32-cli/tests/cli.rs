@@ -296,6 +296,40 @@ fn takes_and_prints_lines_of_xrdadler32() {
 }
 
 #[test]
+fn sums_folders_in_the_order_of_names() {
+    let folder = folder(&[("b", b"abc"), ("a", b"a")]);
+    let path = folder.path();
+    fs::create_dir_all(path.join("d/e")).unwrap();
+    for name in ["d/e/z", "d/e.", "d/a", "d/B"] {
+        fs::write(path.join(name), "a").unwrap();
+    }
+    symlink("a", path.join("d/link")).unwrap();
+    symlink("d", path.join("to-d")).unwrap();
+    unistd::mkfifo(&path.join("d/fifo"), Mode::S_IRWXU).unwrap();
+    let lines = |folder: &str| {
+        let names = ["B", "a", "e/z", "e."];
+        names
+            .map(|name| format!("00620062  {folder}/{name}\n"))
+            .concat()
+    };
+    assert_eq!(
+        sum_in(path, &["-r", "b", "d", "none", "to-d", "a"]),
+        outcome(
+            &format!("024d0127  b\n{}{}00620062  a\n", lines("d"), lines("to-d")),
+            "adler32: none: No such file or directory\n",
+            1
+        )
+    );
+    assert_eq!(
+        sum_in(path, &["d"]),
+        outcome("", "adler32: d: Is a directory\n", 1)
+    );
+    let wrong = "adler32: the --recursive option is meaningless when verifying checksums\n\
+                 Try 'adler32 sum --help' for more information.\n";
+    assert_eq!(sum_in(path, &["-rc", "b"]), outcome("", wrong, 1));
+}
+
+#[test]
 fn checks_over_any_door() {
     let folder = folder(&[("a", b"a"), ("list", b"00620062  a\n")]);
     for via in ["auto", "cpu"] {
