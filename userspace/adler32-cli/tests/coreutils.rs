@@ -6,7 +6,7 @@
 //! exit status, output and errors are compared. In a line, and in a list, [`Program::expand`] puts
 //! the program and its digests in.
 //!
-//! Three differences are meant, see [`Outcome::normalize`].
+//! Three differences are meant, see [`Outcome::into_meant`].
 
 use std::env;
 use std::ffi::OsStr;
@@ -595,23 +595,19 @@ struct Outcome {
 }
 
 impl Outcome {
-    /// Makes of what `sha256sum` said what `adler32sum` is meant to say, and of what that said what
-    /// `sha256sum` could have.
+    /// Makes of what came of `sha256sum` what is meant to come of `adler32sum`, which differs from it
+    /// where coreutils differ among themselves or say too little or too much:
     ///
-    /// 1. coreutils 9.1 escapes the name in a result only if there is a newline in it; 9.7 and ours, as
-    ///    in a list.
+    /// 1. coreutils 9.1 escapes the name in a result only if there is a newline in it, 9.7 as in a list.
     /// 2. coreutils have forgotten why they could not write to a full device.
     /// 3. coreutils tell twice that the standard input is closed: when reading and when closing it.
-    fn normalize(mut self) -> Self {
-        let results = self
-            .stdout
-            .split_inclusive(|&byte| byte == b'\n')
-            .map(escape_result);
-        self.stdout = results.collect::<Vec<_>>().concat();
+    fn into_meant(mut self) -> Self {
+        let lines = self.stdout.split_inclusive(|&byte| byte == b'\n');
+        self.stdout = lines.flat_map(escape_result).collect();
         let stderr = replace(
             &self.stderr,
-            "write error: No space left on device\n",
             "write error\n",
+            "write error: No space left on device\n",
         );
         self.stderr = replace(&stderr, "SUM: standard input: Bad file descriptor\n", "");
         self
@@ -672,8 +668,8 @@ fn cases() -> Vec<String> {
         }
     }
     for byte in 1..=127 {
-        // How messages quote it. That gets coreutils confused where a name has a single quote and
-        // ends with what is escaped.
+        // How messages quote it. Not at the end of a name with a single quote: there coreutils quote
+        // wrongly.
         cases.push(format!(
             r"SUM $'\{byte:03o}' $'x\{byte:03o}y' $'\'\{byte:03o}y' $'x\'\{byte:03o}\377y'"
         ));
@@ -711,7 +707,7 @@ fn adler32sum_does_what_sha256sum_does() {
     });
     let mut differences = 0;
     for ((case, expected), outcome) in cases.iter().zip(expected).zip(outcomes) {
-        let (expected, outcome) = (expected.normalize(), outcome.normalize());
+        let expected = expected.into_meant();
         let ran = expected.status == b"0\n" || expected.status == b"1\n";
         assert!(ran, "sha256sum did not run: {case}: {expected}");
         if outcome != expected {
