@@ -419,20 +419,33 @@ fn dies_quietly_of_a_closed_pipe() {
 
 #[test]
 fn refuses_wrong_usage() {
-    for arguments in [
-        &[][..],
-        &["sums"],
-        &["sum", "--via"],
-        &["sum", "--via", "gpu"],
-        &["sum", "-x"],
-        &["info", "file"],
+    let doors =
+        "\nValid arguments are:\n  - 'auto'\n  - 'device'\n  - 'ioctl'\n  - 'afalg'\n  - 'cpu'";
+    for (arguments, command, message) in [
+        (&[][..], "adler32", "a command is missing"),
+        (&["sums"], "adler32", "unrecognized command 'sums'"),
+        (&["--foo"], "adler32", "unrecognized option '--foo'"),
+        (&["info", "file"], "adler32 info", "extra operand 'file'"),
+        (&["info", "-x"], "adler32 info", "invalid option -- 'x'"),
+        (&["sum", "-x"], "adler32 sum", "invalid option -- 'x'"),
+        (
+            &["sum", "--st"],
+            "adler32 sum",
+            "option '--st' is ambiguous; possibilities: '--status' '--strict'",
+        ),
+        (
+            &["sum", "--via"],
+            "adler32 sum",
+            "option '--via' requires an argument",
+        ),
+        (
+            &["sum", "--via", "gpu"],
+            "adler32 sum",
+            &format!("invalid argument 'gpu' for '--via'{doors}"),
+        ),
     ] {
-        let wrong = run(adler32().args(arguments));
-        assert_eq!((wrong.stdout.as_str(), wrong.status), ("", Some(1)));
-        assert!(
-            wrong.stderr.contains("Usage") || wrong.stderr.contains("--help"),
-            "{wrong:?}"
-        );
+        let text = format!("adler32: {message}\nTry '{command} --help' for more information.\n");
+        assert_eq!(run(adler32().args(arguments)), outcome("", &text, 1));
     }
 }
 
