@@ -12,10 +12,10 @@ use std::os::fd::BorrowedFd;
 use nix::sys::stat;
 use nix::unistd;
 
+use crate::file;
 use crate::session;
 use crate::transfer;
 use crate::transfer::Call;
-use crate::transfer::Way;
 use crate::AfAlg;
 use crate::Error;
 use crate::Hasher;
@@ -103,9 +103,9 @@ impl Engine {
     ///
     /// [`Error::Read`] is a failure of `data`, all others are failures of the door. For an open file,
     /// [`Engine::checksum_file`] is faster.
-    pub fn checksum(&mut self, data: impl Read) -> Result<Sum, Error> {
+    pub fn checksum(&mut self, mut data: impl Read) -> Result<Sum, Error> {
         self.reset()?;
-        let length = self.read_rest(data, transfer::BUFFER)?;
+        let length = self.read_rest(|buffer| data.read(buffer))?;
         self.finish(length)
     }
 
@@ -114,9 +114,9 @@ impl Engine {
     ///
     /// As after reading, the position is then at the end, and so it is for all who share it. Nothing
     /// is seen of what a buffer over the file, like that of [`io::Stdin`], holds already. Where the
-    /// kernel can take the bytes from a file or a pipe to the door by itself, it does. The checksum
-    /// of a file that others change meanwhile is that of the bytes which the kernel found; the length
-    /// is their number.
+    /// kernel can take the bytes from a file or a pipe to the door by itself, it does; the processor
+    /// reads them as [`file::checksum()`] does. The checksum of a file that others change meanwhile is
+    /// that of the bytes which were found; the length is their number.
     ///
     /// [`Error::Read`] is a failure of `file`, all others are failures of the door.
     ///
@@ -131,15 +131,18 @@ impl Engine {
     /// ```
     pub fn checksum_file(&mut self, file: impl AsFd) -> Result<Sum, Error> {
         let file = file.as_fd();
+        if let Self::Cpu(_) = self {
+            return file::checksum(file);
+        }
         let stat = stat::fstat(file).map_err(|errno| Error::Read(errno.into()))?;
         self.reset()?;
-        let (sent, buffer) = match transfer::choose(self.via(), &stat) {
-            Way::Read { buffer } => (0, buffer),
-            Way::Send(call) => (self.send(file, call)?, transfer::BUFFER),
+        let sent = match transfer::choose(self.via(), &stat) {
+            Some(call) => self.send(file, call)?,
+            None => 0,
         };
         // Only a read tells the end of a file from what the kernel does not send, and what fails in
         // reading from what fails in the door.
-        let read = self.read_rest(Reader(file), buffer)?;
+        let read = self.read_rest(|buffer| Ok(unistd::read(file, buffer)?))?;
         self.finish(sent + read)
     }
 
@@ -160,22 +163,12 @@ impl Engine {
         }
     }
 
-    /// Reads `data` to its end, in pieces as long as a buffer of `buffer` bytes. Returns the number
-    /// of bytes.
-    fn read_rest(&mut self, mut data: impl Read, buffer: usize) -> Result<u64, Error> {
-        let mut buffer = vec![0; buffer];
-        let mut length = 0;
-        loop {
-            match data.read(&mut buffer) {
-                Ok(0) => return Ok(length),
-                Ok(len) => {
-                    self.update(&buffer[..len])?;
-                    length += len as u64;
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(Error::Read(error)),
-            }
-        }
+    /// Appends what `read` finds. Returns the number of bytes.
+    fn read_rest(
+        &mut self,
+        read: impl FnMut(&mut [u8]) -> io::Result<usize>,
+    ) -> Result<u64, Error> {
+        file::read_all(read, |piece| self.update(piece))
     }
 
     /// Returns the checksum of all bytes so far, which are `length`.
@@ -211,14 +204,5 @@ impl Engine {
                 Ok(())
             }
         }
-    }
-}
-
-/// Reads a file that another owns.
-struct Reader<'a>(BorrowedFd<'a>);
-
-impl Read for Reader<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        Ok(unistd::read(self.0, buffer)?)
     }
 }

@@ -31,6 +31,7 @@ mod hasher;
 mod session;
 mod transfer;
 
+pub mod file;
 pub mod host;
 pub mod processor;
 
@@ -75,4 +76,22 @@ impl Sum {
         checksum: Adler32::EMPTY,
         length: 0,
     };
+
+    /// The checksum of the bytes that this one covers followed by those that `next` covers.
+    ///
+    /// ```
+    /// use adler32::Hasher;
+    ///
+    /// let [mut first, mut next, mut whole] = [const { Hasher::new() }; 3];
+    /// first.update(b"Wiki");
+    /// next.update(b"pedia");
+    /// whole.update(b"Wikipedia");
+    /// assert_eq!(first.sum().combine(next.sum()), whole.sum());
+    /// ```
+    pub const fn combine(self, next: Self) -> Self {
+        Self {
+            checksum: self.checksum.combine(next.checksum, next.length),
+            length: self.length + next.length,
+        }
+    }
 }

@@ -13,26 +13,12 @@ use nix::sys::stat::SFlag;
 
 use crate::Via;
 
-/// How many bytes are read at a time, but for [`LONG`] files.
-pub(crate) const BUFFER: usize = 128 * 1024;
-
-/// From how many bytes on a file is worth a buffer of [`LONG_BUFFER`] bytes: the pages of one that is
-/// new take a fault each, 256 for 1 MiB, which are to be few beside those of the file.
-const LONG: i64 = 32 * 1024 * 1024;
-const LONG_BUFFER: usize = 1024 * 1024;
+/// From how many bytes on a file is sent rather than read.
+const SENT_FROM: i64 = 128 * 1024;
 
 /// How many bytes the kernel is asked to move by one call. Not more than it does, which is 2 GiB less
 /// a page: a call that has moved as many has ended the message on an AF_ALG socket.
 pub(crate) const MOST: usize = 1024 * 1024 * 1024;
-
-/// How the bytes go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Way {
-    /// The kernel moves them to the door.
-    Send(Call),
-    /// They are read into a buffer of so many bytes, and what was read is handed to the door.
-    Read { buffer: usize },
-}
 
 /// How the kernel moves bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,16 +57,15 @@ pub(crate) enum Call {
 /// in the page cache, 1.7 to 2 times from large ones, and 3 times from large ones in the processor's
 /// caches. Who wants no copies has the device. Reading 2 or 4 MiB at a time was as fast as 1 MiB,
 /// 32 to 512 KiB were 0.7 to 1 times as fast.
-pub(crate) fn choose(via: Via, stat: &FileStat) -> Way {
-    let takes_pages = matches!(via, Via::Device | Via::AfAlg);
+pub(crate) fn choose(via: Via, stat: &FileStat) -> Option<Call> {
+    if !matches!(via, Via::Device | Via::AfAlg) {
+        return None;
+    }
     let kind = SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT;
     match kind {
-        SFlag::S_IFREG if takes_pages && stat.st_size > BUFFER as i64 => Way::Send(Call::Sendfile),
-        SFlag::S_IFIFO if takes_pages => Way::Send(Call::Splice),
-        SFlag::S_IFREG if stat.st_size >= LONG => Way::Read {
-            buffer: LONG_BUFFER,
-        },
-        _ => Way::Read { buffer: BUFFER },
+        SFlag::S_IFREG if stat.st_size > SENT_FROM => Some(Call::Sendfile),
+        SFlag::S_IFIFO => Some(Call::Splice),
+        _ => None,
     }
 }
 

@@ -41,7 +41,10 @@ pub fn update_parallel(start: Adler32, data: &[u8]) -> Adler32 {
         return update(start, data);
     }
     let range = (data.len() / (2 * threads)).clamp(*RANGE.start(), *RANGE.end());
-    let sum = data.par_chunks(range).map(sum).reduce(|| Sum::EMPTY, join);
+    let sum = data
+        .par_chunks(range)
+        .map(sum)
+        .reduce(|| Sum::EMPTY, Sum::combine);
     start.combine(sum.checksum, sum.length)
 }
 
@@ -49,12 +52,5 @@ fn sum(data: &[u8]) -> Sum {
     Sum {
         checksum: update(Adler32::EMPTY, data),
         length: data.len() as u64,
-    }
-}
-
-fn join(first: Sum, second: Sum) -> Sum {
-    Sum {
-        checksum: first.checksum.combine(second.checksum, second.length),
-        length: first.length + second.length,
     }
 }

@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! How the bytes of a file are read, and summed by the processor.
+//!
+//! Parts of a file can be summed apart, by threads or by machines, and their sums put together:
+//!
+//! ```
+//! use adler32::file;
+//! use std::fs::File;
+//!
+//! let file = File::open("Cargo.toml")?;
+//! let head = file::checksum_range(&file, 0..100)?;
+//! let tail = file::checksum_range(&file, 100..u64::MAX)?;
+//! assert_eq!(head.combine(tail), file::checksum(&file)?);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Many threads can sum many files at once; each has a buffer of its own, which it keeps.
+
+use std::cell::Cell;
+use std::fs::File;
+use std::io;
+use std::io::Seek;
+use std::io::SeekFrom;
+use std::ops::Range;
+use std::os::fd::AsFd;
+use std::os::fd::BorrowedFd;
+use std::os::unix::fs::FileExt;
+
+use nix::sys::stat;
+use nix::sys::stat::SFlag;
+use nix::unistd;
+use rayon::prelude::*;
+
+use crate::Error;
+use crate::Hasher;
+use crate::Sum;
+
+/// From how many bytes on a file is read by more than one thread.
+pub const PARALLEL_FROM: u64 = 16 * 1024 * 1024;
+
+/// How many bytes a thread takes at once.
+const RANGE: u64 = 4 * 1024 * 1024;
+
+/// How many bytes are read at a time, when the buffer is new and when it has seen [`LONG`] bytes:
+/// the pages of a new one take a fault each, which are to be few beside those of the file.
+const PIECE: usize = 128 * 1024;
+const LONG_PIECE: usize = 1024 * 1024;
+const LONG: u64 = 8 * 1024 * 1024;
+
+/// Where the buffer begins is a multiple of this.
+const PAGE: usize = 4096;
+
+/// Reads `file` from its position to its end and returns the checksum.
+///
+/// Long files are read by all threads of rayon's pool, the caller's or else the global one, each
+/// some ranges; what has no ranges, like a pipe, by the caller alone. With a pool of one thread, the
+/// caller reads all.
+///
+/// As after reading, the position is then at the end, and so it is for all who share it. The
+/// checksum of a file that others change meanwhile is that of the bytes which were found, without a
+/// gap; the length is their number.
+///
+/// [`Error::Read`] is the only error.
+pub fn checksum(file: impl AsFd) -> Result<Sum, Error> {
+    let file = file.as_fd();
+    let size = size(file)?;
+    let mut sum = Sum::EMPTY;
+    if size >= PARALLEL_FROM {
+        let mut file = duplicate(file)?;
+        let start = file.stream_position().map_err(Error::Read)?;
+        sum = by_threads(&file, start..size)?;
+        file.seek(SeekFrom::Start(start + sum.length))
+            .map_err(Error::Read)?;
+    }
+    // Also what has been appended meanwhile.
+    continue_sum(sum, |buffer| Ok(unistd::read(file, buffer)?))
+}
+
+/// Reads the bytes of `file` from `range.start` on, to `range.end` or the end of the file, and
+/// returns their checksum, by as many threads as [`checksum()`] does.
+///
+/// The length tells how many there were; `u64::MAX` is an end that no file reaches. The position of
+/// the file does not matter and stays where it is. A file that has no ranges is an error.
+///
+/// [`Error::Read`] is the only error.
+pub fn checksum_range(file: impl AsFd, range: Range<u64>) -> Result<Sum, Error> {
+    let file = duplicate(file.as_fd())?;
+    let size = size(file.as_fd())?;
+    let sum = by_threads(&file, range.start..range.end.min(size))?;
+    by_one(&file, sum, range)
+}
+
+/// Reads by `read` until there is nothing more, and hands each piece to `take`. Returns the number
+/// of bytes.
+pub(crate) fn read_all(
+    mut read: impl FnMut(&mut [u8]) -> io::Result<usize>,
+    mut take: impl FnMut(&[u8]) -> Result<(), Error>,
+) -> Result<u64, Error> {
+    thread_local! {
+        static BUFFER: Cell<Option<Buffer>> = const { Cell::new(None) };
+    }
+    // Taken, not borrowed: `read` may be a caller's, who can end up here again.
+    let mut buffer = BUFFER.take().unwrap_or_else(Buffer::new);
+    let mut length = 0;
+    let done = loop {
+        let piece = buffer.piece();
+        match read(piece) {
+            Ok(0) => break Ok(length),
+            Ok(len) => {
+                if let Err(error) = take(&piece[..len]) {
+                    break Err(error);
+                }
+                length += len as u64;
+                buffer.seen += len as u64;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => break Err(Error::Read(error)),
+        }
+    };
+    BUFFER.set(Some(buffer));
+    done
+}
+
+/// Memory to read into.
+///
+/// It begins with a page. Processors that copy by `rep movsb` do it at half the speed where source
+/// and destination are at different places in theirs, as they are with memory from `malloc`.
+struct Buffer {
+    memory: Vec<u8>,
+    /// How many bytes were read into it.
+    seen: u64,
+}
+
+impl Buffer {
+    fn new() -> Self {
+        Self {
+            memory: vec![0; LONG_PIECE + PAGE - 1],
+            seen: 0,
+        }
+    }
+
+    /// What to read into next.
+    fn piece(&mut self) -> &mut [u8] {
+        let start = self.memory.as_ptr().align_offset(PAGE);
+        let len = if self.seen < LONG { PIECE } else { LONG_PIECE };
+        &mut self.memory[start..][..len]
+    }
+}
+
+/// Sums up a range by all threads, if it is long, else nothing of it. What follows the bytes that
+/// were found is left to others.
+fn by_threads(file: &File, range: Range<u64>) -> Result<Sum, Error> {
+    let length = range.end.saturating_sub(range.start);
+    if length < PARALLEL_FROM || rayon::current_num_threads() == 1 {
+        return Ok(Sum::EMPTY);
+    }
+    // The bridge hands out ranges in their order, so that a disk sees one place move on.
+    let mut sums = range
+        .clone()
+        .step_by(RANGE as usize)
+        .par_bridge()
+        .map(|start| {
+            let end = range.end.min(start + RANGE);
+            Ok((start, by_one(file, Sum::EMPTY, start..end)?))
+        })
+        .collect::<Result<Vec<_>, Error>>()?;
+    sums.sort_unstable_by_key(|(start, _)| *start);
+    // A file that was cut short and grew again has a gap, which ends it.
+    Ok(sums
+        .into_iter()
+        .fold(Sum::EMPTY, |whole, (start, sum)| match start {
+            start if start == range.start + whole.length => whole.combine(sum),
+            _ => whole,
+        }))
+}
+
+/// Continues `sum`, which is of the first bytes of a range, with the rest.
+fn by_one(file: &File, sum: Sum, range: Range<u64>) -> Result<Sum, Error> {
+    let mut at = range.start + sum.length;
+    continue_sum(sum, |buffer| {
+        let left = range.end.saturating_sub(at);
+        let len = buffer
+            .len()
+            .min(usize::try_from(left).unwrap_or(usize::MAX));
+        let read = file.read_at(&mut buffer[..len], at)?;
+        at += read as u64;
+        Ok(read)
+    })
+}
+
+fn continue_sum(sum: Sum, read: impl FnMut(&mut [u8]) -> io::Result<usize>) -> Result<Sum, Error> {
+    let mut hasher = Hasher::resume(sum);
+    read_all(read, |piece| {
+        hasher.update(piece);
+        Ok(())
+    })?;
+    Ok(hasher.sum())
+}
+
+/// The size of a regular file, or 0.
+fn size(file: BorrowedFd<'_>) -> Result<u64, Error> {
+    let stat = stat::fstat(file).map_err(|errno| Error::Read(errno.into()))?;
+    let kind = SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT;
+    Ok(match kind {
+        SFlag::S_IFREG => stat.st_size as u64,
+        _ => 0,
+    })
+}
+
+fn duplicate(file: BorrowedFd<'_>) -> Result<File, Error> {
+    let file = file.try_clone_to_owned().map_err(Error::Read)?;
+    Ok(file.into())
+}
