@@ -156,7 +156,7 @@ fn by_threads(file: &File, range: Range<u64>) -> Result<Sum, Error> {
         return Ok(Sum::EMPTY);
     }
     // The bridge hands out ranges in their order, so that a disk sees one place move on.
-    let mut sums = range
+    let sums = range
         .clone()
         .step_by(RANGE as usize)
         .par_bridge()
@@ -164,15 +164,22 @@ fn by_threads(file: &File, range: Range<u64>) -> Result<Sum, Error> {
             let end = range.end.min(start + RANGE);
             Ok((start, by_one(file, Sum::EMPTY, start..end)?))
         })
-        .collect::<Result<Vec<_>, Error>>()?;
-    sums.sort_unstable_by_key(|(start, _)| *start);
-    // A file that was cut short and grew again has a gap, which ends it.
-    Ok(sums
-        .into_iter()
-        .fold(Sum::EMPTY, |whole, (start, sum)| match start {
-            start if start == range.start + whole.length => whole.combine(sum),
-            _ => whole,
-        }))
+        .collect::<Result<_, Error>>()?;
+    Ok(without_gap(range.start, sums))
+}
+
+/// Puts together sums of what begins at the places given. A gap, as in a file that was cut short and
+/// grew again, is the end.
+fn without_gap(start: u64, mut sums: Vec<(u64, Sum)>) -> Sum {
+    sums.sort_unstable_by_key(|(at, _)| *at);
+    let mut whole = Sum::EMPTY;
+    for (at, sum) in sums {
+        if at != start + whole.length {
+            break;
+        }
+        whole = whole.combine(sum);
+    }
+    whole
 }
 
 /// Continues `sum`, which is of the first bytes of a range, with the rest.
@@ -211,4 +218,35 @@ fn size(file: BorrowedFd<'_>) -> Result<u64, Error> {
 fn duplicate(file: BorrowedFd<'_>) -> Result<File, Error> {
     let file = file.try_clone_to_owned().map_err(Error::Read)?;
     Ok(file.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sum(data: &[u8]) -> Sum {
+        let mut hasher = Hasher::new();
+        hasher.update(data);
+        hasher.sum()
+    }
+
+    #[test]
+    fn a_gap_is_the_end() {
+        let sums = vec![(14, sum(b"e")), (10, sum(b"ab")), (12, sum(b"cd"))];
+        assert_eq!(without_gap(10, sums), sum(b"abcde"));
+        let sums = vec![(14, sum(b"e")), (10, sum(b"ab")), (12, sum(b"c"))];
+        assert_eq!(without_gap(10, sums), sum(b"abc"));
+        let sums = vec![(12, sum(b"cd")), (10, Sum::EMPTY)];
+        assert_eq!(without_gap(10, sums), Sum::EMPTY);
+    }
+
+    #[test]
+    fn the_buffer_begins_with_a_page() {
+        let mut buffer = Buffer::new();
+        for (seen, len) in [(0, PIECE), (LONG - 1, PIECE), (LONG, LONG_PIECE)] {
+            buffer.seen = seen;
+            let piece = buffer.piece();
+            assert_eq!((piece.as_ptr() as usize % PAGE, piece.len()), (0, len));
+        }
+    }
 }

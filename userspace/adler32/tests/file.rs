@@ -1,0 +1,294 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! Files and parts of them, by one thread and by several.
+
+#[allow(dead_code, reason = "other tests use all of it")]
+mod common;
+
+use std::fs;
+use std::fs::File;
+use std::io;
+use std::io::Seek;
+use std::io::SeekFrom;
+use std::io::Write;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
+use std::thread;
+
+use adler32::file::checksum;
+use adler32::file::checksum_range;
+use adler32::file::PARALLEL_FROM;
+use adler32::Error;
+use adler32::Sum;
+use common::theirs;
+use common::Others;
+use nix::sys::memfd::memfd_create;
+use nix::sys::memfd::MFdFlags;
+use rayon::prelude::*;
+use rayon::ThreadPool;
+use rayon::ThreadPoolBuilder;
+use tempfile::tempdir;
+use tempfile::tempfile;
+
+const MIB: u64 = 1024 * 1024;
+
+fn pools() -> [ThreadPool; 3] {
+    [1, 2, 5].map(|threads| {
+        ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .build()
+            .expect("a pool of threads")
+    })
+}
+
+/// No two ranges of some length have the same bytes.
+fn data(len: u64) -> Vec<u8> {
+    (0..len as u32)
+        .map(|i| (i.wrapping_mul(i | 1).wrapping_mul(2_654_435_761) >> 13) as u8)
+        .collect()
+}
+
+fn file_of(data: &[u8]) -> File {
+    let mut file = tempfile().expect("a file");
+    file.write_all(data).expect("a file of the data");
+    file.rewind().expect("a file with a position");
+    file
+}
+
+#[track_caller]
+fn assert_covers(sum: Result<Sum, Error>, data: &[u8]) {
+    let sum = sum.expect("a checksum");
+    assert_eq!(sum.length, data.len() as u64);
+    assert_eq!(sum.checksum.value(), theirs(1, data));
+}
+
+#[test]
+fn whole_files() {
+    let data = data(3 * PARALLEL_FROM);
+    for len in [
+        0,
+        1,
+        MIB / 8,
+        MIB / 8 + 1,
+        9 * MIB + 1,
+        PARALLEL_FROM - 1,
+        PARALLEL_FROM,
+        PARALLEL_FROM + 1,
+        PARALLEL_FROM + 4 * MIB - 1,
+        PARALLEL_FROM + 4 * MIB,
+        3 * PARALLEL_FROM - 77,
+    ] {
+        let data = &data[..len as usize];
+        let mut file = file_of(data);
+        for pool in pools() {
+            file.rewind().unwrap();
+            assert_covers(pool.install(|| checksum(&file)), data);
+            assert_eq!(file.stream_position().unwrap(), len);
+            assert_covers(pool.install(|| checksum(&file)), b"");
+        }
+    }
+}
+
+#[test]
+fn from_the_position_on() {
+    let data = data(2 * PARALLEL_FROM + 5);
+    let mut file = file_of(&data);
+    for from in [1, PARALLEL_FROM - 3, PARALLEL_FROM + 6] {
+        for pool in pools() {
+            file.seek(SeekFrom::Start(from)).unwrap();
+            assert_covers(pool.install(|| checksum(&file)), &data[from as usize..]);
+            assert_eq!(file.stream_position().unwrap(), data.len() as u64);
+        }
+    }
+}
+
+#[test]
+fn ranges() {
+    const LEN: u64 = 2 * PARALLEL_FROM + 12_345;
+    let data = data(LEN);
+    let mut file = file_of(&data);
+    file.seek(SeekFrom::Start(17)).unwrap();
+    let there = |range: &Range<u64>| {
+        let end = range.end.min(LEN);
+        &data[range.start.min(end) as usize..end as usize]
+    };
+    for range in [
+        0..0,
+        0..1,
+        7..LEN - 1,
+        0..LEN,
+        1..u64::MAX,
+        MIB..MIB + PARALLEL_FROM,
+        LEN - 1..LEN,
+        LEN - 1..LEN + 1,
+        LEN..LEN + 1,
+        LEN + PARALLEL_FROM..u64::MAX,
+        1 << 62..u64::MAX,
+        Range { start: 9, end: 3 },
+    ] {
+        for pool in pools() {
+            let sum = pool.install(|| checksum_range(&file, range.clone()));
+            assert_covers(sum, there(&range));
+        }
+    }
+    assert_eq!(file.stream_position().unwrap(), 17);
+}
+
+#[test]
+fn parts_make_the_whole() {
+    let data = data(PARALLEL_FROM + 4321);
+    let file = file_of(&data);
+    for step in [1_234_567, PARALLEL_FROM] {
+        let whole = (0..data.len() as u64)
+            .step_by(step as usize)
+            .map(|start| checksum_range(&file, start..start + step))
+            .try_fold(Sum::EMPTY, |whole, part| Ok(whole.combine(part?)));
+        assert_covers(whole, &data);
+    }
+}
+
+#[test]
+fn many_files_at_once_each_by_ranges() {
+    let data = data(2 * PARALLEL_FROM);
+    let lens = [3, 2 * PARALLEL_FROM, 100_000, PARALLEL_FROM, 0, 4096];
+    for pool in pools() {
+        pool.install(|| {
+            lens.par_iter().for_each(|&len| {
+                let data = &data[..len as usize];
+                assert_covers(checksum(file_of(data)), data);
+            });
+        });
+    }
+}
+
+/// A file in memory of 5 GiB, with bytes beside every place where 32 bits may be too few. Its holes
+/// take no memory.
+#[test]
+fn holes_and_more_than_four_gib() {
+    const LEN: u64 = 5 * 1024 * MIB + 3;
+    let file = File::from(memfd_create("sparse", MFdFlags::MFD_CLOEXEC).unwrap());
+    file.set_len(LEN).unwrap();
+    let islands = [0, 2048 * MIB - 50, 4096 * MIB - 50, LEN - 100];
+    let mut others = Others::new(1);
+    let zeros = vec![0; MIB as usize];
+    let mut at = 0;
+    for island in islands {
+        while at < island {
+            let len = (island - at).min(MIB);
+            others.write(&zeros[..len as usize]);
+            at += len;
+        }
+        let bytes = data(100);
+        file.write_all_at(&bytes, island).unwrap();
+        others.write(&bytes);
+        at += 100;
+    }
+    for pool in pools() {
+        (&file).rewind().unwrap();
+        let sum = pool.install(|| checksum(&file)).unwrap();
+        assert_eq!((sum.checksum.value(), sum.length), (others.value(), LEN));
+    }
+    assert_covers(checksum_range(&file, LEN - 100..u64::MAX), &data(100));
+    assert_covers(
+        checksum_range(&file, 4096 * MIB - 50..4096 * MIB + 50),
+        &data(100),
+    );
+}
+
+/// Changes a file while it is summed again and again by several threads: what is found must be its
+/// first bytes.
+fn change_meanwhile(data: &[u8], start: &[u8], change: impl Fn(&File) + Sync) -> Vec<u64> {
+    let file = file_of(start);
+    let done = AtomicBool::new(false);
+    let mut found = Vec::new();
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            change(&file);
+            done.store(true, Ordering::Release);
+        });
+        let [_, pool, _] = pools();
+        while !done.load(Ordering::Acquire) {
+            (&file).rewind().unwrap();
+            let sum = pool.install(|| checksum(&file));
+            let length = sum.as_ref().expect("a checksum").length;
+            assert_covers(sum, &data[..length as usize]);
+            found.push(length);
+        }
+    });
+    found
+}
+
+#[test]
+fn files_that_grow() {
+    let data = data(4 * PARALLEL_FROM);
+    let start = PARALLEL_FROM as usize;
+    let found = change_meanwhile(&data, &data[..start], |file| {
+        for (number, piece) in data[start..].chunks(77_777).enumerate() {
+            let at = start + number * 77_777;
+            file.write_all_at(piece, at as u64).unwrap();
+        }
+    });
+    assert!(found.is_sorted(), "{found:?}");
+}
+
+#[test]
+fn files_that_shrink() {
+    let data = data(4 * PARALLEL_FROM);
+    let found = change_meanwhile(&data, &data, |file| {
+        for len in (0..data.len() as u64).rev().step_by(1_234_567) {
+            file.set_len(len).unwrap();
+            thread::yield_now();
+        }
+    });
+    assert!(found.is_sorted_by(|a, b| a >= b), "{found:?}");
+}
+
+#[test]
+fn pipes_and_devices() {
+    let data = data(PARALLEL_FROM + 1);
+    let (reader, mut writer) = io::pipe().unwrap();
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            writer.write_all(&data).unwrap();
+            drop(writer);
+        });
+        assert_covers(checksum(&reader), &data);
+    });
+    assert_covers(checksum(File::open("/dev/null").unwrap()), b"");
+    let zeros = File::open("/dev/zero").unwrap();
+    assert_covers(checksum_range(&zeros, 5..MIB), &vec![0; MIB as usize - 5]);
+    let version = fs::read("/proc/version").unwrap();
+    assert_covers(checksum(File::open("/proc/version").unwrap()), &version);
+    assert_covers(
+        checksum_range(File::open("/proc/version").unwrap(), 3..9),
+        &version[3..9],
+    );
+}
+
+#[test]
+fn what_cannot_be_read() {
+    let folder = tempdir().unwrap();
+    let written = File::create(folder.path().join("written")).unwrap();
+    written.set_len(2 * PARALLEL_FROM).unwrap();
+    let (pipe, writer) = io::pipe().unwrap();
+    drop(writer);
+    let folder = File::open(folder.path()).unwrap();
+    for (sum, message) in [
+        (checksum(&written), "Bad file descriptor"),
+        (checksum_range(&written, 0..1), "Bad file descriptor"),
+        (checksum_range(&written, 0..u64::MAX), "Bad file descriptor"),
+        (checksum(&folder), "Is a directory"),
+        (checksum_range(&folder, 0..1), "Is a directory"),
+        (checksum_range(&pipe, 0..1), "Illegal seek"),
+        (
+            checksum_range(File::open("/dev/zero").unwrap(), u64::MAX - 1..u64::MAX),
+            "Invalid argument",
+        ),
+    ] {
+        let error = sum.unwrap_err();
+        assert!(matches!(error, Error::Read(_)));
+        assert_eq!(error.to_string(), message);
+    }
+}
