@@ -81,6 +81,14 @@ bench-device: lab tools ## Measure the device beside AF_ALG and programs
 		$(LAB) vm --icount --append "$(icount_words)" $(in_guest) -- bench-device --file 32 --memory 8 --rounds 3 \
 			--json build/bench/device-icount.json --plot build/bench/device-icount.svg
 
+.PHONY: bench-cli
+bench-cli: tools ## Measure the command beside xrdadler32, Python, libdeflate and cksum
+	-$(call need,xrdadler32,xrootd-client,which the command is compared with)
+	-$(call need,python3,python3,which the command is compared with)
+	@mkdir -p build/bench
+	@echo "Load of this machine: $$(cut -d ' ' -f 1-3 /proc/loadavg)"
+	@$(TOOLS)/bench-cli --json build/bench/cli.json
+
 .PHONY: fuzz
 fuzz: checkers ## Look for data that an implementation gets wrong: FUZZ_SECONDS=600
 	@mkdir -p build/fuzz/corpus build/fuzz/found

@@ -11,6 +11,8 @@ mod alg;
 mod calls;
 #[path = "../bench_common/mod.rs"]
 mod common;
+#[allow(dead_code, reason = "another benchmark uses the rest")]
+#[path = "../bench_common/contender.rs"]
 mod contender;
 mod file;
 #[allow(dead_code, reason = "the tests use all of it")]

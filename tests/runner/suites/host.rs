@@ -72,10 +72,17 @@ const LAB: &str = "cd lab; cargo test --locked --bins";
 const LAB_GUEST: &str = "cd lab; cargo test --locked --test vm -- --ignored";
 
 /// All agree, and the results can be written. What they are depends on the machine.
-const BENCH: &[(&str, &str)] = &[(
-    "the benchmark runs",
-    "cd bench; cargo run --locked --release -- --quick --output ../build/bench/quick",
-)];
+const BENCH: &[(&str, &str)] = &[
+    (
+        "the benchmark runs",
+        "cd bench; cargo run --locked --release -- --quick --output ../build/bench/quick",
+    ),
+    (
+        "the benchmark of the command runs",
+        "mkdir -p build/bench/quick
+         $TOOLS/bench-cli --file 16 --files 100 --rounds 2 --json build/bench/quick/cli.json",
+    ),
+];
 
 /// Valgrind refuses loads that are only in part within a block, too. It knows no AVX-512.
 const MEMORY: &str = "\

@@ -64,15 +64,19 @@ pub enum Source {
     Cached,
     /// A file.
     File,
+    /// Many small files.
+    Files,
     /// Nothing to speak of: what counts is the call.
     Call,
+    /// Nothing to speak of: what counts is the start of a program.
+    Start,
 }
 
 /// What was found for the contenders of a source.
 pub struct Group {
     pub source: Source,
     pub title: String,
-    /// Bytes, or calls, of a pass.
+    /// Bytes, calls or starts of a pass.
     amount: usize,
     pub figures: Vec<Figure>,
 }
@@ -80,7 +84,7 @@ pub struct Group {
 /// What was found for a contender.
 pub struct Figure {
     pub name: &'static str,
-    /// In GB/s, or in 10^9 calls a second.
+    /// In GB/s, or in 10^9 calls or starts a second.
     pub rates: Rates,
 }
 
@@ -137,6 +141,7 @@ impl Group {
     pub fn unit(&self) -> &'static str {
         match self.source {
             Source::Call => "ns",
+            Source::Start => "ms",
             _ => "GB/s",
         }
     }
@@ -145,6 +150,7 @@ impl Group {
     pub fn value(&self, rate: f64) -> f64 {
         match self.source {
             Source::Call => 1.0 / rate,
+            Source::Start => 1e-6 / rate,
             _ => rate,
         }
     }
