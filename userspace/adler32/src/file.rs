@@ -27,6 +27,8 @@ use std::os::fd::AsFd;
 use std::os::fd::BorrowedFd;
 use std::os::unix::fs::FileExt;
 
+use nix::fcntl;
+use nix::fcntl::PosixFadviseAdvice;
 use nix::sys::stat;
 use nix::sys::stat::SFlag;
 use nix::unistd;
@@ -37,13 +39,34 @@ use crate::Hasher;
 use crate::Sum;
 
 /// From how many bytes on a file is read by more than one thread.
+///
+/// With less, starting the threads takes as long as what they save: on two cores of a virtual machine
+/// with a processor of the Zen 4 family, whole processes with two threads were 0.8 times as fast as
+/// those with one on 4 MiB of the page cache, 1.0 times on 8 MiB, 1.2 on 16 MiB, 1.5 on 32 MiB and 1.6
+/// on 64 MiB.
 pub const PARALLEL_FROM: u64 = 16 * 1024 * 1024;
 
-/// How many bytes a thread takes at once.
+/// How many bytes a thread takes at once. 1 to 64 MiB were equally fast in the page cache. From a
+/// disk, 4 MiB were faster than 16 MiB, as the kernel reads ahead of one place.
 const RANGE: u64 = 4 * 1024 * 1024;
 
 /// How many bytes are read at a time, when the buffer is new and when it has seen [`LONG`] bytes:
 /// the pages of a new one take a fault each, which are to be few beside those of the file.
+///
+/// On the same machine, best of 5 rounds, GB/s from the page cache:
+///
+/// | | tmpfs: read | and summed | ext4: read | and summed |
+/// |---|---|---|---|---|
+/// | 128 KiB | 8.2 | 7.6 | 9.8 | 9.0 |
+/// | 256 KiB | 8.3 | 7.8 | 10.3 | 9.2 |
+/// | 512 KiB | 8.9 | 7.9 | 11.4 | 9.8 |
+/// | 1 MiB | 9.2 | 8.2 | 13.0 | 10.9 |
+/// | 2 MiB | 9.2 | 8.5 | 12.6 | 11.2 |
+///
+/// Files are not mapped: to cut one short while it is mapped ends the program by SIGBUS, and so does
+/// a bad sector, which a read reports. Nor was it faster: summing from a mapping went at 0.9 times
+/// the speed of reading 1 MiB at a time on tmpfs, and 1.1 times on ext4, with small folios and large
+/// ones.
 const PIECE: usize = 128 * 1024;
 const LONG_PIECE: usize = 1024 * 1024;
 const LONG: u64 = 8 * 1024 * 1024;
@@ -124,8 +147,8 @@ pub(crate) fn read_all(
 
 /// Memory to read into.
 ///
-/// It begins with a page. Processors that copy by `rep movsb` do it at half the speed where source
-/// and destination are at different places in theirs, as they are with memory from `malloc`.
+/// It begins with a page, as the kernel's pages do. Memory from `malloc` begins 16 bytes into one, and
+/// reading into that, which is `rep movsb` in the kernel, went at 0.4 to 0.75 times the speed.
 struct Buffer {
     memory: Vec<u8>,
     /// How many bytes were read into it.
@@ -152,7 +175,12 @@ impl Buffer {
 /// were found is left to others.
 fn by_threads(file: &File, range: Range<u64>) -> Result<Sum, Error> {
     let length = range.end.saturating_sub(range.start);
-    if length < PARALLEL_FROM || rayon::current_num_threads() == 1 {
+    if length < PARALLEL_FROM {
+        return Ok(Sum::EMPTY);
+    }
+    // The kernel reads further ahead. A file system without such advice is no failure.
+    let _ = fcntl::posix_fadvise(file, 0, 0, PosixFadviseAdvice::POSIX_FADV_SEQUENTIAL);
+    if rayon::current_num_threads() == 1 {
         return Ok(Sum::EMPTY);
     }
     // The bridge hands out ranges in their order, so that a disk sees one place move on.

@@ -29,7 +29,8 @@ pub(crate) enum Call {
     Splice,
 }
 
-/// Chooses how the bytes of a file get to a door.
+/// Chooses how the kernel moves the bytes of a file to a door. What it does not move is read, see
+/// [`file`](crate::file).
 ///
 /// `make bench-device` prints, for a file of 1 GiB in the page cache, in User Mode Linux on a
 /// virtual machine with a processor of the Zen 4 family, best of 15 rounds:
@@ -43,20 +44,11 @@ pub(crate) enum Call {
 /// | processor, `read` of 128 KiB at a time | 5.9 |
 /// | processor, `mmap` | 2.7 |
 ///
-/// So the kernel sends what it can send; UPDATE wants a buffer. A file that fits the buffer is read:
-/// that takes a call to read it and one to hand it on, `sendfile` takes as many, and has a pipe to
-/// set up. The two took equally long at 16 KiB natively, to `/dev/null`, and between 64 and 256 KiB
-/// in User Mode Linux, to the device (by a program that was not kept). Files that say they are empty, as those in `/proc` do, are
-/// among these.
-///
-/// The processor gets nothing by `mmap`: to cut a file short while it is mapped ends the program by
-/// SIGBUS, and so does a bad sector, which a read reports. No gain that is there for some files alone
-/// outweighs that, and which ones cannot be told beforehand. Natively, on the same machine and with
-/// the same size, by the same program, mapping, with or without `MAP_POPULATE`
-/// and `MADV_SEQUENTIAL`, was 0.6 to 1.1 times as fast as reading 1 MiB at a time from small folios
-/// in the page cache, 1.7 to 2 times from large ones, and 3 times from large ones in the processor's
-/// caches. Who wants no copies has the device. Reading 2 or 4 MiB at a time was as fast as 1 MiB,
-/// 32 to 512 KiB were 0.7 to 1 times as fast.
+/// So the kernel sends what it can send; UPDATE wants a buffer. A short file is read: that takes a
+/// call to read it and one to hand it on, `sendfile` takes as many, and has a pipe to set up. The two
+/// took equally long at 16 KiB natively, to `/dev/null`, and between 64 and 256 KiB in User Mode Linux,
+/// to the device (by a program that was not kept). Files that say they are empty, as those in `/proc`
+/// do, are among these.
 pub(crate) fn choose(via: Via, stat: &FileStat) -> Option<Call> {
     if !matches!(via, Via::Device | Via::AfAlg) {
         return None;
