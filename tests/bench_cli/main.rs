@@ -121,8 +121,9 @@ fn one_file(programs: &Programs, folder: &Path, len: usize, rounds: usize) -> Re
     ] {
         contenders.push(sums(name, programs.peer("libdeflate", size)));
     }
-    let mut read = on(programs.peer("read", MIB), &path);
-    contenders.push(Contender::limit("read alone, 1 MiB", move || {
+    // As much at a time as ours.
+    let mut read = on(programs.peer("read", 2 * MIB), &path);
+    contenders.push(Contender::limit("read alone, 2 MiB", move || {
         run(&mut read).map(drop)
     }));
     match programs.python() {

@@ -55,7 +55,7 @@ impl Programs {
         let mut command = Command::new(&self.adler32);
         command.arg("sum");
         if let Some(threads) = threads {
-            command.env("RAYON_NUM_THREADS", threads.to_string());
+            command.arg("--threads").arg(threads.to_string());
         }
         command
     }

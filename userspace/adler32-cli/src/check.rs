@@ -97,7 +97,7 @@ impl List<'_> {
     }
 
     fn check_file(&mut self, entry: &Entry, engine: &mut Engine, console: &mut Console) {
-        match sum::checksum(engine, &entry.name) {
+        match sum::checksum(engine, self.args.threads, &entry.name) {
             Ok(sum) if sum.checksum.value() == entry.checksum => {
                 self.counts.matched += 1;
                 if !self.args.quiet {

@@ -5,6 +5,7 @@
 use std::env;
 use std::ffi::OsString;
 use std::iter;
+use std::num::NonZero;
 use std::path::Path;
 
 use adler32::Engine;
@@ -118,6 +119,10 @@ pub struct SumArgs {
         value_parser = PossibleValuesParser::new(Door::names()).map(|name| Door::named(&name)),
     )]
     pub via: Door,
+    /// How many threads read a long file, where the processor computes; one for each processor, if
+    /// nothing is said
+    #[arg(long, value_name = "NUMBER")]
+    pub threads: Option<NonZero<usize>>,
     /// Do not fail or tell if a file of a list does not exist
     #[arg(long, help_heading = CHECKING)]
     pub ignore_missing: bool,

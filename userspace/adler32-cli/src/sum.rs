@@ -6,8 +6,11 @@ use std::ffi::OsStr;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io;
+use std::num::NonZero;
+use std::os::fd::AsFd;
 use std::path::Path;
 
+use adler32::file;
 use adler32::Engine;
 use adler32::Error;
 use adler32::Sum;
@@ -50,7 +53,7 @@ fn print(args: &SumArgs, names: &[OsString], engine: &mut Engine, console: &mut 
     let end = if args.zero { End::Nul } else { End::Newline };
     let mut well = true;
     let mut print = |file: Found| {
-        let summed = file.and_then(|name| match checksum(engine, &name) {
+        let summed = file.and_then(|name| match checksum(engine, args.threads, &name) {
             Ok(sum) => Ok((name, sum)),
             Err(error) => Err((name, error)),
         });
@@ -76,10 +79,19 @@ fn print(args: &SumArgs, names: &[OsString], engine: &mut Engine, console: &mut 
 }
 
 /// Sums a file, or the standard input.
-pub fn checksum(engine: &mut Engine, name: &OsStr) -> Result<Sum, Error> {
-    if name == STDIN {
-        engine.checksum_file(io::stdin())
+pub fn checksum(
+    engine: &mut Engine,
+    threads: Option<NonZero<usize>>,
+    name: &OsStr,
+) -> Result<Sum, Error> {
+    let file = if name == STDIN {
+        io::stdin().as_fd().try_clone_to_owned().map(File::from)
     } else {
-        engine.checksum_file(File::open(name).map_err(Error::Read)?)
+        File::open(name)
+    };
+    let file = file.map_err(Error::Read)?;
+    match engine {
+        Engine::Cpu(_) => file::checksum(file, threads),
+        _ => engine.checksum_file(file),
     }
 }

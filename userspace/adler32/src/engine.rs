@@ -115,7 +115,7 @@ impl Engine {
     /// As after reading, the position is then at the end, and so it is for all who share it. Nothing
     /// is seen of what a buffer over the file, like that of [`io::Stdin`], holds already. Where the
     /// kernel can take the bytes from a file or a pipe to the door by itself, it does; the processor
-    /// reads them as [`file::checksum()`] does. The checksum of a file that others change meanwhile is
+    /// reads them as [`file::checksum()`] does, by as many threads as there are processors. The checksum of a file that others change meanwhile is
     /// that of the bytes which were found; the length is their number.
     ///
     /// [`Error::Read`] is a failure of `file`, all others are failures of the door.
@@ -132,7 +132,7 @@ impl Engine {
     pub fn checksum_file(&mut self, file: impl AsFd) -> Result<Sum, Error> {
         let file = file.as_fd();
         if let Self::Cpu(_) = self {
-            return file::checksum(file);
+            return file::checksum(file, None);
         }
         let stat = stat::fstat(file).map_err(|errno| Error::Read(errno.into()))?;
         self.reset()?;

@@ -11,6 +11,7 @@ use std::io;
 use std::io::Seek;
 use std::io::SeekFrom;
 use std::io::Write;
+use std::num::NonZero;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::sync::atomic::AtomicBool;
@@ -27,21 +28,14 @@ use common::Others;
 use nix::sys::memfd::memfd_create;
 use nix::sys::memfd::MFdFlags;
 use rayon::prelude::*;
-use rayon::ThreadPool;
-use rayon::ThreadPoolBuilder;
 use tempfile::tempdir;
 use tempfile::tempfile;
 
 const MIB: u64 = 1024 * 1024;
 
-fn pools() -> [ThreadPool; 3] {
-    [1, 2, 5].map(|threads| {
-        ThreadPoolBuilder::new()
-            .num_threads(threads)
-            .build()
-            .expect("a pool of threads")
-    })
-}
+/// None is as many as there are processors.
+const THREADS: [Option<NonZero<usize>>; 4] =
+    [None, NonZero::new(1), NonZero::new(2), NonZero::new(5)];
 
 /// No two ranges of some length have the same bytes.
 fn data(len: u64) -> Vec<u8> {
@@ -82,11 +76,11 @@ fn whole_files() {
     ] {
         let data = &data[..len as usize];
         let mut file = file_of(data);
-        for pool in pools() {
+        for threads in THREADS {
             file.rewind().unwrap();
-            assert_covers(pool.install(|| checksum(&file)), data);
+            assert_covers(checksum(&file, threads), data);
             assert_eq!(file.stream_position().unwrap(), len);
-            assert_covers(pool.install(|| checksum(&file)), b"");
+            assert_covers(checksum(&file, threads), b"");
         }
     }
 }
@@ -96,9 +90,9 @@ fn from_the_position_on() {
     let data = data(2 * PARALLEL_FROM + 5);
     let mut file = file_of(&data);
     for from in [1, PARALLEL_FROM - 3, PARALLEL_FROM + 6] {
-        for pool in pools() {
+        for threads in THREADS {
             file.seek(SeekFrom::Start(from)).unwrap();
-            assert_covers(pool.install(|| checksum(&file)), &data[from as usize..]);
+            assert_covers(checksum(&file, threads), &data[from as usize..]);
             assert_eq!(file.stream_position().unwrap(), data.len() as u64);
         }
     }
@@ -128,9 +122,8 @@ fn ranges() {
         1 << 62..u64::MAX,
         Range { start: 9, end: 3 },
     ] {
-        for pool in pools() {
-            let sum = pool.install(|| checksum_range(&file, range.clone()));
-            assert_covers(sum, there(&range));
+        for threads in THREADS {
+            assert_covers(checksum_range(&file, range.clone(), threads), there(&range));
         }
     }
     assert_eq!(file.stream_position().unwrap(), 17);
@@ -143,24 +136,22 @@ fn parts_make_the_whole() {
     for step in [1_234_567, PARALLEL_FROM] {
         let whole = (0..data.len() as u64)
             .step_by(step as usize)
-            .map(|start| checksum_range(&file, start..start + step))
+            .map(|start| checksum_range(&file, start..start + step, None))
             .try_fold(Sum::EMPTY, |whole, part| Ok(whole.combine(part?)));
         assert_covers(whole, &data);
     }
 }
 
 #[test]
-fn many_files_at_once_each_by_ranges() {
+fn many_files_at_once() {
     let data = data(2 * PARALLEL_FROM);
     let lens = [3, 2 * PARALLEL_FROM, 100_000, PARALLEL_FROM, 0, 4096];
-    for pool in pools() {
-        pool.install(|| {
-            lens.par_iter().for_each(|&len| {
-                let data = &data[..len as usize];
-                assert_covers(checksum(file_of(data)), data);
-            });
-        });
-    }
+    lens.par_iter().for_each(|&len| {
+        let data = &data[..len as usize];
+        for threads in THREADS {
+            assert_covers(checksum(file_of(data), threads), data);
+        }
+    });
 }
 
 /// A file in memory of 5 GiB, with bytes beside every place where 32 bits may be too few. Its holes
@@ -185,14 +176,14 @@ fn holes_and_more_than_four_gib() {
         others.write(&bytes);
         at += 100;
     }
-    for pool in pools() {
+    for threads in THREADS {
         (&file).rewind().unwrap();
-        let sum = pool.install(|| checksum(&file)).unwrap();
+        let sum = checksum(&file, threads).unwrap();
         assert_eq!((sum.checksum.value(), sum.length), (others.value(), LEN));
     }
-    assert_covers(checksum_range(&file, LEN - 100..u64::MAX), &data(100));
+    assert_covers(checksum_range(&file, LEN - 100..u64::MAX, None), &data(100));
     assert_covers(
-        checksum_range(&file, 4096 * MIB - 50..4096 * MIB + 50),
+        checksum_range(&file, 4096 * MIB - 50..4096 * MIB + 50, None),
         &data(100),
     );
 }
@@ -208,10 +199,10 @@ fn change_meanwhile(data: &[u8], start: &[u8], change: impl Fn(&File) + Sync) ->
             change(&file);
             done.store(true, Ordering::Release);
         });
-        let [_, pool, _] = pools();
+        let threads = NonZero::new(2);
         while !done.load(Ordering::Acquire) {
             (&file).rewind().unwrap();
-            let sum = pool.install(|| checksum(&file));
+            let sum = checksum(&file, threads);
             let length = sum.as_ref().expect("a checksum").length;
             assert_covers(sum, &data[..length as usize]);
             found.push(length);
@@ -254,15 +245,21 @@ fn pipes_and_devices() {
             writer.write_all(&data).unwrap();
             drop(writer);
         });
-        assert_covers(checksum(&reader), &data);
+        assert_covers(checksum(&reader, NonZero::new(2)), &data);
     });
-    assert_covers(checksum(File::open("/dev/null").unwrap()), b"");
+    assert_covers(checksum(File::open("/dev/null").unwrap(), None), b"");
     let zeros = File::open("/dev/zero").unwrap();
-    assert_covers(checksum_range(&zeros, 5..MIB), &vec![0; MIB as usize - 5]);
-    let version = fs::read("/proc/version").unwrap();
-    assert_covers(checksum(File::open("/proc/version").unwrap()), &version);
     assert_covers(
-        checksum_range(File::open("/proc/version").unwrap(), 3..9),
+        checksum_range(&zeros, 5..MIB, None),
+        &vec![0; MIB as usize - 5],
+    );
+    let version = fs::read("/proc/version").unwrap();
+    assert_covers(
+        checksum(File::open("/proc/version").unwrap(), None),
+        &version,
+    );
+    assert_covers(
+        checksum_range(File::open("/proc/version").unwrap(), 3..9, None),
         &version[3..9],
     );
 }
@@ -276,14 +273,27 @@ fn what_cannot_be_read() {
     drop(writer);
     let folder = File::open(folder.path()).unwrap();
     for (sum, message) in [
-        (checksum(&written), "Bad file descriptor"),
-        (checksum_range(&written, 0..1), "Bad file descriptor"),
-        (checksum_range(&written, 0..u64::MAX), "Bad file descriptor"),
-        (checksum(&folder), "Is a directory"),
-        (checksum_range(&folder, 0..1), "Is a directory"),
-        (checksum_range(&pipe, 0..1), "Illegal seek"),
+        (checksum(&written, NonZero::new(3)), "Bad file descriptor"),
         (
-            checksum_range(File::open("/dev/zero").unwrap(), u64::MAX - 1..u64::MAX),
+            checksum_range(&written, 0..1, NonZero::new(3)),
+            "Bad file descriptor",
+        ),
+        (
+            checksum_range(&written, 0..u64::MAX, NonZero::new(3)),
+            "Bad file descriptor",
+        ),
+        (checksum(&folder, NonZero::new(3)), "Is a directory"),
+        (
+            checksum_range(&folder, 0..1, NonZero::new(3)),
+            "Is a directory",
+        ),
+        (checksum_range(&pipe, 0..1, NonZero::new(3)), "Illegal seek"),
+        (
+            checksum_range(
+                File::open("/dev/zero").unwrap(),
+                u64::MAX - 1..u64::MAX,
+                None,
+            ),
             "Invalid argument",
         ),
     ] {
