@@ -4,9 +4,12 @@
 
 use std::env;
 use std::ffi::CString;
+use std::io::Read;
+use std::io::Seek;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::path::PathBuf;
+use std::process::Child;
 use std::process::Command;
 use std::process::Stdio;
 
@@ -115,20 +118,28 @@ pub fn forget(file: &Path) -> Result<()> {
     }
 }
 
-/// Runs a command to its end and returns what it prints.
+/// Runs a command to its end and returns what it prints. It prints to a file: who reads a pipe meanwhile
+/// takes part in the time.
 pub fn run(command: &mut Command) -> Result<Vec<u8>> {
+    let mut printed = tempfile::tempfile().context("cannot make a temporary file")?;
+    let name = command.get_program().to_string_lossy().into_owned();
     let output = command
         .stdin(Stdio::null())
-        .output()
-        .with_context(|| format!("cannot run {}", command.get_program().to_string_lossy()))?;
+        .stdout(printed.try_clone()?)
+        .stderr(Stdio::piped())
+        .spawn()
+        .and_then(Child::wait_with_output)
+        .with_context(|| format!("cannot run {name}"))?;
     ensure!(
         output.status.success(),
-        "{}: {}: {}",
-        command.get_program().to_string_lossy(),
+        "{name}: {}: {}",
         output.status,
         String::from_utf8_lossy(&output.stderr).trim_end()
     );
-    Ok(output.stdout)
+    let mut text = Vec::new();
+    printed.rewind()?;
+    printed.read_to_end(&mut text)?;
+    Ok(text)
 }
 
 /// Runs a command and returns the checksum that it prints first.

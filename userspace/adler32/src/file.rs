@@ -44,10 +44,10 @@ use crate::Sum;
 
 /// From how many bytes on a file is read by more than one thread.
 ///
-/// With less, starting the threads takes as long as what they save: on two cores of a virtual machine
-/// with a processor of the Zen 4 family, whole processes with two threads were 0.8 times as fast as
-/// those with one on 4 MiB of the page cache, 1.0 times on 8 MiB, 1.2 on 16 MiB, 1.5 on 32 MiB and 1.6
-/// on 64 MiB.
+/// With less, starting them takes as long as what they save: on two cores of a virtual machine with
+/// a processor of the Zen 4 family, processes with two threads were 0.8 to 0.9 times as fast as those
+/// with one on 4 MiB of the page cache, 0.9 to 1.2 times on 8 MiB, 1.2 to 1.4 on 16 and 32 MiB, and 1.4
+/// to 1.6 on 64 MiB.
 pub const PARALLEL_FROM: u64 = 16 * 1024 * 1024;
 
 /// How many bytes a thread takes at once. 1 to 64 MiB were equally fast in the page cache. From a
