@@ -198,7 +198,8 @@ fn by_threads(
     if threads == 1 {
         return Ok(Sum::EMPTY);
     }
-    // All take the next range, whoever is first, so that a disk sees one place move on.
+    // All take the next range, whoever is first, so that a disk sees one place move on. They are not
+    // rayon's, whose pool takes longer to start and leaves the caller to wait.
     let next = AtomicU64::new(range.start);
     let work = || -> Result<Vec<(u64, Sum)>, Error> {
         let mut sums = Vec::new();

@@ -16,6 +16,8 @@
 //! # Ok::<(), adler32::Error>(())
 //! ```
 //!
+//! The processor sums parts of files, too, and by as many threads as it is told: [`file`].
+//!
 //! Below it are the doors themselves: [`Session`] over `/dev/adler32`, [`AfAlg`] over the kernel's
 //! crypto API, and [`Hasher`] for the processor. What fails says why and how to mend it, see
 //! [`Error`].
