@@ -90,14 +90,24 @@ const PAGE: usize = 4096;
 /// [`Error::Read`] is the only error.
 pub fn checksum(file: impl AsFd, threads: Option<NonZero<usize>>) -> Result<Sum, Error> {
     let file = file.as_fd();
+    let mut left = PIECE;
+    let mut sum = continue_sum(Sum::EMPTY, |buffer| {
+        let read = unistd::read(file, &mut buffer[..left])?;
+        left -= read;
+        Ok(read)
+    })?;
+    // Most files end here, and are not even asked for their size.
+    if left > 0 {
+        return Ok(sum);
+    }
     let size = size(file)?;
-    let mut sum = Sum::EMPTY;
     if size >= PARALLEL_FROM {
         let mut file = duplicate(file)?;
         let start = file.stream_position().map_err(Error::Read)?;
-        sum = by_threads(&file, start..size, threads)?;
-        file.seek(SeekFrom::Start(start + sum.length))
+        let rest = by_threads(&file, start..size, threads)?;
+        file.seek(SeekFrom::Start(start + rest.length))
             .map_err(Error::Read)?;
+        sum = sum.combine(rest);
     }
     // Also what has been appended meanwhile.
     continue_sum(sum, |buffer| Ok(unistd::read(file, buffer)?))
