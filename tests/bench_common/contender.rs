@@ -100,15 +100,11 @@ impl Group {
     ) -> Result<Self> {
         let count = contenders.len();
         let mut times = vec![Vec::with_capacity(rounds); count];
-        for round in 0..rounds {
-            for turn in 0..count {
-                // What comes first is not always the same, nor what comes before another.
-                let turn = (turn + round) % count;
-                let turn = if round % 2 == 0 {
-                    turn
-                } else {
-                    count - 1 - turn
-                };
+        let mut order: Vec<_> = (0..count).collect();
+        for _ in 0..rounds {
+            // Nobody always comes first, or after the same other.
+            fastrand::shuffle(&mut order);
+            for &turn in &order {
                 times[turn].push(contenders[turn].time()?);
             }
         }
