@@ -75,7 +75,7 @@ fn main() -> Result<()> {
     let implementation = processor::fastest().name();
     let processors = thread::available_parallelism()?.get();
     println!(
-        "kernel {kernel}, {processors} processors that compute with {implementation}, files in {}",
+        "kernel {kernel}, processors: {processors}, which compute with {implementation}, files in {}",
         arguments.folder.display()
     );
 

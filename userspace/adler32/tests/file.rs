@@ -188,8 +188,8 @@ fn holes_and_more_than_four_gib() {
     );
 }
 
-/// Changes a file while it is summed again and again by several threads: what is found must be its
-/// first bytes.
+/// Changes a file while it is summed again and again by two threads, and once more after that: what is
+/// found must be its first bytes.
 fn change_meanwhile(data: &[u8], start: &[u8], change: impl Fn(&File) + Sync) -> Vec<u64> {
     let file = file_of(start);
     let done = AtomicBool::new(false);
@@ -200,12 +200,16 @@ fn change_meanwhile(data: &[u8], start: &[u8], change: impl Fn(&File) + Sync) ->
             done.store(true, Ordering::Release);
         });
         let threads = NonZero::new(2);
-        while !done.load(Ordering::Acquire) {
+        loop {
+            let last = done.load(Ordering::Acquire);
             (&file).rewind().unwrap();
             let sum = checksum(&file, threads);
             let length = sum.as_ref().expect("a checksum").length;
             assert_covers(sum, &data[..length as usize]);
             found.push(length);
+            if last {
+                break;
+            }
         }
     });
     found
@@ -222,18 +226,21 @@ fn files_that_grow() {
         }
     });
     assert!(found.is_sorted(), "{found:?}");
+    assert_eq!(found.last(), Some(&(data.len() as u64)));
 }
 
 #[test]
 fn files_that_shrink() {
     let data = data(4 * PARALLEL_FROM);
     let found = change_meanwhile(&data, &data, |file| {
-        for len in (0..data.len() as u64).rev().step_by(1_234_567) {
+        for len in (5..data.len() as u64).rev().step_by(1_234_567) {
             file.set_len(len).unwrap();
             thread::yield_now();
         }
+        file.set_len(5).unwrap();
     });
     assert!(found.is_sorted_by(|a, b| a >= b), "{found:?}");
+    assert_eq!(found.last(), Some(&5));
 }
 
 #[test]
