@@ -8,6 +8,7 @@ mod common;
 use std::fs;
 use std::fs::File;
 use std::io;
+use std::io::Read;
 use std::io::Seek;
 use std::io::SeekFrom;
 use std::io::Write;
@@ -265,9 +266,21 @@ fn pipes_and_devices() {
         checksum(File::open("/proc/version").unwrap(), None),
         &version,
     );
+}
+
+#[test]
+fn reads_that_are_short() {
+    // Gives less than a page at a time, however much is asked for.
+    let open = || File::open("/proc/kallsyms").unwrap();
+    let mut symbols = Vec::new();
+    open().take(300_000).read_to_end(&mut symbols).unwrap();
     assert_covers(
-        checksum_range(File::open("/proc/version").unwrap(), 3..9, None),
-        &version[3..9],
+        checksum_range(open(), 3..200_000, None),
+        &symbols[3..200_000],
+    );
+    assert_covers(
+        checksum_range(open(), 200_000..300_000, None),
+        &symbols[200_000..],
     );
 }
 
