@@ -23,6 +23,7 @@ trials!(after install:
     sum_agrees_over_every_door,
     sum_of_standard_input,
     sum_without_the_module,
+    sum_where_af_alg_is_closed,
     sum_where_the_node_is_forbidden,
     info_when_all_is_well,
     info_without_the_module,
@@ -62,6 +63,7 @@ fn sum_agrees_over_every_door() {
         let expected = format!("{:08x}  {path}\n", reference::adler(&data[..len]));
         assert_eq!(sh(&format!("{COMMAND} sum {path}")), expected);
         for door in ["device", "ioctl", "afalg", "cpu"] {
+            // With no word of a door used instead.
             assert_eq!(
                 sh(&format!("{COMMAND} sum --via {door} {path}")),
                 expected,
@@ -89,14 +91,32 @@ fn sum_without_the_module() {
         );
     }
     assert!(!module::is_loaded());
-    // The default takes what there is.
-    let closed = Restricted::to(2);
     assert_eq!(sh(&format!("printf abc | {COMMAND} sum")), "024d0127  -\n");
-    assert_eq!(
-        module::is_loaded(),
-        closed.is_none(),
-        "AF_ALG loads the module where it is open"
-    );
+    assert!(!module::is_loaded(), "the processor needs no module");
+}
+
+fn sum_where_af_alg_is_closed() -> Completion {
+    if alg::restriction().is_none() {
+        return Completion::ignored_with("this kernel has no crypto.af_alg_restrict");
+    }
+    for level in [1, 2] {
+        let _restricted = Restricted::to(level);
+        for (prepare, door) in [
+            (module::ensure_loaded as fn(), "device"),
+            (module::ensure_unloaded, "cpu"),
+        ] {
+            prepare();
+            let output = sh(&format!("printf abc | {COMMAND} sum --via afalg"));
+            assert!(
+                output.contains(&format!("level {level} of crypto.af_alg_restrict"))
+                    && output.contains("as root: sysctl crypto.af_alg_restrict=0")
+                    && output.contains(&format!("(used instead: {door})"))
+                    && output.ends_with("\n024d0127  -\n"),
+                "{output}"
+            );
+        }
+    }
+    Completion::Completed
 }
 
 fn sum_where_the_node_is_forbidden() {

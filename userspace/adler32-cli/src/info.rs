@@ -46,14 +46,6 @@ pub fn run(console: &mut Console) -> bool {
         Err(error) => report.error("AF_ALG", error.cause(), error),
     }
     crypto_entries(&mut report);
-
-    let door = match (&device, &af_alg) {
-        (Ok(_), _) => "device",
-        (_, Ok(())) => "afalg",
-        (_, Err(Error::AlgorithmMissing(Module::NotLoaded))) => "afalg, which loads the module",
-        _ => "cpu",
-    };
-    report.line("sum uses", door);
     device.is_ok() || af_alg.is_ok()
 }
 

@@ -14,6 +14,7 @@ use adler32::file;
 use adler32::Engine;
 use adler32::Error;
 use adler32::Sum;
+use adler32::Via;
 
 use crate::check;
 use crate::cli::SumArgs;
@@ -29,12 +30,8 @@ pub const STDIN: &str = "-";
 
 /// Prints the checksums of files, or checks those in lists. Returns whether all went well.
 pub fn run(args: &SumArgs, console: &mut Console) -> bool {
-    let mut engine = match args.via.open() {
-        Ok(engine) => engine,
-        Err(error) => {
-            console.error(error);
-            return false;
-        }
+    let Some(mut engine) = open(args.via.via(), console) else {
+        return false;
     };
     let stdin = [OsString::from(STDIN)];
     let names = match &*args.files {
@@ -46,6 +43,21 @@ pub fn run(args: &SumArgs, console: &mut Console) -> bool {
     } else {
         print(args, names, &mut engine, console)
     }
+}
+
+/// Opens a door. What closes AF_ALG is not up to most users, so another door does.
+fn open(via: Via, console: &mut Console) -> Option<Engine> {
+    let error = match Engine::open(via) {
+        Ok(engine) => return Some(engine),
+        Err(error) => error,
+    };
+    if via != Via::AfAlg {
+        console.error(error);
+        return None;
+    }
+    let engine = Engine::first();
+    console.error(format_args!("{error} (used instead: {})", engine.via()));
+    Some(engine)
 }
 
 /// Prints a line for each file, and an error for each that cannot be read.

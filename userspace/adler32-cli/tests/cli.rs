@@ -371,6 +371,11 @@ fn every_door_sums_or_says_why_not() {
         let sum = sum_of(&["--via", via.name()], &[b"abc"]);
         match Engine::open(via) {
             Ok(_) => assert_eq!(sum, outcome("024d0127  -\n", "", 0)),
+            Err(error) if via == Via::AfAlg => {
+                let other = Engine::first().via();
+                let error = format!("adler32: {error} (used instead: {other})\n");
+                assert_eq!(sum, outcome("024d0127  -\n", &error, 0));
+            }
             Err(error) => assert_eq!(sum, outcome("", &format!("adler32: {error}\n"), 1)),
         }
     }
@@ -503,6 +508,4 @@ fn info_says_what_works() {
     if let Err(error) = AfAlg::probe() {
         told(error);
     }
-    let door = Engine::first().via();
-    assert!(value("sum uses").starts_with(door.name()));
 }

@@ -80,13 +80,10 @@ impl Engine {
         })
     }
 
-    /// Opens the first door that works of the device, AF_ALG and the processor, the last of which
-    /// always does.
+    /// Opens the device, or takes the processor if that fails. AF_ALG is not tried: to look for the
+    /// algorithm there can load modules.
     pub fn first() -> Self {
-        [Via::Device, Via::AfAlg]
-            .into_iter()
-            .find_map(|via| Self::open(via).ok())
-            .unwrap_or(Self::Cpu(Hasher::new()))
+        Self::open(Via::Device).unwrap_or(Self::Cpu(Hasher::new()))
     }
 
     /// Tells which door it is.

@@ -3,8 +3,8 @@
 //! Adler-32 (RFC 1950) computed by the `adler32` kernel module, or by the processor where the
 //! module cannot be reached.
 //!
-//! [`Engine`] checksums whatever can be read, over the door that is asked for or the first that
-//! works; open files by [`Engine::checksum_file`], which is the fastest way:
+//! [`Engine`] checksums whatever can be read, over the door that is asked for, or the device if it
+//! works and else the processor; open files by [`Engine::checksum_file`], which is the fastest way:
 //!
 //! ```
 //! use adler32::Engine;
