@@ -12,20 +12,21 @@ use std::io::Read;
 use std::os::fd::AsFd;
 
 use adler32::describe;
-use adler32::Engine;
 use adler32::Error;
+use adler32::Sum;
 
 use crate::cli::SumArgs;
 use crate::console::Console;
 use crate::line;
 use crate::line::Entry;
 use crate::line::Parser;
+use crate::ordered::in_order;
 use crate::quote::quote;
-use crate::sum;
+use crate::sum::Summer;
 use crate::sum::STDIN;
 
 /// Checks the files that lists name. Returns whether all went well.
-pub fn run(args: &SumArgs, lists: &[OsString], engine: &mut Engine, console: &mut Console) -> bool {
+pub fn run(args: &SumArgs, lists: &[OsString], mut summer: Summer, console: &mut Console) -> bool {
     let mut parser = Parser::default();
     let mut well = true;
     for list in lists {
@@ -34,9 +35,18 @@ pub fn run(args: &SumArgs, lists: &[OsString], engine: &mut Engine, console: &mu
             name: list,
             counts: Counts::default(),
         };
-        well &= list.check(&mut parser, engine, console);
+        well &= list.check(&mut parser, &mut summer, console);
     }
     well
+}
+
+/// What a line of a list says.
+enum Line {
+    Entry(Entry),
+    /// Nothing: the line of this number is improperly formatted.
+    Misformatted(usize),
+    /// The list cannot be read on.
+    Unreadable,
 }
 
 /// A list of checksums.
@@ -58,7 +68,7 @@ struct Counts {
 
 impl List<'_> {
     /// Reads the list and checks each file. Returns whether all went well.
-    fn check(mut self, parser: &mut Parser, engine: &mut Engine, console: &mut Console) -> bool {
+    fn check(mut self, parser: &mut Parser, summer: &mut Summer, console: &mut Console) -> bool {
         let reader = match open(self.name) {
             Ok(reader) => reader,
             Err(error) => {
@@ -67,22 +77,44 @@ impl List<'_> {
                 return false;
             }
         };
-        for (number, line) in (1..).zip(BufReader::new(reader).split(b'\n')) {
+        let from_stdin = self.name == STDIN;
+        let lines = (1..).zip(BufReader::new(reader).split(b'\n'));
+        let lines = lines.filter_map(|(number, line)| {
             let Ok(line) = line else {
-                console.error(format_args!("{}: read error", self.quoted_name()));
-                return false;
+                return Some(Line::Unreadable);
             };
             let line = line.strip_suffix(b"\r").unwrap_or(&line);
             if line.is_empty() || line.starts_with(b"#") {
-                continue;
+                return None;
             }
-            match parser.parse(line) {
-                // The standard input cannot have the list and the data.
-                Some(entry) if self.name != STDIN || entry.name != STDIN => {
-                    self.counts.formatted += 1;
-                    self.check_file(&entry, engine, console);
+            // The standard input cannot have the list and the data.
+            let entry = parser
+                .parse(line)
+                .filter(|entry| !from_stdin || entry.name != STDIN);
+            Some(entry.map_or(Line::Misformatted(number), Line::Entry))
+        });
+        // An unreadable list would fail for ever.
+        let mut readable = true;
+        let lines = lines.map_while(|line| {
+            let go_on = readable;
+            readable &= !matches!(line, Line::Unreadable);
+            go_on.then_some(line)
+        });
+        let short = summer.short();
+        let mut complete = true;
+        in_order(
+            summer.threads(),
+            lines,
+            |line| match &line {
+                Line::Entry(entry) => (short(&entry.name), line),
+                _ => (None, line),
+            },
+            |(short, line)| match line {
+                Line::Entry(entry) => {
+                    let sum = short.unwrap_or_else(|| summer.sum(&entry.name, console));
+                    self.count(&entry, sum, console);
                 }
-                _ => {
+                Line::Misformatted(number) => {
                     self.counts.misformatted += 1;
                     if self.args.warn {
                         console.error(format_args!(
@@ -91,13 +123,19 @@ impl List<'_> {
                         ));
                     }
                 }
-            }
-        }
-        self.conclude(console)
+                Line::Unreadable => {
+                    console.error(format_args!("{}: read error", self.quoted_name()));
+                    complete = false;
+                }
+            },
+        );
+        complete && self.conclude(console)
     }
 
-    fn check_file(&mut self, entry: &Entry, engine: &mut Engine, console: &mut Console) {
-        match sum::checksum(engine, self.args.threads, &entry.name) {
+    /// Prints what comes of an entry whose file has that checksum, if it could be read.
+    fn count(&mut self, entry: &Entry, sum: Result<Sum, Error>, console: &mut Console) {
+        self.counts.formatted += 1;
+        match sum {
             Ok(sum) if sum.checksum.value() == entry.checksum => {
                 self.counts.matched += 1;
                 if !self.args.quiet {
@@ -127,7 +165,7 @@ impl List<'_> {
     }
 
     /// Prints what is to be said of the whole list, and returns whether all went well.
-    fn conclude(&self, console: &Console) -> bool {
+    fn conclude(&self, console: &mut Console) -> bool {
         let Counts {
             formatted,
             misformatted,
@@ -143,7 +181,7 @@ impl List<'_> {
             return false;
         }
         if !self.args.status {
-            let warn = |count, one: &str, many: &str| match count {
+            let mut warn = |count, one: &str, many: &str| match count {
                 0 => {}
                 1 => console.error(format_args!("WARNING: 1 {one}")),
                 _ => console.error(format_args!("WARNING: {count} {many}")),
@@ -179,7 +217,7 @@ impl List<'_> {
     }
 }
 
-fn open(name: &OsStr) -> io::Result<Box<dyn Read>> {
+fn open(name: &OsStr) -> io::Result<Box<dyn Read + Send>> {
     Ok(if name == STDIN {
         // Not `io::stdin()`, whose buffer could keep what another list has to read, and which takes
         // a closed file for an empty one.

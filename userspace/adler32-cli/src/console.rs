@@ -5,6 +5,7 @@
 use std::fmt::Display;
 use std::fs::File;
 use std::io;
+use std::io::IsTerminal;
 use std::io::Write;
 use std::mem;
 use std::os::fd::AsRawFd;
@@ -29,9 +30,16 @@ pub fn occupy_closed_files() {
     }
 }
 
+/// How many bytes of lines are printed at once, unless a single line is longer. A pipe takes as many
+/// whole or not at all, so that an interrupted program leaves no half line.
+const AT_ONCE: usize = libc::PIPE_BUF;
+
 /// Where a command prints.
 pub struct Console {
     program: &'static str,
+    /// Whole lines to be printed, if the standard output is not a terminal.
+    lines: Vec<u8>,
+    terminal: bool,
     failure: Option<io::Error>,
 }
 
@@ -40,30 +48,46 @@ impl Console {
     pub fn new(program: &'static str) -> Self {
         Self {
             program,
+            lines: Vec::new(),
+            terminal: io::stdout().is_terminal(),
             failure: None,
         }
     }
 
-    /// Prints whole lines, at once, so that an interrupted program leaves no half line. A failure is
-    /// told by [`Self::finish`], as coreutils do: errors in reading still get their messages.
+    /// Prints whole lines. A failure is told by [`Self::finish`], as coreutils do: errors in reading
+    /// still get their messages.
     pub fn print(&mut self, lines: &[u8]) {
-        if self.failure.is_none() {
-            self.failure = Stdout.write_all(lines).err();
+        if self.lines.len() + lines.len() > AT_ONCE {
+            self.flush();
+        }
+        self.lines.extend_from_slice(lines);
+        if self.terminal {
+            self.flush();
         }
     }
 
+    /// Leaves no line waiting, as is due before work that can take long.
+    pub fn flush(&mut self) {
+        if self.failure.is_none() && !self.lines.is_empty() {
+            self.failure = Stdout.write_all(&self.lines).err();
+        }
+        self.lines.clear();
+    }
+
     /// Prints an error, for which there is no better place if that fails.
-    pub fn error(&self, message: impl Display) {
+    pub fn error(&mut self, message: impl Display) {
+        self.flush();
         let line = format!("{}: {message}\n", self.program);
         let _ = io::stderr().write_all(line.as_bytes());
     }
 
     /// Returns whether all could be printed.
-    pub fn finish(self) -> bool {
-        match &self.failure {
+    pub fn finish(mut self) -> bool {
+        self.flush();
+        match self.failure.take() {
             None => true,
             Some(error) => {
-                self.error(format_args!("write error: {}", describe(error)));
+                self.error(format_args!("write error: {}", describe(&error)));
                 false
             }
         }

@@ -10,6 +10,7 @@ mod console;
 mod info;
 mod line;
 mod misuse;
+mod ordered;
 mod quote;
 mod sum;
 mod walk;

@@ -4,11 +4,14 @@
 
 use std::ffi::OsStr;
 use std::ffi::OsString;
+use std::fs;
 use std::fs::File;
 use std::io;
+use std::iter;
 use std::num::NonZero;
 use std::os::fd::AsFd;
 use std::path::Path;
+use std::thread;
 
 use adler32::file;
 use adler32::Engine;
@@ -21,6 +24,7 @@ use crate::cli::SumArgs;
 use crate::console::Console;
 use crate::line;
 use crate::line::End;
+use crate::ordered::in_order;
 use crate::quote::quote;
 use crate::walk;
 use crate::walk::Found;
@@ -30,8 +34,12 @@ pub const STDIN: &str = "-";
 
 /// Prints the checksums of files, or checks those in lists. Returns whether all went well.
 pub fn run(args: &SumArgs, console: &mut Console) -> bool {
-    let Some(mut engine) = open(args.via.via(), console) else {
+    let Some(engine) = open(args.via.via(), console) else {
         return false;
+    };
+    let summer = Summer {
+        engine,
+        threads: args.threads,
     };
     let stdin = [OsString::from(STDIN)];
     let names = match &*args.files {
@@ -39,9 +47,9 @@ pub fn run(args: &SumArgs, console: &mut Console) -> bool {
         files => files,
     };
     if args.check {
-        check::run(args, names, &mut engine, console)
+        check::run(args, names, summer, console)
     } else {
-        print(args, names, &mut engine, console)
+        print(args, names, summer, console)
     }
 }
 
@@ -61,49 +69,98 @@ fn open(via: Via, console: &mut Console) -> Option<Engine> {
 }
 
 /// Prints a line for each file, and an error for each that cannot be read.
-fn print(args: &SumArgs, names: &[OsString], engine: &mut Engine, console: &mut Console) -> bool {
+fn print(args: &SumArgs, names: &[OsString], mut summer: Summer, console: &mut Console) -> bool {
     let end = if args.zero { End::Nul } else { End::Newline };
     let mut well = true;
-    let mut print = |file: Found| {
-        let summed = file.and_then(|name| match checksum(engine, args.threads, &name) {
-            Ok(sum) => Ok((name, sum)),
-            Err(error) => Err((name, error)),
-        });
-        match summed {
-            Ok((name, sum)) => {
-                let checksum = sum.checksum.value();
-                console.print(&line::format(args.form(), end, checksum, &name));
-            }
-            Err((name, error)) => {
-                console.error(format_args!("{}: {error}", quote(&name)));
-                well = false;
-            }
-        }
+    let files = names.iter().flat_map(|name| found(args, name));
+    // One file is not worth a thread.
+    let threads = match names {
+        [_] if !args.recursive => 1,
+        _ => summer.threads(),
     };
-    for name in names {
-        if args.recursive && name != STDIN && Path::new(name).is_dir() {
-            walk::files(name).for_each(&mut print);
-        } else {
-            print(Ok(name.clone()));
-        }
-    }
+    let short = summer.short();
+    in_order(
+        threads,
+        files,
+        |file| file.map(|name| (short(&name), name)),
+        |file| {
+            let summed = file.and_then(|(short, name)| {
+                let sum = short.unwrap_or_else(|| summer.sum(&name, console));
+                sum.map_err(|error| (name.clone(), error))
+                    .map(|sum| (name, sum))
+            });
+            match summed {
+                Ok((name, sum)) => {
+                    let checksum = sum.checksum.value();
+                    console.print(&line::format(args.form(), end, checksum, &name));
+                }
+                Err((name, error)) => {
+                    console.error(format_args!("{}: {error}", quote(&name)));
+                    well = false;
+                }
+            }
+        },
+    );
     well
 }
 
-/// Sums a file, or the standard input.
-pub fn checksum(
-    engine: &mut Engine,
-    threads: Option<NonZero<usize>>,
-    name: &OsStr,
-) -> Result<Sum, Error> {
-    let file = if name == STDIN {
-        io::stdin().as_fd().try_clone_to_owned().map(File::from)
+/// Returns the files that a name stands for.
+fn found(args: &SumArgs, name: &OsStr) -> Box<dyn Iterator<Item = Found> + Send> {
+    if args.recursive && name != STDIN && Path::new(name).is_dir() {
+        Box::new(walk::files(name))
     } else {
-        File::open(name)
-    };
-    let file = file.map_err(Error::Read)?;
-    match engine {
-        Engine::Cpu(_) => file::checksum(file, threads),
-        _ => engine.checksum_file(file),
+        Box::new(iter::once(Ok(name.to_owned())))
+    }
+}
+
+/// Sums files.
+pub struct Summer {
+    engine: Engine,
+    threads: Option<NonZero<usize>>,
+}
+
+impl Summer {
+    /// Returns how many threads may sum files at the same time.
+    pub fn threads(&self) -> usize {
+        match self.engine {
+            Engine::Cpu(_) => self
+                .threads
+                .or_else(|| thread::available_parallelism().ok())
+                .map_or(1, NonZero::get),
+            // Other doors are open once.
+            _ => 1,
+        }
+    }
+
+    /// Returns what sums a short file by the calling thread alone, while others sum others. It leaves
+    /// to [`Self::sum`] what is worth all threads, or may keep a reader waiting.
+    pub fn short(&self) -> impl Fn(&OsStr) -> Option<Result<Sum, Error>> + Sync {
+        let cpu = matches!(self.engine, Engine::Cpu(_));
+        move |name| {
+            if !cpu || name == STDIN {
+                return None;
+            }
+            let metadata = fs::metadata(name).ok()?;
+            if !metadata.is_file() || metadata.len() >= file::PARALLEL_FROM {
+                return None;
+            }
+            let file = File::open(name).map_err(Error::Read);
+            Some(file.and_then(|file| file::checksum(file, Some(NonZero::<usize>::MIN))))
+        }
+    }
+
+    /// Sums a file, or the standard input, however long that takes.
+    pub fn sum(&mut self, name: &OsStr, console: &mut Console) -> Result<Sum, Error> {
+        console.flush();
+        let file = if name == STDIN {
+            io::stdin().as_fd().try_clone_to_owned().map(File::from)
+        } else {
+            File::open(name)
+        };
+        let file = file.map_err(Error::Read)?;
+        match self.engine {
+            Engine::Cpu(_) => file::checksum(file, self.threads),
+            _ => self.engine.checksum_file(file),
+        }
     }
 }

@@ -12,7 +12,7 @@ use walkdir::WalkDir;
 pub type Found = Result<OsString, (OsString, Error)>;
 
 /// Returns the regular files in a folder and the folders below it, in the order of their names.
-pub fn files(folder: &OsStr) -> impl Iterator<Item = Found> {
+pub fn files(folder: &OsStr) -> impl Iterator<Item = Found> + Send {
     let entries = WalkDir::new(folder).sort_by_file_name();
     entries.into_iter().filter_map(|entry| match entry {
         Ok(entry) if entry.file_type().is_file() => Some(Ok(entry.into_path().into())),

@@ -141,6 +141,43 @@ fn definition(data: &[u8]) -> u32 {
 }
 
 #[test]
+fn sums_and_checks_many_files_in_their_order() {
+    let folder = tempdir().unwrap();
+    let long: Vec<u8> = (0..17_000_000u32).map(|i| (i / 5) as u8).collect();
+    let mut names = Vec::new();
+    let (mut lines, mut results) = (String::new(), String::new());
+    for number in 0..600 {
+        let name = format!("{number}");
+        // Among short files, a few that take all threads and some that are not there.
+        let data = match number {
+            100 | 101 => &long,
+            _ => &long[..number * 97],
+        };
+        names.push(name.clone());
+        results.push_str(&format!("{name}: OK\n"));
+        lines.push_str(&format!("{:08x}  {name}\n", definition(data)));
+        fs::write(folder.path().join(&name), data).unwrap();
+        if number % 200 == 99 {
+            names.push(format!("none{number}"));
+        }
+    }
+    fs::write(folder.path().join("list"), &lines).unwrap();
+    let errors = [99, 299, 499]
+        .map(|number| format!("adler32: none{number}: No such file or directory\n"))
+        .concat();
+    for threads in [&[][..], &["--threads", "1"], &["--threads", "3"]] {
+        let mut arguments = threads.to_vec();
+        arguments.extend(names.iter().map(String::as_str));
+        assert_eq!(
+            sum_in(folder.path(), &arguments),
+            outcome(&lines, &errors, 1)
+        );
+        let arguments = [threads, &["-c", "list"]].concat();
+        assert_eq!(sum_in(folder.path(), &arguments), outcome(&results, "", 0));
+    }
+}
+
+#[test]
 fn sums_standard_input() {
     let pieces: [&[u8]; 3] = [b"Wi", b"kiped", b"ia"];
     let line = outcome("11e60398  -\n", "", 0);

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! Work by several threads, with results in order.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::thread;
+
+/// Does `work` on each item, by up to so many threads, the caller among them, and then `finish` with
+/// what came of it, by one thread at a time and in the order of the items. A thread that is through
+/// with its item while another finishes one waits for that, so that none gets far ahead.
+pub fn in_order<T, R: Send>(
+    threads: usize,
+    items: impl Iterator<Item = T> + Send,
+    work: impl Fn(T) -> R + Sync,
+    finish: impl FnMut(R) + Send,
+) {
+    let items = Mutex::new(items.enumerate());
+    let results = Mutex::new(Results {
+        next: 0,
+        early: BTreeMap::new(),
+        finish,
+    });
+    let run = || loop {
+        let item = items.lock().expect("no thread panicked").next();
+        let Some((number, item)) = item else {
+            return;
+        };
+        let result = work(item);
+        let mut results = results.lock().expect("no thread panicked");
+        results.add(number, result);
+    };
+    thread::scope(|scope| {
+        for _ in 1..threads {
+            // Where there may be no more threads, those that there are do.
+            if thread::Builder::new().spawn_scoped(scope, run).is_err() {
+                break;
+            }
+        }
+        run();
+    });
+}
+
+/// Results on their way to be finished.
+struct Results<R, F> {
+    /// The number of the next to finish.
+    next: usize,
+    /// Those after it.
+    early: BTreeMap<usize, R>,
+    finish: F,
+}
+
+impl<R, F: FnMut(R)> Results<R, F> {
+    fn add(&mut self, number: usize, result: R) {
+        self.early.insert(number, result);
+        while let Some(result) = self.early.remove(&self.next) {
+            self.next += 1;
+            (self.finish)(result);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use std::time::Duration;
+
+    #[test]
+    fn results_are_in_order() {
+        for threads in [1, 2, 7] {
+            let mut results = Vec::new();
+            let work = |item: u64| {
+                // Later items are done earlier.
+                thread::sleep(Duration::from_micros(100 * (item % 7)));
+                item * item
+            };
+            in_order(threads, (0..100).rev(), work, |result| results.push(result));
+            let expected: Vec<_> = (0..100).rev().map(|item| item * item).collect();
+            assert_eq!(results, expected);
+        }
+    }
+}
