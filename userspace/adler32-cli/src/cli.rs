@@ -101,6 +101,10 @@ pub struct SumArgs {
     /// Print lines like ADLER32 (name) = 05c801f0, as BSD does
     #[arg(long)]
     tag: bool,
+    /// Print a JSON object for each file, with its name, checksum, length and who computed. Bytes
+    /// of a name that are not UTF-8 become U+FFFD
+    #[arg(long)]
+    pub json: bool,
     /// Do not mark files with an asterisk (default)
     #[arg(short, long, overrides_with = "binary")]
     text: bool,
@@ -122,6 +126,9 @@ pub struct SumArgs {
     /// nothing is said
     #[arg(long, value_name = "NUMBER")]
     pub threads: Option<NonZero<usize>>,
+    /// Tell who computes, and why the others do not
+    #[arg(long)]
+    pub debug: bool,
     /// Do not fail or tell if a file of a list does not exist
     #[arg(long, help_heading = CHECKING)]
     pub ignore_missing: bool,
@@ -179,6 +186,10 @@ impl SumArgs {
                 "--xrootd does not support --tag, --binary or --text",
             ),
             (
+                self.json && (self.tag || self.xrootd || mode || self.zero),
+                "--json does not support --tag, --xrootd, --binary, --text or --zero",
+            ),
+            (
                 self.check && self.zero,
                 "the --zero option is not supported when verifying checksums",
             ),
@@ -188,6 +199,7 @@ impl SumArgs {
             (mode, "--binary and --text options are"),
             (self.recursive, "--recursive option is"),
             (self.xrootd, "--xrootd option is"),
+            (self.json, "--json option is"),
         ];
         let meaningful = [
             (self.ignore_missing, "ignore-missing"),

@@ -19,11 +19,7 @@ use crate::console::Console;
 pub fn run(console: &mut Console) -> bool {
     let module = Module::find();
     let device = Session::open().and_then(|session| session.info());
-    let af_alg = match module {
-        Module::Loaded => AfAlg::open().map(drop),
-        // Opening the algorithm would load the module.
-        absent => AfAlg::probe().and(Err(Error::AlgorithmMissing(absent))),
-    };
+    let af_alg = af_alg(module);
 
     let mut report = Report::new(console);
     match (module, host::module_version()) {
@@ -47,6 +43,15 @@ pub fn run(console: &mut Console) -> bool {
     }
     crypto_entries(&mut report);
     device.is_ok() || af_alg.is_ok()
+}
+
+/// Says whether AF_ALG works as things are. Loads nothing.
+pub fn af_alg(module: Module) -> Result<(), Error> {
+    match module {
+        Module::Loaded => AfAlg::open().map(drop),
+        // Opening the algorithm would load the module.
+        absent => AfAlg::probe().and(Err(Error::AlgorithmMissing(absent))),
+    }
 }
 
 fn permissions() -> String {

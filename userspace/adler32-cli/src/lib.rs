@@ -8,6 +8,7 @@ mod check;
 mod cli;
 mod console;
 mod info;
+mod json;
 mod line;
 mod misuse;
 mod ordered;

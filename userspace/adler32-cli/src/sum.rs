@@ -14,14 +14,20 @@ use std::path::Path;
 use std::thread;
 
 use adler32::file;
+use adler32::host::Module;
+use adler32::processor;
 use adler32::Engine;
 use adler32::Error;
+use adler32::Session;
 use adler32::Sum;
 use adler32::Via;
 
 use crate::check;
+use crate::cli::Door;
 use crate::cli::SumArgs;
 use crate::console::Console;
+use crate::info;
+use crate::json;
 use crate::line;
 use crate::line::End;
 use crate::ordered::in_order;
@@ -37,6 +43,9 @@ pub fn run(args: &SumArgs, console: &mut Console) -> bool {
     let Some(engine) = open(args.via.via(), console) else {
         return false;
     };
+    if args.debug {
+        explain(args.via, &engine, console);
+    }
     let summer = Summer {
         engine,
         threads: args.threads,
@@ -68,6 +77,34 @@ fn open(via: Via, console: &mut Console) -> Option<Engine> {
     Some(engine)
 }
 
+/// Tells which door is open, and why the others are not.
+fn explain(asked: Door, engine: &Engine, console: &mut Console) {
+    let used = engine.via();
+    match engine {
+        Engine::Cpu(_) => {
+            let implementation = processor::fastest();
+            console.error(format_args!("used: {used}, {}", implementation.name()));
+        }
+        _ => console.error(format_args!("used: {used}")),
+    }
+    for via in Via::ALL.into_iter().filter(|via| *via != used) {
+        let works = match via {
+            Via::Device | Via::Ioctl => Session::open().map(drop),
+            Via::AfAlg => info::af_alg(Module::find()),
+            Via::Cpu => Ok(()),
+        };
+        match (works, asked) {
+            (Err(error), _) => console.error(format_args!("not used: {via}: {error}")),
+            (Ok(()), Door::Auto) => {
+                console.error(format_args!("not used: {via}: works, but is not faster"))
+            }
+            (Ok(()), Door::Only(_)) => console.error(format_args!(
+                "not used: {via}: works, but was not asked for"
+            )),
+        }
+    }
+}
+
 /// Prints a line for each file, and an error for each that cannot be read.
 fn print(args: &SumArgs, names: &[OsString], mut summer: Summer, console: &mut Console) -> bool {
     let end = if args.zero { End::Nul } else { End::Newline };
@@ -91,8 +128,10 @@ fn print(args: &SumArgs, names: &[OsString], mut summer: Summer, console: &mut C
             });
             match summed {
                 Ok((name, sum)) => {
-                    let checksum = sum.checksum.value();
-                    console.print(&line::format(args.form(), end, checksum, &name));
+                    console.print(&match args.json {
+                        true => json::line(&name, sum, summer.engine.via()),
+                        false => line::format(args.form(), end, sum.checksum.value(), &name),
+                    });
                 }
                 Err((name, error)) => {
                     console.error(format_args!("{}: {error}", quote(&name)));

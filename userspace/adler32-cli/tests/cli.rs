@@ -19,6 +19,7 @@ use std::process::Command;
 use std::process::Stdio;
 use std::thread;
 
+use adler32::processor;
 use adler32::AfAlg;
 use adler32::Engine;
 use adler32::Session;
@@ -329,6 +330,68 @@ fn takes_and_prints_lines_of_xrdadler32() {
     ] {
         let text = format!("adler32: {wrong}\nTry 'adler32 sum --help' for more information.\n");
         assert_eq!(sum(arguments), outcome("", &text, 1));
+    }
+}
+
+#[test]
+fn prints_json() {
+    let folder = folder(&[("abcde", b"abcde"), ("\"\n\u{e9}", b"")]);
+    let sum = |arguments: &[&str]| sum_in(folder.path(), arguments);
+    let lines = [
+        r#"{"adler32":"05c801f0","engine":"cpu","file":"abcde","length":5}"#,
+        r#"{"adler32":"00000001","engine":"cpu","file":"\"\né","length":0}"#,
+        "",
+    ];
+    assert_eq!(
+        sum(&["--json", "abcde", "none", "\"\n\u{e9}"]),
+        outcome(
+            &lines.join("\n"),
+            "adler32: none: No such file or directory\n",
+            1
+        )
+    );
+    for (arguments, wrong) in [
+        (
+            &["--json", "-c"][..],
+            "the --json option is meaningless when verifying checksums",
+        ),
+        (
+            &["--json", "-z"],
+            "--json does not support --tag, --xrootd, --binary, --text or --zero",
+        ),
+    ] {
+        let text = format!("adler32: {wrong}\nTry 'adler32 sum --help' for more information.\n");
+        assert_eq!(sum(arguments), outcome("", &text, 1));
+    }
+}
+
+#[test]
+fn tells_who_computes() {
+    let folder = folder(&[("a", b"a")]);
+    for (via, asked) in [
+        ("auto", "but is not faster"),
+        ("cpu", "but was not asked for"),
+    ] {
+        let sum = sum_in(folder.path(), &["--debug", "--via", via, "a"]);
+        assert_eq!((&*sum.stdout, sum.status), ("00620062  a\n", Some(0)));
+        let why = |works: Result<(), adler32::Error>| match works {
+            Ok(()) => format!("works, {asked}"),
+            Err(error) => error.to_string(),
+        };
+        let device = why(Session::open().map(drop));
+        let used = format!("used: cpu, {}", processor::fastest().name());
+        let told: Vec<&str> = sum.stderr.lines().collect();
+        let expected = [
+            format!("adler32: {used}"),
+            format!("adler32: not used: device: {device}"),
+            format!("adler32: not used: ioctl: {device}"),
+        ];
+        assert_eq!(told[..3], expected);
+        assert!(
+            told[3].starts_with("adler32: not used: afalg: "),
+            "{told:?}"
+        );
+        assert_eq!(told.len(), 4);
     }
 }
 
