@@ -2,6 +2,7 @@
 
 //! The standard files.
 
+use std::ffi::OsString;
 use std::fmt::Display;
 use std::fs::File;
 use std::io;
@@ -14,6 +15,8 @@ use std::os::unix::fs::OpenOptionsExt;
 use adler32::describe;
 use nix::libc;
 use nix::unistd;
+
+use crate::progress::Progress;
 
 /// Puts a file that can be neither read nor written in the place of each standard file that is closed,
 /// so that no file opened later gets its number.
@@ -40,6 +43,7 @@ pub struct Console {
     /// Whole lines to be printed, if the standard output is not a terminal.
     lines: Vec<u8>,
     terminal: bool,
+    progress: Option<Progress>,
     failure: Option<io::Error>,
 }
 
@@ -50,8 +54,14 @@ impl Console {
             program,
             lines: Vec::new(),
             terminal: io::stdout().is_terminal(),
+            progress: None,
             failure: None,
         }
+    }
+
+    /// Shows the progress of work from now on, see [`Progress::start`].
+    pub fn show_progress(&mut self, names: Option<&[OsString]>) {
+        self.progress = Progress::start(names);
     }
 
     /// Prints whole lines. A failure is told by [`Self::finish`], as coreutils do: errors in reading
@@ -69,7 +79,8 @@ impl Console {
     /// Leaves no line waiting, as is due before work that can take long.
     pub fn flush(&mut self) {
         if self.failure.is_none() && !self.lines.is_empty() {
-            self.failure = Stdout.write_all(&self.lines).err();
+            let print = || Stdout.write_all(&self.lines);
+            self.failure = suspend(&self.progress, print).err();
         }
         self.lines.clear();
     }
@@ -78,7 +89,7 @@ impl Console {
     pub fn error(&mut self, message: impl Display) {
         self.flush();
         let line = format!("{}: {message}\n", self.program);
-        let _ = io::stderr().write_all(line.as_bytes());
+        let _ = suspend(&self.progress, || io::stderr().write_all(line.as_bytes()));
     }
 
     /// Returns whether all could be printed.
@@ -91,6 +102,14 @@ impl Console {
                 false
             }
         }
+    }
+}
+
+/// Prints without the bar in between.
+fn suspend<R>(progress: &Option<Progress>, print: impl FnOnce() -> R) -> R {
+    match progress {
+        Some(progress) => progress.suspend(print),
+        None => print(),
     }
 }
 

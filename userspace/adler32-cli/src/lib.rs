@@ -12,6 +12,7 @@ mod json;
 mod line;
 mod misuse;
 mod ordered;
+mod progress;
 mod quote;
 mod sum;
 mod walk;

@@ -55,6 +55,9 @@ pub fn run(args: &SumArgs, console: &mut Console) -> bool {
         [] => &stdin,
         files => files,
     };
+    // Which files lists and folders have is known too late.
+    let known = !args.check && !args.recursive;
+    console.show_progress(known.then_some(names));
     if args.check {
         check::run(args, names, summer, console)
     } else {

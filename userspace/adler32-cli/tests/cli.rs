@@ -17,13 +17,16 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::Command;
 use std::process::Stdio;
+use std::sync::mpsc;
 use std::thread;
+use std::time::Duration;
 
 use adler32::processor;
 use adler32::AfAlg;
 use adler32::Engine;
 use adler32::Session;
 use adler32::Via;
+use nix::pty;
 use nix::sys::signal;
 use nix::sys::signal::Signal;
 use nix::sys::stat::Mode;
@@ -463,6 +466,44 @@ fn an_interrupt_leaves_whole_lines() {
     let mut rest = Vec::new();
     stdout.read_to_end(&mut rest).expect("the end");
     assert_eq!(rest, b"");
+}
+
+#[test]
+fn long_work_has_a_bar_on_a_terminal() {
+    let terminal = pty::openpty(None, None).unwrap();
+    let mut child = adler32()
+        .args(["sum", "none", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(terminal.slave)
+        .spawn()
+        .expect("the command runs");
+    let mut stdin = child.stdin.take().expect("a pipe");
+    stdin.write_all(&[0; 1024 * 1024]).unwrap();
+    let (shown, screen) = mpsc::channel();
+    let mut master = File::from(terminal.master);
+    thread::spawn(move || {
+        let mut buffer = [0; 4096];
+        // A terminal that nobody has open any more fails to be read.
+        while let Ok(len @ 1..) = master.read(&mut buffer) {
+            let text = String::from_utf8_lossy(&buffer[..len]).into_owned();
+            let _ = shown.send(text);
+        }
+    });
+    let mut text = String::new();
+    while !text.contains("1.00 MiB, ") {
+        text += &screen
+            .recv_timeout(Duration::from_secs(20))
+            .unwrap_or_else(|_| panic!("no bar: {text:?}"));
+    }
+    drop(stdin);
+    let output = child.wait_with_output().expect("the command ends");
+    assert_eq!(output.stdout, b"00f00001  -\n");
+    text.extend(screen);
+    let error = "adler32: none: No such file or directory\r\n";
+    assert!(text.starts_with(error), "{text:?}");
+    // The bar is cleared at the end.
+    assert!(text.ends_with("\r\x1b[2K"), "{text:?}");
 }
 
 #[test]

@@ -157,6 +157,7 @@ impl Engine {
                 return Ok(length);
             }
             length += sent as u64;
+            file::count(sent as u64);
         }
     }
 

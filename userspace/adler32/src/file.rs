@@ -131,6 +131,18 @@ pub fn checksum_range(
     by_one(&file, sum, range)
 }
 
+/// Returns how many bytes this process has read, or had the kernel send, to have them summed.
+pub fn bytes_summed() -> u64 {
+    BYTES_SUMMED.load(Ordering::Relaxed)
+}
+
+static BYTES_SUMMED: AtomicU64 = AtomicU64::new(0);
+
+/// Counts bytes for [`bytes_summed`].
+pub(crate) fn count(bytes: u64) {
+    BYTES_SUMMED.fetch_add(bytes, Ordering::Relaxed);
+}
+
 /// Reads by `read` until there is nothing more, and hands each piece to `take`. Returns the number
 /// of bytes.
 pub(crate) fn read_all(
@@ -153,6 +165,7 @@ pub(crate) fn read_all(
                 }
                 length += len as u64;
                 buffer.seen += len as u64;
+                count(len as u64);
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => break Err(Error::Read(error)),
