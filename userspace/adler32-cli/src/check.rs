@@ -4,14 +4,10 @@
 
 use std::ffi::OsStr;
 use std::ffi::OsString;
-use std::fs::File;
 use std::io;
 use std::io::BufRead;
 use std::io::BufReader;
-use std::io::Read;
-use std::os::fd::AsFd;
 
-use adler32::describe;
 use adler32::Error;
 use adler32::Sum;
 
@@ -22,6 +18,7 @@ use crate::line::Entry;
 use crate::line::Parser;
 use crate::ordered::in_order;
 use crate::quote::quote;
+use crate::sum::open;
 use crate::sum::Summer;
 use crate::sum::STDIN;
 
@@ -73,7 +70,7 @@ impl List<'_> {
             Ok(reader) => reader,
             Err(error) => {
                 let name = quote(self.name);
-                console.error(format_args!("{name}: {}", describe(&error)));
+                console.error(format_args!("{name}: {error}"));
                 return false;
             }
         };
@@ -215,14 +212,4 @@ impl List<'_> {
             quote(self.name)
         }
     }
-}
-
-fn open(name: &OsStr) -> io::Result<Box<dyn Read + Send>> {
-    Ok(if name == STDIN {
-        // Not `io::stdin()`, whose buffer could keep what another list has to read, and which takes
-        // a closed file for an empty one.
-        Box::new(File::from(io::stdin().as_fd().try_clone_to_owned()?))
-    } else {
-        Box::new(File::open(name)?)
-    })
 }

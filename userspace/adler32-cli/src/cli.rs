@@ -6,6 +6,7 @@ use std::env;
 use std::ffi::OsString;
 use std::iter;
 use std::num::NonZero;
+use std::ops::Range;
 use std::path::Path;
 
 use adler32::Via;
@@ -72,10 +73,23 @@ struct Adler32sum {
 pub enum Command {
     #[command(name = SUM, display_name = "adler32 sum")]
     Sum(SumArgs),
+    /// Put the checksums of parts of files together, which sum --range printed
+    ///
+    /// Reads them from the standard input, in any order, and prints the checksum of each file, if its
+    /// parts are all there and none is there twice. The exit status is 0 if all are so, else 1.
+    Combine(CombineArgs),
     /// Show the state of the module and its doors, and how to mend what does not work.
     ///
     /// Loads nothing. The exit status is 0 if the device or AF_ALG works as things are, else 1.
     Info,
+}
+
+/// The arguments of `combine`.
+#[derive(clap::Args)]
+pub struct CombineArgs {
+    /// Print a JSON object for each file
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Print or check Adler-32 checksums.
@@ -105,6 +119,10 @@ pub struct SumArgs {
     /// of a name that are not UTF-8 become U+FFFD
     #[arg(long)]
     pub json: bool,
+    /// Sum LEN bytes from OFF on, or to the end if that is nearer; a line is then like
+    /// 05c801f0  0:5/9  name, with OFF:LEN and the size of the file, and for adler32 combine
+    #[arg(long, value_name = "OFF:LEN", value_parser = parse_range)]
+    pub range: Option<Range<u64>>,
     /// Do not mark files with an asterisk (default)
     #[arg(short, long, overrides_with = "binary")]
     text: bool,
@@ -152,6 +170,14 @@ pub struct SumArgs {
     text_after_tag: bool,
 }
 
+fn parse_range(text: &str) -> Result<Range<u64>, &'static str> {
+    let numbers = text.split_once(':').and_then(|(offset, length)| {
+        let (offset, length): (u64, u64) = (offset.parse().ok()?, length.parse().ok()?);
+        Some(offset..offset.saturating_add(length))
+    });
+    numbers.ok_or("not two numbers of bytes with a colon between them")
+}
+
 /// The options that stand last in the help.
 fn last(name: &'static str, action: ArgAction, help: &'static str) -> Arg {
     let option = Arg::new(name).long(name).action(action).help(help);
@@ -190,6 +216,10 @@ impl SumArgs {
                 "--json does not support --tag, --xrootd, --binary, --text or --zero",
             ),
             (
+                self.range.is_some() && (self.tag || self.xrootd || mode || self.zero),
+                "--range does not support --tag, --xrootd, --binary, --text or --zero",
+            ),
+            (
                 self.check && self.zero,
                 "the --zero option is not supported when verifying checksums",
             ),
@@ -200,6 +230,7 @@ impl SumArgs {
             (self.recursive, "--recursive option is"),
             (self.xrootd, "--xrootd option is"),
             (self.json, "--json option is"),
+            (self.range.is_some(), "--range option is"),
         ];
         let meaningful = [
             (self.ignore_missing, "ignore-missing"),

@@ -7,14 +7,39 @@ use std::ffi::OsStr;
 use adler32::Sum;
 use adler32::Via;
 use serde_json::json;
+use serde_json::Value;
 
-/// Puts a line together.
-pub fn line(name: &OsStr, sum: Sum, engine: Via) -> Vec<u8> {
-    let object = json!({
+use crate::part::Part;
+
+/// Puts a line together for a file.
+pub fn whole(name: &OsStr, sum: Sum) -> Vec<u8> {
+    line(object(name, sum))
+}
+
+/// Puts a line together for a file that was summed so.
+pub fn summed(name: &OsStr, sum: Sum, engine: Via) -> Vec<u8> {
+    let mut object = object(name, sum);
+    object["engine"] = engine.name().into();
+    line(object)
+}
+
+/// Puts a line together for a part that was summed so.
+pub fn part(part: &Part, engine: Via) -> Vec<u8> {
+    let mut object = object(&part.name, part.sum);
+    object["engine"] = engine.name().into();
+    object["offset"] = part.offset.into();
+    object["size"] = part.size.into();
+    line(object)
+}
+
+fn object(name: &OsStr, sum: Sum) -> Value {
+    json!({
         "file": name.to_string_lossy(),
         "adler32": format!("{:08x}", sum.checksum.value()),
         "length": sum.length,
-        "engine": engine.name(),
-    });
+    })
+}
+
+fn line(object: Value) -> Vec<u8> {
     format!("{object}\n").into_bytes()
 }

@@ -6,12 +6,14 @@
 
 mod check;
 mod cli;
+mod combine;
 mod console;
 mod info;
 mod json;
 mod line;
 mod misuse;
 mod ordered;
+mod part;
 mod progress;
 mod quote;
 mod sum;
@@ -31,6 +33,7 @@ pub fn run(arguments: &[OsString]) -> bool {
     let mut console = Console::new(invocation.program);
     let well = match invocation.asked {
         Ok(Asked::Run(Command::Sum(args))) => sum::run(&args, &mut console),
+        Ok(Asked::Run(Command::Combine(args))) => combine::run(&args, &mut console),
         Ok(Asked::Run(Command::Info)) => info::run(&mut console),
         Ok(Asked::Text(text)) => {
             // clap ends help by a newline, but not the version.

@@ -12,7 +12,7 @@ use std::os::unix::ffi::OsStringExt;
 const TAG: &[u8] = b"ADLER32";
 
 /// Digits of a checksum.
-const DIGITS: usize = 8;
+pub const DIGITS: usize = 8;
 
 /// How a line looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,7 +82,7 @@ pub fn escape(name: &OsStr) -> (&'static str, Cow<'_, [u8]>) {
 }
 
 /// Undoes [`escape`], unless there is a backslash that it would not have put there.
-fn unescape(name: &[u8]) -> Option<Vec<u8>> {
+pub fn unescape(name: &[u8]) -> Option<Vec<u8>> {
     let mut bytes = name.iter();
     let mut plain = Vec::new();
     while let Some(&byte) = bytes.next() {
@@ -170,7 +170,8 @@ fn parse_tagged(rest: &[u8]) -> Option<(u32, &[u8])> {
     Some((parse_checksum(digits)?, name))
 }
 
-fn parse_checksum(digits: &[u8]) -> Option<u32> {
+/// Reads a checksum in hexadecimal.
+pub fn parse_checksum(digits: &[u8]) -> Option<u32> {
     if digits.len() != DIGITS || !digits.iter().all(u8::is_ascii_hexdigit) {
         return None;
     }

@@ -7,8 +7,12 @@ use std::ffi::OsString;
 use std::fs;
 use std::fs::File;
 use std::io;
+use std::io::Read;
+use std::io::Seek;
+use std::io::SeekFrom;
 use std::iter;
 use std::num::NonZero;
+use std::ops::Range;
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::thread;
@@ -31,6 +35,7 @@ use crate::json;
 use crate::line;
 use crate::line::End;
 use crate::ordered::in_order;
+use crate::part::Part;
 use crate::quote::quote;
 use crate::walk;
 use crate::walk::Found;
@@ -40,7 +45,7 @@ pub const STDIN: &str = "-";
 
 /// Prints the checksums of files, or checks those in lists. Returns whether all went well.
 pub fn run(args: &SumArgs, console: &mut Console) -> bool {
-    let Some(engine) = open(args.via.via(), console) else {
+    let Some(engine) = open_door(args.via.via(), console) else {
         return false;
     };
     if args.debug {
@@ -66,7 +71,7 @@ pub fn run(args: &SumArgs, console: &mut Console) -> bool {
 }
 
 /// Opens a door. What closes AF_ALG is not up to most users, so another door does.
-fn open(via: Via, console: &mut Console) -> Option<Engine> {
+fn open_door(via: Via, console: &mut Console) -> Option<Engine> {
     let error = match Engine::open(via) {
         Ok(engine) => return Some(engine),
         Err(error) => error,
@@ -119,23 +124,37 @@ fn print(args: &SumArgs, names: &[OsString], mut summer: Summer, console: &mut C
         _ => summer.threads(),
     };
     let short = summer.short();
+    let via = summer.engine.via();
+    let mut line_of = |name: &OsStr, short: Option<_>, console: &mut Console| -> Result<_, Error> {
+        if let Some(range) = &args.range {
+            let part = summer.part(name, range, console)?;
+            return Ok(match args.json {
+                true => json::part(&part, via),
+                false => part.line(),
+            });
+        }
+        let sum = short.unwrap_or_else(|| summer.sum(name, console))?;
+        Ok(match args.json {
+            true => json::summed(name, sum, via),
+            false => line::format(args.form(), end, sum.checksum.value(), name),
+        })
+    };
     in_order(
         threads,
         files,
-        |file| file.map(|name| (short(&name), name)),
         |file| {
-            let summed = file.and_then(|(short, name)| {
-                let sum = short.unwrap_or_else(|| summer.sum(&name, console));
-                sum.map_err(|error| (name.clone(), error))
-                    .map(|sum| (name, sum))
+            file.map(|name| {
+                let sum = args.range.is_none().then(|| short(&name)).flatten();
+                (sum, name)
+            })
+        },
+        |file| {
+            let line = file.and_then(|(short, name)| {
+                let line = line_of(&name, short, console);
+                line.map_err(|error| (name, error))
             });
-            match summed {
-                Ok((name, sum)) => {
-                    console.print(&match args.json {
-                        true => json::line(&name, sum, summer.engine.via()),
-                        false => line::format(args.form(), end, sum.checksum.value(), &name),
-                    });
-                }
+            match line {
+                Ok(line) => console.print(&line),
                 Err((name, error)) => {
                     console.error(format_args!("{}: {error}", quote(&name)));
                     well = false;
@@ -194,15 +213,52 @@ impl Summer {
     /// Sums a file, or the standard input, however long that takes.
     pub fn sum(&mut self, name: &OsStr, console: &mut Console) -> Result<Sum, Error> {
         console.flush();
-        let file = if name == STDIN {
-            io::stdin().as_fd().try_clone_to_owned().map(File::from)
-        } else {
-            File::open(name)
-        };
-        let file = file.map_err(Error::Read)?;
+        let file = open(name)?;
         match self.engine {
             Engine::Cpu(_) => file::checksum(file, self.threads),
             _ => self.engine.checksum_file(file),
         }
     }
+
+    /// Sums a range of a file.
+    fn part(
+        &mut self,
+        name: &OsStr,
+        range: &Range<u64>,
+        console: &mut Console,
+    ) -> Result<Part, Error> {
+        console.flush();
+        let mut file = open(name)?;
+        let size = file.seek(SeekFrom::End(0)).map_err(Error::Read)?;
+        let (start, end) = (range.start, range.end.min(size));
+        if start > size {
+            let text = format!("the range begins at {start}, after the end at {size}");
+            return Err(Error::Read(io::Error::other(text)));
+        }
+        let sum = match self.engine {
+            Engine::Cpu(_) => file::checksum_range(file, start..end, self.threads)?,
+            _ => {
+                file.seek(SeekFrom::Start(start)).map_err(Error::Read)?;
+                self.engine.checksum(file.take(end - start))?
+            }
+        };
+        Ok(Part {
+            name: name.to_owned(),
+            size,
+            offset: start,
+            sum,
+        })
+    }
+}
+
+/// Opens a file, or the standard input.
+pub fn open(name: &OsStr) -> Result<File, Error> {
+    let file = if name == STDIN {
+        // Not `io::stdin()`, whose buffer could keep what another list has to read, and which takes
+        // a closed file for an empty one.
+        io::stdin().as_fd().try_clone_to_owned().map(File::from)
+    } else {
+        File::open(name)
+    };
+    file.map_err(Error::Read)
 }

@@ -368,6 +368,156 @@ fn prints_json() {
     }
 }
 
+/// `adler32 combine ARGUMENTS`, with parts on its standard input.
+fn combine(arguments: &[&str], parts: &str) -> Outcome {
+    let mut stdin = tempfile::tempfile().unwrap();
+    stdin.write_all(parts.as_bytes()).unwrap();
+    stdin.rewind().unwrap();
+    run(adler32().arg("combine").args(arguments).stdin(stdin))
+}
+
+#[test]
+fn parts_make_the_whole() {
+    let long: Vec<u8> = (0..40_000_003u32).map(|i| (i / 5) as u8).collect();
+    let folder = folder(&[("long", &long), ("new\nline", b"abcde"), ("empty", b"")]);
+    let sum = |arguments: &[&str]| sum_in(folder.path(), arguments);
+    let (mut lines, mut json) = (String::new(), String::new());
+    for range in ["20000000:20000000", "40000000:20000000", "0:20000000"] {
+        let part = sum(&["--range", range, "long", "empty"]);
+        if range == "0:20000000" {
+            let first = definition(&long[..20_000_000]);
+            let first = format!("{first:08x}  0:20000000/40000003  long\n00000001  0:0/0  empty\n");
+            assert_eq!(part, outcome(&first, "", 0));
+        } else {
+            let start = range.split(':').next().unwrap();
+            let error =
+                format!("adler32: empty: the range begins at {start}, after the end at 0\n");
+            assert_eq!((&*part.stderr, part.status), (&*error, Some(1)));
+        }
+        lines += &part.stdout;
+        json += &sum(&["--json", "--range", range, "long"]).stdout;
+    }
+    lines += &sum(&["--range", "2:9", "new\nline"]).stdout;
+    lines += &sum(&[
+        "--range",
+        "0:2",
+        "--via",
+        "cpu",
+        "--threads",
+        "1",
+        "new\nline",
+    ])
+    .stdout;
+    let whole = definition(&long);
+    assert_eq!(
+        combine(&[], &lines),
+        outcome(
+            &format!("00000001  empty\n{whole:08x}  long\n\\05c801f0  new\\nline\n"),
+            "",
+            0
+        )
+    );
+    let object = format!(r#"{{"adler32":"{whole:08x}","file":"long","length":40000003}}"#);
+    assert_eq!(
+        combine(&["--json"], &json),
+        outcome(&format!("{object}\n"), "", 0)
+    );
+    let (_, of_one) = lines.split_once("\\").unwrap();
+    assert_eq!(
+        combine(&[], &format!("\\{}", of_one.lines().next().unwrap())),
+        outcome(
+            "",
+            "adler32: 'new'$'\\n''line': no part has 0:2; sum it by --range 0:2\n",
+            1
+        )
+    );
+}
+
+#[test]
+fn a_part_over_each_door() {
+    let folder = folder(&[("digits", b"0123456789")]);
+    let line = format!("{:08x}  3:4/10  digits\n", definition(b"3456"));
+    for via in Via::ALL
+        .into_iter()
+        .filter(|via| Engine::open(*via).is_ok())
+    {
+        let arguments = ["--via", via.name(), "--range", "3:4", "digits"];
+        assert_eq!(sum_in(folder.path(), &arguments), outcome(&line, "", 0));
+    }
+}
+
+#[test]
+fn combines_nothing_but_parts() {
+    for (parts, errors) in [
+        ("", "adler32: no parts of files on the standard input\n"),
+        (
+            "00000001  0:0/0  a\n00000001  a\n00000001  1:0/0  a\n",
+            "adler32: line 2 is not a part of a file, as sum --range prints it\n\
+             adler32: line 3 is a part that ends after its file\n",
+        ),
+    ] {
+        assert_eq!(combine(&[], parts), outcome("", errors, 1));
+    }
+    // A file whose parts are wrong does not keep the others from being put together.
+    assert_eq!(
+        combine(&[], "00000001  0:0/0  b\n00620062  0:1/2  a\n"),
+        outcome(
+            "00000001  b\n",
+            "adler32: a: no part has 1:1; sum it by --range 1:1\n",
+            1
+        )
+    );
+    let folder = tempdir().unwrap();
+    let stdin = File::open(&folder).unwrap();
+    assert_eq!(
+        run(adler32().arg("combine").stdin(stdin)),
+        outcome("", "adler32: standard input: Is a directory\n", 1)
+    );
+}
+
+#[test]
+fn refuses_wrong_ranges() {
+    let folder = folder(&[("a", b"a")]);
+    for range in [
+        "1",
+        ":",
+        "1:",
+        ":1",
+        "1:-1",
+        "a:1",
+        "1:18446744073709551616",
+    ] {
+        let text = format!(
+            "adler32: invalid value '{range}' for '--range <OFF:LEN>': not two numbers of bytes \
+             with a colon between them\nTry 'adler32 sum --help' for more information.\n"
+        );
+        assert_eq!(
+            sum_in(folder.path(), &["--range", range, "a"]),
+            outcome("", &text, 1)
+        );
+    }
+    assert_eq!(
+        sum_of(&["--range", "0:1"], &[b"a"]),
+        outcome("", "adler32: -: Illegal seek\n", 1)
+    );
+    for (with, wrong) in [
+        (
+            "-c",
+            "the --range option is meaningless when verifying checksums",
+        ),
+        (
+            "-z",
+            "--range does not support --tag, --xrootd, --binary, --text or --zero",
+        ),
+    ] {
+        let text = format!("adler32: {wrong}\nTry 'adler32 sum --help' for more information.\n");
+        assert_eq!(
+            sum_in(folder.path(), &[with, "--range", "0:1", "a"]),
+            outcome("", &text, 1)
+        );
+    }
+}
+
 #[test]
 fn tells_who_computes() {
     let folder = folder(&[("a", b"a")]);

@@ -1,0 +1,268 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! Checksums of parts of files, as lines, and how they are put together.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
+
+use adler32::Adler32;
+use adler32::Sum;
+use serde_json::Value;
+
+use crate::line;
+use crate::line::DIGITS;
+
+/// The checksum of a part of a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// The name of the file.
+    pub name: OsString,
+    /// The length of the whole file.
+    pub size: u64,
+    /// Where the part begins.
+    pub offset: u64,
+    /// Its checksum and length.
+    pub sum: Sum,
+}
+
+impl Part {
+    /// Puts a line together, like `05c801f0  0:5/9  name`: checksum, offset, length, size, name.
+    pub fn line(&self) -> Vec<u8> {
+        let (backslash, name) = line::escape(&self.name);
+        let Sum { checksum, length } = self.sum;
+        let (checksum, offset, size) = (checksum.value(), self.offset, self.size);
+        let start = format!("{backslash}{checksum:08x}  {offset}:{length}/{size}  ");
+        [start.as_bytes(), &name, b"\n"].concat()
+    }
+
+    /// Reads a line, without its end: such a one or one of JSON. Else says what is wrong with it.
+    pub fn parse(line: &[u8]) -> Result<Self, &'static str> {
+        let part = if line.starts_with(b"{") {
+            Self::parse_json(line)
+        } else {
+            Self::parse_plain(line)
+        };
+        let part = part.ok_or("not a part of a file, as sum --range prints it")?;
+        let end = part.offset.checked_add(part.sum.length);
+        match end {
+            Some(end) if end <= part.size => Ok(part),
+            _ => Err("a part that ends after its file"),
+        }
+    }
+
+    fn parse_plain(line: &[u8]) -> Option<Self> {
+        let (escaped, line) = match line.strip_prefix(b"\\") {
+            Some(rest) => (true, rest),
+            None => (false, line),
+        };
+        let (digits, rest) = line.split_at_checked(DIGITS)?;
+        let rest = rest.strip_prefix(b"  ")?;
+        let end = rest.iter().position(|&byte| byte == b' ')?;
+        let (range, name) = (&rest[..end], rest[end..].strip_prefix(b"  ")?);
+        let (offset, rest) = std::str::from_utf8(range).ok()?.split_once(':')?;
+        let (length, size) = rest.split_once('/')?;
+        let name = match escaped {
+            true => line::unescape(name)?,
+            false => name.to_owned(),
+        };
+        Some(Self {
+            name: OsString::from_vec(name),
+            size: size.parse().ok()?,
+            offset: offset.parse().ok()?,
+            sum: sum(digits, length.parse().ok()?)?,
+        })
+    }
+
+    fn parse_json(line: &[u8]) -> Option<Self> {
+        let object: Value = serde_json::from_slice(line).ok()?;
+        let text = |key| object.get(key).and_then(Value::as_str);
+        let number = |key| object.get(key).and_then(Value::as_u64);
+        Some(Self {
+            name: text("file")?.into(),
+            size: number("size")?,
+            offset: number("offset")?,
+            sum: sum(text("adler32")?.as_bytes(), number("length")?)?,
+        })
+    }
+}
+
+fn sum(digits: &[u8], length: u64) -> Option<Sum> {
+    let checksum = Adler32::from_value(line::parse_checksum(digits)?)?;
+    Some(Sum { checksum, length })
+}
+
+/// Puts the parts of a file together. Else says all that is wrong with them.
+pub fn combine(mut parts: Vec<Part>) -> Result<Sum, Vec<String>> {
+    parts.sort_by_key(|part| (part.offset, part.sum.length));
+    let size = parts.first().map_or(0, |part| part.size);
+    if let Some(other) = parts.iter().find(|part| part.size != size) {
+        return Err(vec![format!(
+            "its parts are of a file of {size} bytes and of one of {}",
+            other.size
+        )]);
+    }
+    let mut wrong = Vec::new();
+    let mut whole = Sum::EMPTY;
+    let mut at = 0;
+    for Part { offset, sum, .. } in parts {
+        let end = offset + sum.length;
+        if offset > at {
+            wrong.push(missing(at, offset));
+        } else if offset < at && sum.length > 0 {
+            let both = at.min(end) - offset;
+            wrong.push(format!("more than one part has {offset}:{both}"));
+        }
+        whole = whole.combine(sum);
+        at = at.max(end);
+    }
+    if at < size {
+        wrong.push(missing(at, size));
+    }
+    match wrong.is_empty() {
+        true => Ok(whole),
+        false => Err(wrong),
+    }
+}
+
+fn missing(start: u64, end: u64) -> String {
+    let length = end - start;
+    format!("no part has {start}:{length}; sum it by --range {start}:{length}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+
+    use adler32::Hasher;
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    fn sum_of(data: &[u8]) -> Sum {
+        let mut hasher = Hasher::new();
+        hasher.update(data);
+        hasher.sum()
+    }
+
+    fn part(data: &[u8], offset: usize, length: usize) -> Part {
+        Part {
+            name: OsStr::new("file").to_owned(),
+            size: data.len() as u64,
+            offset: offset as u64,
+            sum: sum_of(&data[offset..][..length]),
+        }
+    }
+
+    fn problems(parts: &[(usize, usize)]) -> Vec<String> {
+        let parts = parts.iter();
+        let parts = parts.map(|&(offset, length)| part(b"0123456789", offset, length));
+        combine(parts.collect()).expect_err("something is wrong")
+    }
+
+    #[test]
+    fn says_what_is_missing() {
+        let missing = |start, length| {
+            format!("no part has {start}:{length}; sum it by --range {start}:{length}")
+        };
+        assert_eq!(problems(&[(1, 9)]), [missing(0, 1)]);
+        assert_eq!(problems(&[(0, 4), (6, 4)]), [missing(4, 2)]);
+        assert_eq!(problems(&[(6, 3), (0, 4)]), [missing(4, 2), missing(9, 1)]);
+        assert_eq!(problems(&[(5, 0)]), [missing(0, 5), missing(5, 5)]);
+    }
+
+    #[test]
+    fn says_what_is_there_twice() {
+        let twice = |at, length| format!("more than one part has {at}:{length}");
+        assert_eq!(problems(&[(0, 6), (4, 6)]), [twice(4, 2)]);
+        assert_eq!(problems(&[(0, 10), (0, 10)]), [twice(0, 10)]);
+        assert_eq!(problems(&[(0, 10), (3, 2)]), [twice(3, 2)]);
+    }
+
+    #[test]
+    fn says_that_a_file_has_changed() {
+        let parts = vec![part(b"abc", 0, 3), part(b"abcd", 3, 1)];
+        let wrong = "its parts are of a file of 3 bytes and of one of 4";
+        assert_eq!(combine(parts), Err(vec![wrong.to_owned()]));
+    }
+
+    #[test]
+    fn refuses_what_is_no_part() {
+        for line in [
+            "",
+            "{",
+            "{}",
+            "00000001",
+            "00000001  name",
+            "00000001  0:0  name",
+            "00000001  0:0/0 name",
+            "00000001 0:0/0  name",
+            "00000001  0:x/0  name",
+            "00000001  -1:0/0  name",
+            "00000001  0:18446744073709551616/0  name",
+            "0000001  0:0/0  name",
+            "fff10000  0:1/1  name",
+            "\\00000001  0:0/0  na\\me",
+            r#"{"file":"a","adler32":"00000001","length":0}"#,
+            r#"{"file":"a","adler32":"00000001","length":-1,"offset":0,"size":0}"#,
+            r#"{"file":"a","adler32":1,"length":0,"offset":0,"size":0}"#,
+        ] {
+            let wrong = "not a part of a file, as sum --range prints it";
+            assert_eq!(Part::parse(line.as_bytes()), Err(wrong), "{line}");
+        }
+        for line in [
+            "00000001  0:2/1  name",
+            "00000001  2:0/1  name",
+            "00000001  18446744073709551615:1/18446744073709551615  name",
+        ] {
+            let wrong = "a part that ends after its file";
+            assert_eq!(Part::parse(line.as_bytes()), Err(wrong), "{line}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn parts_in_any_order_make_the_whole(
+            data in vec(any::<u8>(), 0..2000),
+            cuts in vec(any::<prop::sample::Index>(), 0..10),
+            shuffle in any::<prop::sample::Index>(),
+        ) {
+            let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(data.len() + 1)).collect();
+            cuts.extend([0, data.len()]);
+            cuts.sort_unstable();
+            let parts = cuts.windows(2);
+            let mut parts: Vec<Part> =
+                parts.map(|cut| part(&data, cut[0], cut[1] - cut[0])).collect();
+            let turn = shuffle.index(parts.len());
+            parts.rotate_left(turn);
+            parts[turn..].reverse();
+            prop_assert_eq!(combine(parts), Ok(sum_of(&data)));
+        }
+
+        #[test]
+        fn what_is_printed_can_be_read(
+            name in vec(prop_oneof![1..=255u8, Just(b'\\'), Just(b' '), Just(b'\n')], 1..20),
+            size: u64,
+            cuts: [prop::sample::Index; 2],
+            s1 in 0..65521u32,
+            s2 in 0..65521u32,
+        ) {
+            let [offset, end] = cuts.map(|cut| cut.index(usize::MAX) as u64).map(|at| at.min(size));
+            let part = Part {
+                name: OsStr::from_bytes(&name).to_owned(),
+                size,
+                offset: offset.min(end),
+                sum: Sum {
+                    checksum: Adler32::from_value(s2 << 16 | s1).expect("possible"),
+                    length: offset.abs_diff(end),
+                },
+            };
+            let line = part.line();
+            let (end, line) = line.split_last().expect("a line");
+            prop_assert_eq!(*end, b'\n');
+            prop_assert!(!line.contains(end));
+            prop_assert_eq!(Part::parse(line), Ok(part));
+        }
+    }
+}
