@@ -42,9 +42,15 @@ with a single space, as xrdadler32 prints, counts as improperly formatted; after
 one with a single space, a second one belongs to the name.
 
 Who computes is the device /dev/adler32, its UPDATE ioctl, an AF_ALG socket or the
-processor without the kernel. auto is the processor, which is there on every
-machine and the fastest. If AF_ALG is closed, afalg says why and takes the
-device, or the processor.
+processor without the kernel. auto is the processor, which needs no module. If
+AF_ALG is closed, afalg says why and takes the device, or the processor.
+
+With --range, a line is like 05c801f0  0:5/9  name: a checksum, where its bytes
+begin, how many there are and how many the file has. adler32 combine makes sums of
+whole files of such lines, also of those of JSON.
+
+Objects of JSON have file, adler32 and length; engine, who computed; for a part,
+offset and size, too. Bytes of a name that are not UTF-8 become U+FFFD there.
 
 The exit status is 0 if all files could be read and have the checksums of the
 lists, else 1. Output and status are those of sha256sum and its like.";
@@ -115,12 +121,10 @@ pub struct SumArgs {
     /// Print lines like ADLER32 (name) = 05c801f0, as BSD does
     #[arg(long)]
     tag: bool,
-    /// Print a JSON object for each file, with its name, checksum, length and who computed. Bytes
-    /// of a name that are not UTF-8 become U+FFFD
+    /// Print a JSON object for each file, one a line
     #[arg(long)]
     pub json: bool,
-    /// Sum LEN bytes from OFF on, or to the end if that is nearer; a line is then like
-    /// 05c801f0  0:5/9  name, with OFF:LEN and the size of the file, and for adler32 combine
+    /// Sum LEN bytes from OFF on, or less at the end, for adler32 combine
     #[arg(long, value_name = "OFF:LEN", value_parser = parse_range)]
     pub range: Option<Range<u64>>,
     /// Do not mark files with an asterisk (default)
@@ -140,11 +144,10 @@ pub struct SumArgs {
         value_parser = PossibleValuesParser::new(Door::names()).map(|name| Door::named(&name)),
     )]
     pub via: Door,
-    /// How many threads read a long file, where the processor computes; one for each processor, if
-    /// nothing is said
+    /// How many threads compute, by the processor [default: one for each]
     #[arg(long, value_name = "NUMBER")]
     pub threads: Option<NonZero<usize>>,
-    /// Tell who computes, and why the others do not
+    /// Tell who computes, and why others do not
     #[arg(long)]
     pub debug: bool,
     /// Do not fail or tell if a file of a list does not exist
@@ -261,8 +264,8 @@ fn first(texts: &[(bool, &'static str)]) -> Option<&'static str> {
 /// The door to open, as `--via` names it.
 #[derive(Clone, Copy)]
 pub enum Door {
-    /// The processor: it is never slower, as it sums by several threads and what it reads stays in
-    /// its cache.
+    /// The processor, which needs nothing of the kernel. To look at other doors first would take
+    /// time, and at AF_ALG could load modules.
     Auto,
     /// This one.
     Only(Via),

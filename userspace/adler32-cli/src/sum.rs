@@ -27,7 +27,6 @@ use adler32::Sum;
 use adler32::Via;
 
 use crate::check;
-use crate::cli::Door;
 use crate::cli::SumArgs;
 use crate::console::Console;
 use crate::info;
@@ -49,7 +48,7 @@ pub fn run(args: &SumArgs, console: &mut Console) -> bool {
         return false;
     };
     if args.debug {
-        explain(args.via, &engine, console);
+        explain(&engine, console);
     }
     let summer = Summer {
         engine,
@@ -60,8 +59,8 @@ pub fn run(args: &SumArgs, console: &mut Console) -> bool {
         [] => &stdin,
         files => files,
     };
-    // Which files lists and folders have is known too late.
-    let known = !args.check && !args.recursive;
+    // Which files lists and folders have is known too late; ranges are less than files.
+    let known = !args.check && !args.recursive && args.range.is_none();
     console.show_progress(known.then_some(names));
     if args.check {
         check::run(args, names, summer, console)
@@ -86,7 +85,7 @@ fn open_door(via: Via, console: &mut Console) -> Option<Engine> {
 }
 
 /// Tells which door is open, and why the others are not.
-fn explain(asked: Door, engine: &Engine, console: &mut Console) {
+fn explain(engine: &Engine, console: &mut Console) {
     let used = engine.via();
     match engine {
         Engine::Cpu(_) => {
@@ -101,22 +100,17 @@ fn explain(asked: Door, engine: &Engine, console: &mut Console) {
             Via::AfAlg => info::af_alg(Module::find()),
             Via::Cpu => Ok(()),
         };
-        match (works, asked) {
-            (Err(error), _) => console.error(format_args!("not used: {via}: {error}")),
-            (Ok(()), Door::Auto) => {
-                console.error(format_args!("not used: {via}: works, but is not faster"))
-            }
-            (Ok(()), Door::Only(_)) => console.error(format_args!(
-                "not used: {via}: works, but was not asked for"
+        match works {
+            Ok(()) => console.error(format_args!(
+                "not used: {via}: works, and --via {via} asks for it"
             )),
+            Err(error) => console.error(format_args!("not used: {via}: {error}")),
         }
     }
 }
 
 /// Prints a line for each file, and an error for each that cannot be read.
 fn print(args: &SumArgs, names: &[OsString], mut summer: Summer, console: &mut Console) -> bool {
-    let end = if args.zero { End::Nul } else { End::Newline };
-    let mut well = true;
     let files = names.iter().flat_map(|name| found(args, name));
     // One file is not worth a thread.
     let threads = match names {
@@ -124,33 +118,18 @@ fn print(args: &SumArgs, names: &[OsString], mut summer: Summer, console: &mut C
         _ => summer.threads(),
     };
     let short = summer.short();
-    let via = summer.engine.via();
-    let mut line_of = |name: &OsStr, short: Option<_>, console: &mut Console| -> Result<_, Error> {
-        if let Some(range) = &args.range {
-            let part = summer.part(name, range, console)?;
-            return Ok(match args.json {
-                true => json::part(&part, via),
-                false => part.line(),
-            });
-        }
-        let sum = short.unwrap_or_else(|| summer.sum(name, console))?;
-        Ok(match args.json {
-            true => json::summed(name, sum, via),
-            false => line::format(args.form(), end, sum.checksum.value(), name),
-        })
+    let short = |name: &OsStr| match args.range {
+        None => short(name),
+        Some(_) => None,
     };
+    let mut well = true;
     in_order(
         threads,
         files,
-        |file| {
-            file.map(|name| {
-                let sum = args.range.is_none().then(|| short(&name)).flatten();
-                (sum, name)
-            })
-        },
+        |file| file.map(|name| (short(&name), name)),
         |file| {
             let line = file.and_then(|(short, name)| {
-                let line = line_of(&name, short, console);
+                let line = line(args, &name, short, &mut summer, console);
                 line.map_err(|error| (name, error))
             });
             match line {
@@ -163,6 +142,30 @@ fn print(args: &SumArgs, names: &[OsString], mut summer: Summer, console: &mut C
         },
     );
     well
+}
+
+/// Returns the line for a file, which [`Summer::short`] has summed or not.
+fn line(
+    args: &SumArgs,
+    name: &OsStr,
+    short: Option<Result<Sum, Error>>,
+    summer: &mut Summer,
+    console: &mut Console,
+) -> Result<Vec<u8>, Error> {
+    let via = summer.engine.via();
+    if let Some(range) = &args.range {
+        let part = summer.part(name, range, console)?;
+        return Ok(match args.json {
+            true => json::part(&part, via),
+            false => part.line(),
+        });
+    }
+    let sum = short.unwrap_or_else(|| summer.sum(name, console))?;
+    let end = if args.zero { End::Nul } else { End::Newline };
+    Ok(match args.json {
+        true => json::summed(name, sum, via),
+        false => line::format(args.form(), end, sum.checksum.value(), name),
+    })
 }
 
 /// Returns the files that a name stands for.
