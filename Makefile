@@ -89,6 +89,10 @@ bench-cli: tools ## Measure the command beside xrdadler32, Python, libdeflate an
 	@echo "Load of this machine: $$(cut -d ' ' -f 1-3 /proc/loadavg)"
 	@$(TOOLS)/bench-cli --json build/bench/cli.json
 
+.PHONY: docs
+docs: tools ## Write the manual pages and completions of the commands to build/man and build/completions
+	@$(TOOLS)/adler32-docs build
+
 .PHONY: fuzz
 fuzz: checkers ## Look for data that an implementation gets wrong: FUZZ_SECONDS=600
 	@mkdir -p build/fuzz/corpus build/fuzz/found

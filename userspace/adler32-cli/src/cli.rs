@@ -82,7 +82,8 @@ pub enum Command {
     /// Put the checksums of parts of files together, which sum --range printed
     ///
     /// Reads them from the standard input, in any order, and prints the checksum of each file, if its
-    /// parts are all there and none is there twice. The exit status is 0 if all are so, else 1.
+    /// parts are all there and none is there twice. The exit status is 0 if all files could be put
+    /// together, else 1.
     Combine(CombineArgs),
     /// Show the state of the module and its doors, and how to mend what does not work.
     ///
@@ -288,6 +289,11 @@ impl Door {
             Self::Only(via) => via,
         }
     }
+}
+
+/// The arguments of `adler32` and of `adler32sum`, of which manual pages and completions are made.
+pub fn commands() -> [clap::Command; 2] {
+    [Adler32::command(), Adler32sum::command()]
 }
 
 /// What the arguments ask for.

@@ -21,6 +21,8 @@ mod walk;
 
 use std::ffi::OsString;
 
+pub use crate::cli::commands;
+
 use crate::cli::Asked;
 use crate::cli::Command;
 use crate::console::Console;

@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! Manual pages.
+
+use std::io::Write;
+
+use anyhow::Context;
+use anyhow::Result;
+use clap::Command;
+use clap_mangen::roff::bold;
+use clap_mangen::roff::roman;
+use clap_mangen::roff::Roff;
+use clap_mangen::Man;
+
+use crate::examples;
+
+/// The subcommand that is a program of its own, too.
+const SUM: &str = "sum";
+
+/// How the help of a command begins to say what its exit status means, which has a section here.
+const EXIT_STATUS: &str = "The exit status";
+
+/// Pages that others refer to, by name and section.
+const RELATED: &[(&str, &str)] = &[
+    ("adler32", "1"),
+    ("adler32sum", "1"),
+    ("adler32-combine", "1"),
+    ("adler32", "4"),
+];
+
+/// Returns all pages, by the names of their files.
+pub fn all() -> Result<Vec<(String, Vec<u8>)>> {
+    let [adler32, adler32sum] = adler32_cli::commands().map(|command| {
+        let mut command = command.disable_help_subcommand(true);
+        // Gives subcommands their full names.
+        command.build();
+        command
+    });
+    let sum = adler32
+        .find_subcommand(SUM)
+        .context("adler32 has no subcommand sum")?;
+    let mut pages = vec![
+        page("adler32", &[&adler32])?,
+        page("adler32sum", &[&adler32sum, sum])?,
+        ("adler32-sum.1".into(), b".so man1/adler32sum.1\n".to_vec()),
+    ];
+    for command in adler32.get_subcommands() {
+        if command.get_name() != SUM {
+            let name = format!("adler32-{}", command.get_name());
+            pages.push(page(&name, &[command])?);
+        }
+    }
+    Ok(pages)
+}
+
+/// Makes the page of a command, which can be called in several ways.
+fn page(name: &str, calls: &[&Command]) -> Result<(String, Vec<u8>)> {
+    const VERSION: &str = env!("CARGO_PKG_VERSION");
+    let command = *calls.first().context("a page of no command")?;
+    let man = Man::new(command.clone().display_name(name));
+    let (description, exit_status) = description(command);
+
+    let mut page = Vec::new();
+    // With Man::render_title(), source and manual would take the place of a date that is not given.
+    writeln!(page, ".\\\" SPDX-License-Identifier: GPL-2.0 OR MIT")?;
+    writeln!(
+        page,
+        r#".TH {name} 1 "" "adler32 {VERSION}" "User Commands""#
+    )?;
+    man.render_name_section(&mut page)?;
+    write!(page, "{}", synopsis(calls))?;
+    write!(page, "{}", paragraphs("DESCRIPTION", &description))?;
+    man.render_options_section(&mut page)?;
+    if command.has_subcommands() {
+        man.render_subcommands_section(&mut page)?;
+    }
+    if !exit_status.is_empty() {
+        write!(page, "{}", paragraphs("EXIT STATUS", &exit_status))?;
+    }
+    write!(page, "{}", examples(examples::of(name)))?;
+    write!(page, "{}", see_also(name))?;
+    Ok((man.get_filename(), page))
+}
+
+fn synopsis(calls: &[&Command]) -> String {
+    let mut section = Roff::new();
+    section.control("SH", ["SYNOPSIS"]);
+    for (number, command) in calls.iter().enumerate() {
+        if number > 0 {
+            section.control("br", []);
+        }
+        let name = command.get_bin_name().unwrap_or(command.get_name());
+        let usage = (*command).clone().render_usage().to_string();
+        let arguments = usage.split_once(name).map_or("", |(_, rest)| rest);
+        section.text([bold(name), roman(arguments)]);
+    }
+    section.to_roff()
+}
+
+/// Returns the paragraphs of the help around the options: those on the exit status apart.
+fn description(command: &Command) -> (Vec<String>, Vec<String>) {
+    let texts = [
+        command.get_long_about().or_else(|| command.get_about()),
+        command.get_after_help(),
+    ];
+    let (mut description, mut exit_status) = (Vec::new(), Vec::new());
+    for text in texts.into_iter().flatten() {
+        for paragraph in text.to_string().split("\n\n") {
+            let status = paragraph.find(EXIT_STATUS).unwrap_or(paragraph.len());
+            let (before, status) = paragraph.split_at(status);
+            for (text, section) in [(before, &mut description), (status, &mut exit_status)] {
+                let text = text.trim_end();
+                if !text.is_empty() {
+                    // clap takes the full stop from the first sentence.
+                    let stop = if text.ends_with('.') { "" } else { "." };
+                    section.push(format!("{text}{stop}"));
+                }
+            }
+        }
+    }
+    (description, exit_status)
+}
+
+fn paragraphs(heading: &str, paragraphs: &[String]) -> String {
+    let mut section = Roff::new();
+    section.control("SH", [heading]);
+    for paragraph in paragraphs {
+        section.control("PP", []);
+        for line in paragraph.lines() {
+            section.text([roman(line)]);
+        }
+    }
+    section.to_roff()
+}
+
+fn examples(examples: &[(&str, &[&str])]) -> String {
+    let mut section = Roff::new();
+    if !examples.is_empty() {
+        section.control("SH", ["EXAMPLES"]);
+    }
+    for (what, lines) in examples {
+        section.control("PP", []);
+        section.text([roman(*what)]);
+        section.control("PP", []);
+        section.control("RS", []);
+        section.control("nf", []);
+        for line in *lines {
+            section.text([bold(*line)]);
+        }
+        section.control("fi", []);
+        section.control("RE", []);
+    }
+    section.to_roff()
+}
+
+fn see_also(page: &str) -> String {
+    let mut section = Roff::new();
+    section.control("SH", ["SEE ALSO"]);
+    let others = RELATED.iter().filter(|other| **other != (page, "1"));
+    let mut separator = "";
+    let mut line = Vec::new();
+    for (name, number) in others {
+        line.extend([roman(separator), bold(*name), roman(format!("({number})"))]);
+        separator = ", ";
+    }
+    section.text(line);
+    section.to_roff()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(page: &[u8]) -> String {
+        let page = String::from_utf8_lossy(page);
+        page.replace("\\-", "-")
+    }
+
+    #[test]
+    fn pages_have_the_options_of_the_help() {
+        let [adler32, adler32sum] = adler32_cli::commands();
+        let subcommands = adler32.get_subcommands().cloned();
+        let mut commands: Vec<_> = subcommands
+            .map(|command| (format!("adler32-{}.1", command.get_name()), command))
+            .collect();
+        commands.push(("adler32.1".to_owned(), adler32));
+        commands.push(("adler32sum.1".to_owned(), adler32sum));
+        let pages = all().unwrap();
+        for (file, mut command) in commands {
+            let (_, page) = pages.iter().find(|(name, _)| *name == file).unwrap();
+            let mut page = text(page);
+            if page.starts_with(".so ") {
+                let (_, target) = pages
+                    .iter()
+                    .find(|(name, _)| page.trim_end().ends_with(&format!("/{name}")))
+                    .unwrap();
+                page = text(target);
+            }
+            let help = command.render_long_help().to_string();
+            let lines = help.lines().map(str::trim_start);
+            let options: Vec<_> = lines
+                .filter(|line| line.starts_with('-'))
+                .flat_map(|line| line.split(' ').take_while(|word| word.starts_with('-')))
+                .map(|option| option.trim_end_matches(','))
+                .collect();
+            assert!(options.contains(&"--help"), "{help}");
+            for option in options {
+                assert!(
+                    page.contains(&format!("\\fB{option}\\fR")),
+                    "{option} is not in {file}"
+                );
+            }
+        }
+    }
+}
