@@ -1,14 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! The device from C, by `include/uapi/linux/adler32.h`, in 32- and in 64-bit programs.
+//! The device from C, by `include/uapi/linux/adler32.h`, in 32- and in 64-bit programs and in the
+//! examples of C.
+
+use std::fs;
 
 use crate::support::module;
+use crate::support::reference;
+use crate::support::sh;
 use crate::support::trials;
 use crate::support::try_sh;
 
 trials!(after module::ensure_loaded:
     c_program_of_32_bits,
     c_program_of_64_bits,
+    c_example_of_a_session,
+    c_example_of_a_digest,
 );
 
 #[track_caller]
@@ -26,4 +33,27 @@ fn c_program_of_32_bits() {
 
 fn c_program_of_64_bits() {
     assert_passes("adler32-compat-64");
+}
+
+fn c_example_of_a_session() {
+    let data = reference::noise(2_500_000, 71);
+    let file = tempfile::NamedTempFile::new().expect("a temporary file");
+    fs::write(file.path(), &data).expect("write");
+    let path = file.path().display();
+    assert_eq!(
+        sh(&format!("example-session {path}")),
+        format!("{:08x} 2500000 {path}\n", reference::adler(&data))
+    );
+    let (success, output) = try_sh("example-session /nowhere");
+    assert!(
+        !success && output.contains("/nowhere: No such file"),
+        "{output}"
+    );
+}
+
+fn c_example_of_a_digest() {
+    assert_eq!(
+        sh("example-digest abcde '' Wikipedia"),
+        "05c801f0 abcde\n00000001 \n11e60398 Wikipedia\n"
+    );
 }

@@ -152,6 +152,12 @@ const VM: &str = "\
             -o $program.$$ tests/compat.c
         mv $program.$$ $program
     done
+    for example in session digest; do
+        program=build/tests/example-$example
+        $LAB run -- gcc -O2 -Wall -Wextra -Werror -Iinclude/uapi \
+            -o $program.$$ examples/c/$example.c
+        mv $program.$$ $program
+    done
     $LAB vm $MACHINE --kernel $KERNEL --build . --build build/tests/modules \
         --path $TOOLS --path build/tests -- sh -c \"$CHECK && exec vm-suite $ARGUMENTS 2>&1\"";
 

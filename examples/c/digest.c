@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+/*
+ * The checksums of texts in memory, by an ioctl of /dev/adler32 each.
+ *
+ *	cc -I include/uapi -o digest examples/c/digest.c
+ *	./digest TEXT...
+ */
+#include <err.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+
+#include <linux/adler32.h>
+
+int main(int argc, char **argv)
+{
+	int device, i;
+
+	/* The ioctl changes nothing, so the right to read is enough. */
+	device = open("/dev/adler32", O_RDONLY);
+	if (device < 0)
+		err(1, "cannot open /dev/adler32 (adler32 info says why)");
+
+	for (i = 1; i < argc; i++) {
+		struct adler32_digest digest = {
+			.address = (uintptr_t)argv[i],
+			.length = strlen(argv[i]),
+			.value = 1,	/* the checksum of nothing */
+		};
+
+		if (ioctl(device, ADLER32_DIGEST, &digest) < 0)
+			err(1, "ADLER32_DIGEST");
+		printf("%08x %s\n", digest.value, argv[i]);
+	}
+	return 0;
+}
