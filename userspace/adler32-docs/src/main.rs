@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
 //! Writes the manual pages and the completions of `adler32` and `adler32sum`, from what their help is
-//! made of: `adler32-docs FOLDER` makes `FOLDER/man` and `FOLDER/completions`.
+//! made of: `adler32-docs FOLDER` makes `FOLDER/man/man1`, as `man` finds it, and `FOLDER/completions`.
 
 mod examples;
 mod page;
@@ -20,7 +20,7 @@ fn main() -> Result<()> {
         .context("usage: adler32-docs FOLDER")?;
     let folder = Path::new(&folder);
     write_completions(&folder.join("completions"))?;
-    write_pages(&folder.join("man"))
+    write_pages(&folder.join("man/man1"))
 }
 
 fn write_completions(folder: &Path) -> Result<()> {
