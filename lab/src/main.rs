@@ -81,6 +81,8 @@ enum Action {
     },
     /// Run a command in the root, with the current folder visible
     Run {
+        #[command(flatten)]
+        packages: PackagesArg,
         #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
         command: Vec<String>,
     },
@@ -119,12 +121,18 @@ struct FlavourArg {
 }
 
 #[derive(Args)]
-struct VmArgs {
-    #[command(flatten)]
-    kernel: KernelArg,
+struct PackagesArg {
     /// Debian packages to install in the root first (they stay there)
     #[arg(long, value_delimiter = ' ', value_name = "NAMES")]
     packages: Vec<String>,
+}
+
+#[derive(Args)]
+struct VmArgs {
+    #[command(flatten)]
+    kernel: KernelArg,
+    #[command(flatten)]
+    packages: PackagesArg,
     /// Build the external module in a folder first, as `lab build` does, and install it
     #[arg(long = "build", value_name = "DIR")]
     builds: Vec<PathBuf>,
@@ -186,7 +194,7 @@ fn work(cli: Cli) -> Result<i32> {
             dir,
             arguments,
         } => open()?.build(&kernel, &dir, &arguments),
-        Action::Run { command } => open()?.run(&command),
+        Action::Run { packages, command } => open()?.run(&packages, &command),
         Action::Vm { vm, command } => open()?.vm(vm, command, false),
         Action::Shell { vm, command } => open()?.vm(vm, command, true),
         Action::Clean => Cache::clean(&dir).map(|()| 0),
@@ -282,8 +290,16 @@ impl Lab {
         make.map(status_of)
     }
 
-    fn run(&self, command: &[String]) -> Result<i32> {
+    /// Installs what is missing of packages.
+    fn install(&self, arguments: &PackagesArg) -> Result<()> {
+        let names = arguments.packages.iter().map(String::as_str);
+        let names: Vec<_> = names.filter(|name| !name.is_empty()).collect();
+        self.root.ensure_packages(&self.cache, &names)
+    }
+
+    fn run(&self, packages: &PackagesArg, command: &[String]) -> Result<i32> {
         let folder = std::env::current_dir()?;
+        self.install(packages)?;
         self.root.show(&folder)?;
         let status = self
             .root
@@ -315,15 +331,9 @@ impl Lab {
             path: path.join(":"),
             command,
         };
-        let packages: Vec<_> = arguments
-            .packages
-            .iter()
-            .map(String::as_str)
-            .filter(|name| !name.is_empty())
-            .collect();
         let flavour = arguments.kernel.flavour.flavour;
         let target = self.ready(arguments.kernel.kernel, flavour)?;
-        self.root.ensure_packages(&self.cache, &packages)?;
+        self.install(&arguments.packages)?;
         self.root.show(&folder)?;
         let mut modules = arguments.modules;
         for dir in &arguments.builds {
