@@ -12,6 +12,7 @@ use std::io::BufReader;
 use std::path::Path;
 use std::process::Command;
 use std::process::ExitCode;
+use std::process::ExitStatus;
 use std::process::Stdio;
 use std::sync::Mutex;
 use std::thread;
@@ -147,12 +148,12 @@ fn run(suite: &Suite) -> Result<Tally> {
             Ok(Tally::SKIPPED)
         }
         Work::Tests(command) => {
-            let (success, output) = shell(command, suite)?;
+            let (status, output) = shell(command, suite)?;
             let mut tally = Tally::of_tests(&output);
             if tally == Tally::default() {
                 say(suite, "failed: ended without a result");
                 tally = Tally::FAILED;
-            } else if !success && tally.failed == 0 {
+            } else if !status.success() && tally.failed == 0 {
                 say(suite, "failed: ended with an error");
                 tally.failed = 1;
             }
@@ -161,20 +162,22 @@ fn run(suite: &Suite) -> Result<Tally> {
         Work::Cases(cases) => {
             let mut total = Tally::default();
             for (name, command) in *cases {
-                let (success, output) = shell(command, suite)?;
-                let passed = success && !output.contains("warning:");
-                let verdict = if passed { "ok" } else { "FAILED" };
+                let (status, output) = shell(command, suite)?;
+                let (verdict, tally) = match status.code() {
+                    Some(0) if !output.contains("warning:") => ("ok", Tally::PASSED),
+                    Some(suites::SKIPPED) => ("skipped", Tally::SKIPPED),
+                    _ => ("FAILED", Tally::FAILED),
+                };
                 say(suite, &format!("test {name} ... {verdict}"));
-                total += if passed { Tally::PASSED } else { Tally::FAILED };
+                total += tally;
             }
             Ok(total)
         }
     }
 }
 
-/// Runs a command line, showing its output as it comes. Returns whether it succeeded, and the
-/// output.
-fn shell(command: &str, suite: &Suite) -> Result<(bool, String)> {
+/// Runs a command line, showing its output as it comes. Returns its exit status and the output.
+fn shell(command: &str, suite: &Suite) -> Result<(ExitStatus, String)> {
     let environment = &suite.environment;
     let mut child = Command::new("sh")
         .args(["-ec", &format!("exec 2>&1\n{command}")])
@@ -197,8 +200,7 @@ fn shell(command: &str, suite: &Suite) -> Result<(bool, String)> {
         output.push_str(&line);
         output.push('\n');
     }
-    let success = child.wait()?.success();
-    Ok((success, output))
+    Ok((child.wait()?, output))
 }
 
 /// Prints a line of a suite, of which several may be running.

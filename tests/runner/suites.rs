@@ -17,6 +17,9 @@ pub const LAB: &str = "build/lab/x86_64-unknown-linux-gnu/release/lab";
 /// The folder of the programs for the virtual machine.
 pub const TOOLS: &str = "build/userspace/x86_64-unknown-linux-gnu/release";
 
+/// The exit status of a case that cannot run here, as in Automake.
+pub const SKIPPED: i32 = 77;
+
 /// Something to run and to count.
 pub struct Suite {
     pub name: String,
@@ -62,7 +65,8 @@ pub enum Stage {
 pub enum Work {
     /// A command line that prints `test result:` lines.
     Tests(&'static str),
-    /// Cases by name, each a command line that succeeds and prints no warning.
+    /// Cases by name, each a command line that succeeds and prints no warning, or says why it cannot
+    /// run here and exits with [`SKIPPED`].
     Cases(&'static [(&'static str, &'static str)]),
     /// Cannot be run.
     Skip { reason: String },
