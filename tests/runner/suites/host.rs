@@ -25,6 +25,7 @@ pub fn suites() -> Vec<Suite> {
         suite("bench", TEST, Work::Cases(BENCH)),
         suite("fuzz", TEST, Work::Cases(FUZZ)),
         suite("memory", TEST, Work::Tests(MEMORY)),
+        suite("examples", TEST, Work::Cases(EXAMPLES)),
         Suite {
             stage: Stage::Use,
             ..suite("lab-guest", TEST, Work::Tests(LAB_GUEST))
@@ -81,6 +82,29 @@ const BENCH: &[(&str, &str)] = &[
         "the benchmark of the command runs",
         "mkdir -p build/bench/quick
          $TOOLS/bench-cli --file 16 --files 100 --rounds 2 --json build/bench/quick/cli.json",
+    ),
+];
+
+/// What users copy. The lab's root has the shells; Dask comes from PyPI, by the pip of this machine.
+const EXAMPLES: &[(&str, &str)] = &[
+    (
+        "the manual pages are found, and formatted without warnings",
+        "$TOOLS/adler32-docs build
+         $LAB run --packages man-db sh tests/examples/manuals.sh",
+    ),
+    (
+        "bash, fish and zsh complete",
+        "$TOOLS/adler32-docs build
+         $LAB run --packages 'fish zsh' bash tests/examples/completions.sh",
+    ),
+    (
+        "GNU parallel sums a file on two hosts",
+        "$LAB run --packages parallel \
+             env PATH=\"$PWD/tests/examples:$PWD/$TOOLS:$PATH\" sh tests/examples/parallel.sh",
+    ),
+    (
+        "Dask sums a file by two workers",
+        "sh tests/examples/dask.sh",
     ),
 ];
 

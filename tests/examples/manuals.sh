@@ -1,0 +1,13 @@
+# SPDX-License-Identifier: GPL-2.0 OR MIT
+#
+# Every manual page is found by its name, and formatted without a warning.
+set -eu
+for page in build/man/man1/*.1; do
+	name=$(basename "$page" .1)
+	text=$(man --warnings --manpath "$PWD/build/man" "$name")
+	case $text in
+	*NAME*SYNOPSIS*DESCRIPTION*"SEE ALSO"*) ;;
+	*) echo "sections are missing in $page:" && echo "$text" && exit 1 ;;
+	esac
+done
+man --warnings --local-file man/adler32.4 > /dev/null
