@@ -6,6 +6,7 @@ set -eu
 folder=$(mktemp -d)
 VENV=build/examples/venv HOST=127.0.0.1 SCHEDULER="$folder/scheduler.json" FILE="$folder/a file"
 head -c 3500000 /dev/urandom > "$FILE"
+export DASK_TEMPORARY_DIRECTORY="$folder"
 
 # The workers find a command that notes its parent, the worker.
 real=$(realpath "$TOOLS/adler32")
@@ -46,7 +47,10 @@ skip() {
 	exit 77
 }
 
-eval "$(command_with '-m venv')" > "$folder/log" 2>&1 || skip "Python cannot make virtual environments"
+# That of an earlier run will do.
+$VENV/bin/pip --version > /dev/null 2>&1 ||
+	eval "$(command_with '-m venv')" > "$folder/log" 2>&1 ||
+	skip "Python cannot make a virtual environment"
 if ! eval "$(command_with 'pip install')" > "$folder/log" 2>&1; then
 	# That there is no such version is a failure; that pip finds nothing at all is none.
 	$VENV/bin/pip download --no-deps --dest "$folder" dask > /dev/null 2>&1 ||

@@ -4,10 +4,10 @@
 set -eu
 for page in build/man/man1/*.1; do
 	name=$(basename "$page" .1)
-	text=$(man --warnings --manpath "$PWD/build/man" "$name")
+	text=$(man --warnings=w --manpath "$PWD/build/man" "$name")
 	case $text in
 	*NAME*SYNOPSIS*DESCRIPTION*"SEE ALSO"*) ;;
 	*) echo "sections are missing in $page:" && echo "$text" && exit 1 ;;
 	esac
 done
-man --warnings --local-file man/adler32.4 > /dev/null
+man --warnings=w --local-file man/adler32.4 > /dev/null
