@@ -23,23 +23,29 @@ in_fish() {
 }
 
 check() {
-	local expected=$1 shell answer
-	shift
-	for shell in bash fish; do
-		answer=$("in_$shell" "$@")
-		if [ "$answer" != "$expected" ]; then
-			echo "$shell completes '$*' to '$answer', not '$expected'"
-			exit 1
-		fi
-	done
+	local shell=$1 expected=$2 answer
+	shift 2
+	answer=$("in_$shell" "$@")
+	if [ "$answer" != "$expected" ]; then
+		echo "$shell completes '$*' to '$answer', not '$expected'"
+		exit 1
+	fi
 }
 
-check combine adler32 com
-check --threads adler32 sum --thr
-check device adler32 sum --via de
-check --json adler32 combine --js
-check --recursive adler32sum --rec
-check afalg adler32sum --via af
+for shell in bash fish; do
+	check $shell combine adler32 com
+	check $shell --threads adler32 sum --thr
+	check $shell device adler32 sum --via de
+	check $shell --json adler32 combine --js
+	check $shell --recursive adler32sum --rec
+	check $shell afalg adler32sum --via af
+done
+
+# Where bash gets nothing, it completes to files by itself.
+check bash "" adler32sum ""
+check bash "" adler32sum -c ""
+check bash "" adler32 sum ""
+check bash "auto device ioctl afalg cpu" adler32 sum --via ""
 
 for command in adler32 adler32sum; do
 	zsh -f -c "fpath=(build/completions \$fpath)

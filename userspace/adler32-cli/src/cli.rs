@@ -58,7 +58,7 @@ lists, else 1. Output and status are those of sha256sum and its like.";
 /// A group of options in the help.
 const CHECKING: &str = "Options for use with --check";
 
-/// Adler-32 checksums by the adler32 kernel module.
+/// Adler-32 checksums of files, by the processor or by the adler32 kernel module.
 #[derive(Parser)]
 #[command(name = ADLER32, version, infer_long_args = true, args_override_self = true)]
 struct Adler32 {

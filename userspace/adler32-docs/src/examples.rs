@@ -41,6 +41,10 @@ pub fn of(page: &str) -> &'static [(&'static str, &'static [&'static str])] {
                 "adler32 combine < PARTS",
             ],
         )],
+        "adler32-info" => &[(
+            "Sum by the module only where that works, in a script:",
+            &["adler32 info > /dev/null && adler32 sum --via device FILE"],
+        )],
         _ => &[],
     }
 }
@@ -51,13 +55,12 @@ mod tests {
 
     /// The calls of a program in a line of the shell, each with its arguments.
     fn calls(line: &str) -> impl Iterator<Item = Vec<&str>> {
-        let commands = line.split('|');
-        commands.map(|command| {
+        let commands = line.split(['|', '&']).map(|command| {
             let words = command.split(' ').filter(|word| !word.is_empty());
-            words
-                .take_while(|word| !"<>".contains(&word[..1]))
-                .collect()
-        })
+            let words = words.take_while(|word| !"<>".contains(&word[..1]));
+            words.collect::<Vec<_>>()
+        });
+        commands.filter(|call| !call.is_empty())
     }
 
     #[test]

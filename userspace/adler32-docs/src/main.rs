@@ -3,6 +3,7 @@
 //! Writes the manual pages and the completions of `adler32` and `adler32sum`, from what their help is
 //! made of: `adler32-docs FOLDER` makes `FOLDER/man/man1`, as `man` finds it, and `FOLDER/completions`.
 
+mod completions;
 mod examples;
 mod page;
 
@@ -12,38 +13,21 @@ use std::path::Path;
 
 use anyhow::Context;
 use anyhow::Result;
-use clap_complete::Shell;
 
 fn main() -> Result<()> {
     let folder = env::args_os()
         .nth(1)
         .context("usage: adler32-docs FOLDER")?;
     let folder = Path::new(&folder);
-    write_completions(&folder.join("completions"))?;
-    write_pages(&folder.join("man/man1"))
+    write(&folder.join("completions"), &completions::all()?)?;
+    write(&folder.join("man/man1"), &page::all()?)
 }
 
-fn write_completions(folder: &Path) -> Result<()> {
-    make(folder)?;
-    for mut command in adler32_cli::commands() {
-        let name = command.get_name().to_owned();
-        for shell in [Shell::Bash, Shell::Fish, Shell::Zsh] {
-            clap_complete::generate_to(shell, &mut command, &name, folder)
-                .with_context(|| format!("cannot write to {}", folder.display()))?;
-        }
-    }
-    Ok(())
-}
-
-fn write_pages(folder: &Path) -> Result<()> {
-    make(folder)?;
-    for (name, text) in page::all()? {
+fn write(folder: &Path, files: &[(String, String)]) -> Result<()> {
+    fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    for (name, text) in files {
         let path = folder.join(name);
         fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
     }
     Ok(())
-}
-
-fn make(folder: &Path) -> Result<()> {
-    fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))
 }

@@ -29,7 +29,7 @@ const RELATED: &[(&str, &str)] = &[
 ];
 
 /// Returns all pages, by the names of their files.
-pub fn all() -> Result<Vec<(String, Vec<u8>)>> {
+pub fn all() -> Result<Vec<(String, String)>> {
     let [adler32, adler32sum] = adler32_cli::commands().map(|command| {
         let mut command = command.disable_help_subcommand(true);
         // Gives subcommands their full names.
@@ -42,7 +42,7 @@ pub fn all() -> Result<Vec<(String, Vec<u8>)>> {
     let mut pages = vec![
         page("adler32", &[&adler32])?,
         page("adler32sum", &[&adler32sum, sum])?,
-        ("adler32-sum.1".into(), b".so man1/adler32sum.1\n".to_vec()),
+        ("adler32-sum.1".into(), ".so man1/adler32sum.1\n".into()),
     ];
     for command in adler32.get_subcommands() {
         if command.get_name() != SUM {
@@ -54,7 +54,7 @@ pub fn all() -> Result<Vec<(String, Vec<u8>)>> {
 }
 
 /// Makes the page of a command, which can be called in several ways.
-fn page(name: &str, calls: &[&Command]) -> Result<(String, Vec<u8>)> {
+fn page(name: &str, calls: &[&Command]) -> Result<(String, String)> {
     const VERSION: &str = env!("CARGO_PKG_VERSION");
     let command = *calls.first().context("a page of no command")?;
     let man = Man::new(command.clone().display_name(name));
@@ -79,7 +79,7 @@ fn page(name: &str, calls: &[&Command]) -> Result<(String, Vec<u8>)> {
     }
     write!(page, "{}", examples(examples::of(name)))?;
     write!(page, "{}", see_also(name))?;
-    Ok((man.get_filename(), page))
+    Ok((man.get_filename(), String::from_utf8(page)?))
 }
 
 fn synopsis(calls: &[&Command]) -> String {
@@ -171,8 +171,7 @@ fn see_also(page: &str) -> String {
 mod tests {
     use super::*;
 
-    fn text(page: &[u8]) -> String {
-        let page = String::from_utf8_lossy(page);
+    fn text(page: &str) -> String {
         page.replace("\\-", "-")
     }
 
