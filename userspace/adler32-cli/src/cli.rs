@@ -59,6 +59,10 @@ lists, else 1. Output and status are those of sha256sum and its like.";
 const CHECKING: &str = "Options for use with --check";
 
 /// Adler-32 checksums of files, by the processor or by the adler32 kernel module.
+///
+/// Only --via device, ioctl and afalg need the module.
+///
+/// Called adler32sum, by a link of that name, it is adler32 sum, like sha256sum.
 #[derive(Parser)]
 #[command(name = ADLER32, version, infer_long_args = true, args_override_self = true)]
 struct Adler32 {

@@ -20,13 +20,8 @@ const SUM: &str = "sum";
 /// How the help of a command begins to say what its exit status means, which has a section here.
 const EXIT_STATUS: &str = "The exit status";
 
-/// Pages that others refer to, by name and section.
-const RELATED: &[(&str, &str)] = &[
-    ("adler32", "1"),
-    ("adler32sum", "1"),
-    ("adler32-combine", "1"),
-    ("adler32", "4"),
-];
+/// The page of the device.
+const DEVICE: &str = "adler32.4";
 
 /// Returns all pages, by the names of their files.
 pub fn all() -> Result<Vec<(String, String)>> {
@@ -42,7 +37,6 @@ pub fn all() -> Result<Vec<(String, String)>> {
     let mut pages = vec![
         page("adler32", &[&adler32])?,
         page("adler32sum", &[&adler32sum, sum])?,
-        ("adler32-sum.1".into(), ".so man1/adler32sum.1\n".into()),
     ];
     for command in adler32.get_subcommands() {
         if command.get_name() != SUM {
@@ -50,6 +44,13 @@ pub fn all() -> Result<Vec<(String, String)>> {
             pages.push(page(&name, &[command])?);
         }
     }
+    let files: Vec<_> = pages.iter().map(|(file, _)| file.clone()).collect();
+    for (file, page) in &mut pages {
+        let others = files.iter().filter(|other| *other != file);
+        let others = others.map(String::as_str).chain([DEVICE]);
+        page.push_str(&see_also(others));
+    }
+    pages.push(("adler32-sum.1".into(), ".so man1/adler32sum.1\n".into()));
     Ok(pages)
 }
 
@@ -78,7 +79,6 @@ fn page(name: &str, calls: &[&Command]) -> Result<(String, String)> {
         write!(page, "{}", paragraphs("EXIT STATUS", &exit_status))?;
     }
     write!(page, "{}", examples(examples::of(name)))?;
-    write!(page, "{}", see_also(name))?;
     Ok((man.get_filename(), String::from_utf8(page)?))
 }
 
@@ -153,14 +153,13 @@ fn examples(examples: &[(&str, &[&str])]) -> String {
     section.to_roff()
 }
 
-fn see_also(page: &str) -> String {
+fn see_also<'a>(files: impl Iterator<Item = &'a str>) -> String {
     let mut section = Roff::new();
     section.control("SH", ["SEE ALSO"]);
-    let others = RELATED.iter().filter(|other| **other != (page, "1"));
     let mut separator = "";
     let mut line = Vec::new();
-    for (name, number) in others {
-        line.extend([roman(separator), bold(*name), roman(format!("({number})"))]);
+    for (name, number) in files.filter_map(|file| file.rsplit_once('.')) {
+        line.extend([roman(separator), bold(name), roman(format!("({number})"))]);
         separator = ", ";
     }
     section.text(line);
