@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn pages_have_the_options_of_the_help() {
+    fn pages_have_the_options_and_the_exit_status_of_the_help() {
         let [adler32, adler32sum] = adler32_cli::commands();
         let subcommands = adler32.get_subcommands().cloned();
         let mut commands: Vec<_> = subcommands
@@ -195,6 +195,11 @@ mod tests {
                 page = text(target);
             }
             let help = command.render_long_help().to_string();
+            assert_eq!(
+                help.contains(EXIT_STATUS),
+                page.contains(".SH \"EXIT STATUS\""),
+                "{file}"
+            );
             let lines = help.lines().map(str::trim_start);
             let options: Vec<_> = lines
                 .filter(|line| line.starts_with('-'))
