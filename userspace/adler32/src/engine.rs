@@ -16,6 +16,7 @@ use crate::file;
 use crate::session;
 use crate::transfer;
 use crate::transfer::Call;
+use crate::Adler32;
 use crate::AfAlg;
 use crate::Error;
 use crate::Hasher;
@@ -106,14 +107,38 @@ impl Engine {
         self.finish(length)
     }
 
+    /// Returns the checksum of `data`, independent of what was summed before.
+    ///
+    /// The device and AF_ALG read them where they lie.
+    ///
+    /// ```
+    /// use adler32::Engine;
+    ///
+    /// let sum = Engine::first().checksum_bytes(b"Wikipedia")?;
+    /// assert_eq!(sum.checksum.value(), 0x11e6_0398);
+    /// # Ok::<(), adler32::Error>(())
+    /// ```
+    pub fn checksum_bytes(&mut self, data: &[u8]) -> Result<Sum, Error> {
+        let length = data.len() as u64;
+        if let Self::Ioctl(session) = self {
+            // One call in place of three.
+            let checksum = session.digest(Adler32::EMPTY, data)?;
+            return Ok(Sum { checksum, length });
+        }
+        self.reset()?;
+        self.update(data)?;
+        self.finish(length)
+    }
+
     /// Reads `file` from its position to its end and returns the checksum, independent of what was
     /// summed before.
     ///
     /// As after reading, the position is then at the end, and so it is for all who share it. Nothing
     /// is seen of what a buffer over the file, like that of [`io::Stdin`], holds already. Where the
     /// kernel can take the bytes from a file or a pipe to the door by itself, it does; the processor
-    /// reads them as [`file::checksum()`] does, by as many threads as there are processors. The checksum of a file that others change meanwhile is
-    /// that of the bytes which were found; the length is their number.
+    /// reads them as [`file::checksum()`] does, by as many threads as there are processors. The
+    /// checksum of a file that others change meanwhile is that of the bytes which were found; the
+    /// length is their number.
     ///
     /// [`Error::Read`] is a failure of `file`, all others are failures of the door.
     ///
