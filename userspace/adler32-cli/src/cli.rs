@@ -8,6 +8,7 @@ use std::iter;
 use std::num::NonZero;
 use std::ops::Range;
 use std::path::Path;
+use std::path::PathBuf;
 
 use adler32::Via;
 use clap::builder::PossibleValuesParser;
@@ -89,6 +90,12 @@ pub enum Command {
     /// parts are all there and none is there twice. The exit status is 0 if all files could be put
     /// together, else 1.
     Combine(CombineArgs),
+    /// Measure how fast each door of this machine is
+    ///
+    /// A file is summed by each door as sum does it, beside reading it alone; then pieces of memory. All
+    /// take turns, and their answers are compared. A door that is closed says why. Loads nothing. The
+    /// exit status is 0 if all answers are the same, else 1.
+    Bench(BenchArgs),
     /// Show the state of the module and its doors, and how to mend what does not work.
     ///
     /// Loads nothing. The exit status is 0 if the device or AF_ALG works as things are, else 1.
@@ -99,6 +106,23 @@ pub enum Command {
 #[derive(clap::Args)]
 pub struct CombineArgs {
     /// Print a JSON object for each file
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// The arguments of `bench`.
+#[derive(clap::Args)]
+pub struct BenchArgs {
+    /// The file to sum [default: a temporary one in memory]
+    #[arg(long, value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// The size of the temporary file and of the longest piece of memory
+    #[arg(long, value_name = "MIB", default_value = "64")]
+    pub size: NonZero<u16>,
+    /// How often all take their turn
+    #[arg(long, value_name = "NUMBER", default_value = "15")]
+    pub rounds: NonZero<u16>,
+    /// Print a JSON object, without a picture
     #[arg(long)]
     pub json: bool,
 }

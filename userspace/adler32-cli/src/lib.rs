@@ -4,6 +4,7 @@
 
 #![warn(missing_docs)]
 
+mod bench;
 mod check;
 mod cli;
 mod combine;
@@ -36,6 +37,7 @@ pub fn run(arguments: &[OsString]) -> bool {
     let well = match invocation.asked {
         Ok(Asked::Run(Command::Sum(args))) => sum::run(&args, &mut console),
         Ok(Asked::Run(Command::Combine(args))) => combine::run(&args, &mut console),
+        Ok(Asked::Run(Command::Bench(args))) => bench::run(&args, &mut console),
         Ok(Asked::Run(Command::Info)) => info::run(&mut console),
         Ok(Asked::Text(text)) => {
             // clap ends help by a newline, but not the version.
