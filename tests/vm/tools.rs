@@ -8,6 +8,7 @@ use std::path::Path;
 use std::process::Command;
 
 use libtest_mimic::Completion;
+use serde_json::Value;
 
 use crate::support::alg;
 use crate::support::alg::Restricted;
@@ -28,6 +29,8 @@ trials!(after install:
     info_when_all_is_well,
     info_without_the_module,
     info_where_the_node_is_forbidden,
+    bench_measures_every_door,
+    bench_without_the_module,
 );
 
 /// The command, where every user may run it.
@@ -164,4 +167,46 @@ fn info_where_the_node_is_forbidden() {
     let _loaded = Loaded::new(module::NAME, "mode=0600");
     let (_, info) = as_user(&format!("{COMMAND} info"));
     assert!(info.contains("0600"), "{info}");
+}
+
+/// What `adler32 bench` reports of a file, and memory, of a little data.
+fn bench(data: &[u8]) -> Value {
+    let file = tempfile::NamedTempFile::new().expect("a temporary file");
+    fs::write(file.path(), data).expect("write");
+    let path = file.path().display();
+    let options = "--json --size 1 --rounds 1";
+    let report = sh(&format!("{COMMAND} bench {options} --file {path}"));
+    serde_json::from_str(&report).expect("JSON")
+}
+
+fn bench_measures_every_door() {
+    module::ensure_loaded();
+    let data = reference::noise(200_000, 71);
+    let report = bench(&data);
+    assert_eq!(report["closed"], Value::Object(Default::default()));
+    assert_eq!(report["module"], module::default_implementation());
+    let sources = report["sources"].as_array().expect("sources");
+    assert_eq!(sources.len(), 4);
+    // That all found this, the command has made sure of.
+    let sum = format!("{:08x}", reference::adler(&data));
+    assert_eq!(sources[0]["adler32"], sum);
+    for source in sources {
+        let doors = source["doors"].as_array().expect("doors");
+        for name in ["device", "ioctl", "afalg", "cpu"] {
+            let door = doors.iter().find(|door| door["name"] == name);
+            let rate = door.and_then(|door| door["best"].as_f64());
+            assert!(rate > Some(0.0), "{name} in {source}");
+        }
+    }
+    assert_eq!(module::refcount(), Some(0));
+}
+
+fn bench_without_the_module() {
+    let report = bench(b"abc");
+    for door in ["device", "ioctl", "afalg"] {
+        let why = report["closed"][door].as_str().expect("a reason");
+        assert!(why.contains("modprobe adler32"), "{door}: {why}");
+    }
+    assert_eq!(report["sources"][0]["adler32"], "024d0127");
+    assert!(!module::is_loaded(), "measuring loaded the module");
 }
