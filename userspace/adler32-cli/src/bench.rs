@@ -220,8 +220,8 @@ impl Doors {
         if let Ok(release) = host::kernel_release() {
             line("kernel", &release);
         }
-        let cpu = format!("{}, {} threads", processor::fastest().name(), threads());
-        line(Via::Cpu.name(), &cpu);
+        line(Via::Cpu.name(), &processor::fastest().name());
+        line("threads", &threads());
         if let Some(implementation) = self.module() {
             line("module", &implementation);
         }
@@ -261,7 +261,7 @@ impl Doors {
                 Ok(None)
             }));
         }
-        let parallel = len >= source.parallel_from();
+        let parallel = len >= source.parallel_from() && threads() > 1;
         let one = parallel.then_some(("cpu, 1 thread", NonZero::new(1)));
         for (name, threads) in iter::once((Via::Cpu.name(), None)).chain(one) {
             contenders.push(Contender::new(name, move || {
@@ -437,7 +437,9 @@ impl Picture {
         let longest = best.fold(0.0, f64::max);
         for Figure { name, best, median } in &group.figures {
             let bar = self.bar(best / longest);
-            text += &format!("{name:<LABEL$}{best:>FIGURE$.2}{median:>FIGURE$.2}  {bar}\n");
+            let row = format!("{name:<LABEL$}{best:>FIGURE$.2}{median:>FIGURE$.2}  {bar}");
+            text += row.trim_end();
+            text.push('\n');
         }
         text
     }
