@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! What `cargo install` makes of the package.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use adler32::processor;
+use tempfile::tempdir;
+
+/// Runs a program that is to succeed. Returns what it printed, first on the standard output.
+fn run(program: impl AsRef<OsStr>, arguments: &[&str]) -> (String, String) {
+    let mut command = Command::new(program);
+    let output = command.args(arguments).output().expect("it runs");
+    let [stdout, stderr] =
+        [output.stdout, output.stderr].map(|printed| String::from_utf8(printed).expect("UTF-8"));
+    assert!(output.status.success(), "{command:?}: {stderr}");
+    (stdout, stderr)
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("UTF-8")
+}
+
+#[test]
+fn both_commands_are_installed_and_say_who_computes() {
+    let root = tempdir().expect("a folder");
+    let package = env!("CARGO_MANIFEST_DIR");
+    // Of what these tests were made of: the same profile, and nothing from the network.
+    let install = [
+        "install",
+        "--debug",
+        "--locked",
+        "--offline",
+        "--path",
+        package,
+    ];
+    run(
+        env!("CARGO"),
+        &[&install[..], &["--root", text(root.path())]].concat(),
+    );
+
+    let bin = root.path().join("bin");
+    let file = root.path().join("file");
+    fs::write(&file, "Wikipedia").expect("a file");
+    let line = format!("11e60398  {}\n", text(&file));
+    let engine = processor::fastest().name();
+    for (program, sum) in [("adler32", &["sum"][..]), ("adler32sum", &[])] {
+        let arguments = [sum, &["--debug", text(&file)]].concat();
+        let (stdout, stderr) = run(bin.join(program), &arguments);
+        assert_eq!(stdout, line);
+        let used = format!("{program}: used: cpu, {engine}\n");
+        assert!(stderr.starts_with(&used), "{stderr}");
+    }
+}
