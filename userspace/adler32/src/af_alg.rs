@@ -55,7 +55,20 @@ impl AfAlg {
         Self::accept(bind()?)
     }
 
-    /// Opens the algorithm with the value that every checksum starts from.
+    /// Opens the algorithm with the value that every checksum starts from: that of bytes which were
+    /// summed before.
+    ///
+    /// ```no_run
+    /// use adler32::processor;
+    /// use adler32::Adler32;
+    /// use adler32::AfAlg;
+    ///
+    /// let start = processor::update(Adler32::EMPTY, b"Wiki");
+    /// let mut hash = AfAlg::open_from(start)?;
+    /// hash.update(b"pedia")?;
+    /// assert_eq!(hash.digest()?.value(), 0x11e6_0398);
+    /// # Ok::<(), adler32::Error>(())
+    /// ```
     pub fn open_from(start: Adler32) -> Result<Self, Error> {
         let algorithm = bind()?;
         socket::setsockopt(&algorithm, AlgSetKey::default(), &start.to_be_bytes())

@@ -100,7 +100,18 @@ impl Engine {
     /// Reads `data` to its end and returns its checksum, independent of what was summed before.
     ///
     /// [`Error::Read`] is a failure of `data`, all others are failures of the door. For an open file,
-    /// [`Engine::checksum_file`] is faster.
+    /// [`Engine::checksum_file`] is faster, and for bytes in memory [`Engine::checksum_bytes`].
+    ///
+    /// ```
+    /// use adler32::Engine;
+    /// use std::io;
+    /// use std::io::Read;
+    ///
+    /// let stream = io::repeat(b'a').take(1_000_000);
+    /// let sum = Engine::first().checksum(stream)?;
+    /// assert_eq!(sum.length, 1_000_000);
+    /// # Ok::<(), adler32::Error>(())
+    /// ```
     pub fn checksum(&mut self, mut data: impl Read) -> Result<Sum, Error> {
         self.reset()?;
         let length = self.read_rest(|buffer| data.read(buffer))?;

@@ -3,6 +3,13 @@
 //! What this machine has of the module, as `/dev`, `/proc`, `/sys` and `/lib/modules` tell.
 //!
 //! Looking changes nothing: no module is loaded by it.
+//!
+//! ```
+//! use adler32::host;
+//! use adler32::host::Module;
+//!
+//! println!("module {}: {}", host::MODULE_NAME, Module::find());
+//! ```
 
 use std::fmt;
 use std::fs;

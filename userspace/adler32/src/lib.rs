@@ -1,26 +1,82 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! Adler-32 (RFC 1950) computed by the `adler32` kernel module, or by the processor where the
-//! module cannot be reached.
+//! Adler-32 (RFC 1950), computed by the processor or by the `adler32` kernel module.
 //!
-//! [`Engine`] checksums whatever can be read, over the door that is asked for, or the device if it
-//! works and else the processor; open files by [`Engine::checksum_file`], which is the fastest way:
+//! # Bytes
+//!
+//! All at once, or piece by piece:
+//!
+//! ```
+//! use adler32::processor;
+//! use adler32::Adler32;
+//! use adler32::Hasher;
+//!
+//! let checksum = processor::update(Adler32::EMPTY, b"Wikipedia");
+//! assert_eq!(checksum.value(), 0x11e6_0398);
+//!
+//! let mut hasher = Hasher::new();
+//! hasher.update(b"Wiki");
+//! hasher.update(b"pedia");
+//! assert_eq!(hasher.sum().checksum, checksum);
+//! assert_eq!(hasher.sum().length, 9);
+//! ```
+//!
+//! A [`Hasher`] can also be written to, as by [`std::io::copy`]. For gigabytes in memory there is
+//! [`processor::update_parallel()`].
+//!
+//! # Files
+//!
+//! A short file is summed by the calling thread, a long one by as many as there are processors, or
+//! as many as are asked for:
+//!
+//! ```
+//! use adler32::file;
+//! use std::fs::File;
+//!
+//! let sum = file::checksum(File::open("Cargo.toml")?, None)?;
+//! println!("{:08x}, {} bytes", sum.checksum.value(), sum.length);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Parts
+//!
+//! Sums of parts, wherever they were computed, make the sum of the whole, and no byte is read again:
+//! [`Sum::combine`]. [`file::checksum_range`] sums a part of a file.
+//!
+//! ```
+//! use adler32::Adler32;
+//! use adler32::Sum;
+//!
+//! // As it came from another machine: from_value refuses what no data can have.
+//! let part = |value, length| Sum {
+//!     checksum: Adler32::from_value(value).expect("an Adler-32 checksum"),
+//!     length,
+//! };
+//! let whole = part(0x03da_0195, 4).combine(part(0x0628_0204, 5));
+//! assert_eq!(whole, part(0x11e6_0398, 9));
+//! ```
+//!
+//! # The kernel
+//!
+//! An [`Engine`] sums over the door that is asked for: the device `/dev/adler32`, an AF_ALG socket
+//! of the kernel's crypto API, or the processor. A door that does not open says why and how to mend
+//! it, see [`Error`]:
 //!
 //! ```
 //! use adler32::Engine;
+//! use adler32::Via;
 //!
-//! let mut engine = Engine::first();
+//! let mut engine = Engine::open(Via::Device).or_else(|error| {
+//!     eprintln!("{error}");
+//!     Engine::open(Via::Cpu)
+//! })?;
 //! let sum = engine.checksum(&b"Wikipedia"[..])?;
 //! assert_eq!(sum.checksum.value(), 0x11e6_0398);
-//! assert_eq!(sum.length, 9);
 //! # Ok::<(), adler32::Error>(())
 //! ```
 //!
-//! The processor sums parts of files, too, and by as many threads as it is told: [`file`].
-//!
-//! Below it are the doors themselves: [`Session`] over `/dev/adler32`, [`AfAlg`] over the kernel's
-//! crypto API, and [`Hasher`] for the processor. What fails says why and how to mend it, see
-//! [`Error`].
+//! The doors themselves are [`Session`] and [`AfAlg`]; [`host`] tells what there is of the module,
+//! and [`uapi`] is what the module and its users agree on.
 
 #![warn(missing_docs)]
 

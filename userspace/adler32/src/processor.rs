@@ -1,6 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
 //! The checksum by the processor: all implementations that it can run, and the fastest.
+//!
+//! ```
+//! use adler32::processor;
+//! use adler32::Adler32;
+//!
+//! let checksum = processor::update(Adler32::EMPTY, b"Wikipedia");
+//! for implementation in processor::runnable() {
+//!     let same = implementation.update(Adler32::EMPTY, b"Wikipedia");
+//!     assert_eq!(same, checksum, "{}", implementation.name());
+//! }
+//! ```
 
 mod parallel;
 mod streamed;

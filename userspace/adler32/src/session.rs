@@ -117,8 +117,20 @@ impl Session {
         })
     }
 
-    /// Makes the session what it would be after the bytes that `sum` covers. The length is at most
-    /// [`uapi::MAX_LENGTH`].
+    /// Makes the session what it would be after the bytes that `sum` covers, to go on where another
+    /// one was left. The length is at most [`uapi::MAX_LENGTH`].
+    ///
+    /// ```no_run
+    /// use adler32::Session;
+    ///
+    /// let mut first = Session::open()?;
+    /// first.update(b"Wiki")?;
+    /// let mut second = Session::open()?;
+    /// second.set(first.sum()?)?;
+    /// second.update(b"pedia")?;
+    /// assert_eq!(second.sum()?.checksum.value(), 0x11e6_0398);
+    /// # Ok::<(), adler32::Error>(())
+    /// ```
     pub fn set(&mut self, sum: Sum) -> Result<(), Error> {
         // SAFETY: `SET` reads one `State`.
         check("SET", unsafe { sys::set(self.fd(), &state(sum)) })
