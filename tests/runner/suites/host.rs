@@ -47,6 +47,10 @@ const STYLE: &[(&str, &str)] = &[
         "cd userspace; cargo clippy --locked --all-targets -- -D warnings",
     ),
     (
+        "rustdoc has nothing to say on the library",
+        "cd userspace; RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --package adler32",
+    ),
+    (
         "clippy has nothing to say on the lab",
         "cd lab; cargo clippy --locked --all-targets -- -D warnings",
     ),
