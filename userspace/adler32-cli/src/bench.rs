@@ -116,7 +116,7 @@ fn bench(args: &BenchArgs, console: &mut Console) -> Result<(), String> {
 fn noise(len: usize) -> Result<Vec<u8>, String> {
     let mut data = Vec::new();
     data.try_reserve_exact(len)
-        .map_err(|_| "not so much memory: ask for less by --size".to_owned())?;
+        .map_err(|_| format!("no memory for {} MiB; ask for less by --size", len / MIB))?;
     data.resize(len, 0);
     fastrand::Rng::with_seed(1).fill(&mut data);
     Ok(data)
