@@ -3,23 +3,31 @@
 //! `adler32 bench`, with or without the kernel module.
 
 use std::fs;
+use std::fs::File;
+use std::io::Read;
 use std::process::Command;
 use std::process::Output;
 
 use adler32::Via;
+use nix::pty;
+use nix::pty::Winsize;
 use serde_json::Value;
 use tempfile::tempdir;
 
-/// Runs it for a short time, in a locale.
-fn bench(arguments: &[&str], locale: &str) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_adler32"))
+/// The command for a short time, in a locale.
+fn command(locale: &str) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_adler32"));
+    command
         .args(["bench", "--size", "1", "--rounds", "2"])
-        .args(arguments)
         .env_remove("LC_CTYPE")
         .env_remove("LANG")
-        .env("LC_ALL", locale)
-        .output()
-        .expect("the command runs")
+        .env("LC_ALL", locale);
+    command
+}
+
+fn bench(arguments: &[&str], locale: &str) -> Output {
+    let output = command(locale).args(arguments).output();
+    output.expect("the command runs")
 }
 
 fn text(bytes: &[u8]) -> &str {
@@ -41,6 +49,29 @@ fn draws_what_the_locale_has() {
             assert_eq!(columns.iter().max(), Some(&80), "{group}");
             assert!(group.contains(mark), "{group}");
         }
+    }
+}
+
+#[test]
+fn fills_the_lines_of_a_terminal() {
+    for columns in [50, 120] {
+        let size = Winsize {
+            ws_row: 24,
+            ws_col: columns,
+            ws_xpixel: 0,
+            ws_ypixel: 0,
+        };
+        let terminal = pty::openpty(&size, None).expect("a terminal");
+        let mut child = command("C")
+            .stdout(terminal.slave)
+            .spawn()
+            .expect("the command runs");
+        let mut screen = Vec::new();
+        // Ends by EIO when nobody can write any more.
+        let _ = File::from(terminal.master).read_to_end(&mut screen);
+        assert!(child.wait().expect("the command ends").success());
+        let bars = text(&screen).lines().filter(|line| line.ends_with('#'));
+        assert_eq!(bars.map(str::len).max(), Some(columns.into()));
     }
 }
 
