@@ -743,6 +743,7 @@ fn help_and_version() {
             &["info", "--help"],
             "exit status is 0 if the device or AF_ALG works",
         ),
+        (&["bench", "--help"], "exit status is 0 if all answers"),
         (&["--version"], env!("CARGO_PKG_VERSION")),
     ] {
         let help = run(adler32().args(arguments));
