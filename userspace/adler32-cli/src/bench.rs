@@ -19,9 +19,9 @@ use std::time::Instant;
 use adler32::describe;
 use adler32::file;
 use adler32::host;
-use adler32::host::Module;
 use adler32::processor;
 use adler32::Adler32;
+use adler32::AfAlg;
 use adler32::Engine;
 use adler32::Error;
 use adler32::Hasher;
@@ -37,7 +37,6 @@ use serde_json::Value;
 
 use crate::cli::BenchArgs;
 use crate::console::Console;
-use crate::info;
 use crate::quote::quote;
 
 const MIB: usize = 1 << 20;
@@ -192,7 +191,7 @@ impl Doors {
         for via in [Via::Device, Via::Ioctl, Via::AfAlg] {
             // Opening AF_ALG could load the module, and the device would be there later on.
             let works = match via {
-                Via::AfAlg => info::af_alg(Module::find()),
+                Via::AfAlg => AfAlg::probe(),
                 _ => Ok(()),
             };
             match works.and_then(|()| Engine::open(via)) {

@@ -96,10 +96,20 @@ pub enum Command {
     /// take turns, and their answers are compared. A door that is closed says why. Loads nothing. The
     /// exit status is 0 if all answers are the same, else 1.
     Bench(BenchArgs),
-    /// Show the state of the module and its doors, and how to mend what does not work.
+    /// Show what works on this machine, and the commands that mend what does not
     ///
-    /// Loads nothing. The exit status is 0 if the device or AF_ALG works as things are, else 1.
-    Info,
+    /// Loads nothing and changes nothing. Steps that begin with as root: are commands for root. The
+    /// exit status is 0 if the device or AF_ALG works as things are, else 1; adler32 sum works in any
+    /// case.
+    Info(InfoArgs),
+}
+
+/// The arguments of `info`.
+#[derive(clap::Args)]
+pub struct InfoArgs {
+    /// Print a JSON object for each finding: label, state, detail, fix
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// The arguments of `combine`.

@@ -3,113 +3,187 @@
 //! `adler32 info`.
 
 use std::cmp::Reverse;
-use std::fmt::Display;
+use std::fmt::Write;
 
 use adler32::describe;
 use adler32::host;
 use adler32::host::Module;
 use adler32::host::Node;
+use adler32::processor;
 use adler32::AfAlg;
 use adler32::Error;
+use adler32::Info;
 use adler32::Session;
+use serde_json::json;
 
+use crate::cli::InfoArgs;
 use crate::console::Console;
+use crate::json;
 
-/// Prints the report. Returns whether the device or AF_ALG works.
-pub fn run(console: &mut Console) -> bool {
-    let module = Module::find();
+/// How wide labels are, and lines at most, unless a single command is longer.
+const LABEL: usize = 14;
+const LINE: usize = 80;
+
+/// Prints what works and how to mend what does not. Returns whether the device or AF_ALG works.
+pub fn run(args: &InfoArgs, console: &mut Console) -> bool {
     let device = Session::open().and_then(|session| session.info());
-    let af_alg = af_alg(module);
+    let af_alg = AfAlg::probe();
 
-    let mut report = Report::new(console);
-    match (module, host::module_version()) {
-        (Module::Loaded, Ok(version)) => {
-            report.line("module", format_args!("loaded, version {version}"));
+    let mut findings = vec![module(), self::device(&device)];
+    findings.push(match &af_alg {
+        Ok(()) => Finding::new("AF_ALG", "open", ""),
+        Err(error) => Finding::failed("AF_ALG", error),
+    });
+    findings.extend(crypto_entries());
+    findings.push(Finding::new(
+        "adler32 sum",
+        "works",
+        format!("by the processor, {}", processor::fastest().name()),
+    ));
+    findings.extend(unseen());
+
+    let mut told: Option<&str> = None;
+    for finding in &findings {
+        if args.json {
+            console.print(&finding.json());
+        } else {
+            // The same remedy mends what depends on it.
+            let remedy = finding.fix.as_deref().filter(|fix| told != Some(fix));
+            console.print(finding.text(remedy).as_bytes());
+            told = finding.fix.as_deref().or(told);
         }
-        (Module::Loaded, Err(_)) => report.line("module", "loaded"),
-        (absent, _) => report.error("module", absent, &Error::DeviceMissing(absent)),
     }
-    match &device {
-        Ok(info) => {
-            report.line("implementation", &info.implementation);
-            report.line("ABI version", info.abi_version);
-            report.line("device", format_args!("usable{}", permissions()));
-        }
-        Err(error) => report.error("device", error.cause(), error),
-    }
-    match &af_alg {
-        Ok(()) => report.line("AF_ALG", "open"),
-        Err(error) => report.error("AF_ALG", error.cause(), error),
-    }
-    crypto_entries(&mut report);
     device.is_ok() || af_alg.is_ok()
 }
 
-/// Says whether AF_ALG works as things are. Loads nothing.
-pub fn af_alg(module: Module) -> Result<(), Error> {
-    match module {
-        Module::Loaded => AfAlg::open().map(drop),
-        // Opening the algorithm would load the module.
-        absent => AfAlg::probe().and(Err(Error::AlgorithmMissing(absent))),
-    }
+fn module() -> Finding {
+    let module = Module::find(host::MODULE_NAME);
+    let detail = match host::module_version() {
+        Ok(version) if module.is_loaded() => format!("version {version}"),
+        _ => module.detail(),
+    };
+    let finding = Finding::new("module", module.summary(), detail);
+    finding.mended_by(module.remedy())
 }
 
-fn permissions() -> String {
-    match Node::find() {
-        Ok(Node {
-            mode, owner, group, ..
-        }) => format!(", mode {mode:04o}, owner {owner}:{group}"),
-        Err(_) => String::new(),
+fn device(device: &Result<Info, Error>) -> Finding {
+    const LABEL: &str = "device";
+    let info = match device {
+        Ok(info) => info,
+        Err(error) => return Finding::failed(LABEL, error),
+    };
+    let mut detail = format!("{}, ABI {}", info.implementation, info.abi_version);
+    if let Ok(Node {
+        mode, owner, group, ..
+    }) = Node::find()
+    {
+        let _ = write!(detail, ", mode {mode:04o}, owner {owner}:{group}");
     }
+    Finding::new(LABEL, "works", detail)
 }
 
-/// Lists who serves the algorithm's name, the one that gets it first.
-fn crypto_entries(report: &mut Report) {
+/// Tells who serves the algorithm's name, the one that gets it first.
+fn crypto_entries() -> Vec<Finding> {
     const LABEL: &str = "/proc/crypto";
-    match host::crypto_entries() {
-        Ok(entries) if entries.is_empty() => report.line(LABEL, "no entry"),
-        Ok(mut entries) => {
-            entries.sort_by_key(|entry| Reverse(entry.priority));
-            for entry in &entries {
-                let (driver, module) = (&entry.driver, &entry.module);
-                let priority = entry.priority;
-                report.line(
-                    LABEL,
-                    format_args!("{driver}, priority {priority}, module {module}"),
-                );
-            }
-        }
-        Err(error) => report.line(LABEL, describe(&error)),
-    }
+    let mut entries = match host::crypto_entries() {
+        Ok(entries) if entries.is_empty() => return vec![Finding::new(LABEL, "no entry", "")],
+        Ok(entries) => entries,
+        Err(error) => return vec![Finding::new(LABEL, "not readable", describe(&error))],
+    };
+    entries.sort_by_key(|entry| Reverse(entry.priority));
+    let finding = |entry: &host::CryptoEntry| {
+        let (driver, module) = (&entry.driver, &entry.module);
+        let detail = format!("{driver}, priority {}, module {module}", entry.priority);
+        Finding::new(LABEL, "entry", detail)
+    };
+    entries.iter().map(finding).collect()
 }
 
-/// Lines of a label and a value.
-struct Report<'a> {
-    console: &'a mut Console,
-    remedies: Vec<String>,
+/// Tells what only root would see.
+fn unseen() -> Option<Finding> {
+    let paths = host::unreadable();
+    let paths: Vec<_> = paths.iter().map(|path| path.to_string_lossy()).collect();
+    let finding = Finding::new("not seen", "not readable", paths.join(" "));
+    (!paths.is_empty()).then(|| finding.mended_by(Some("as root: adler32 info".to_owned())))
 }
 
-impl<'a> Report<'a> {
-    fn new(console: &'a mut Console) -> Self {
+/// What was found out about one thing.
+struct Finding {
+    label: &'static str,
+    state: &'static str,
+    detail: String,
+    fix: Option<String>,
+}
+
+impl Finding {
+    fn new(label: &'static str, state: &'static str, detail: impl Into<String>) -> Self {
         Self {
-            console,
-            remedies: Vec::new(),
+            label,
+            state,
+            detail: detail.into(),
+            fix: None,
         }
     }
 
-    fn line(&mut self, label: &str, value: impl Display) {
-        let line = format!("{label:<16}{value}\n");
-        self.console.print(line.as_bytes());
+    fn failed(label: &'static str, error: &Error) -> Self {
+        Self::new(label, error.summary(), error.detail()).mended_by(error.remedy())
     }
 
-    /// Prints a line and, unless a line before it had the same one, the remedy.
-    fn error(&mut self, label: &str, value: impl Display, error: &Error) {
-        self.line(label, value);
-        if let Some(remedy) = error.remedy() {
-            if !self.remedies.contains(&remedy) {
-                self.line("", format_args!("fix: {remedy}"));
-                self.remedies.push(remedy);
+    fn mended_by(self, fix: Option<String>) -> Self {
+        Self { fix, ..self }
+    }
+
+    fn json(&self) -> Vec<u8> {
+        let Self {
+            label,
+            state,
+            detail,
+            fix,
+        } = self;
+        json::line(json!({ "label": label, "state": state, "detail": detail, "fix": fix }))
+    }
+
+    /// Returns lines for a terminal. The steps of the remedy are each on a line of its own, to be
+    /// copied.
+    fn text(&self, remedy: Option<&str>) -> String {
+        let separator = if self.detail.is_empty() { "" } else { ": " };
+        let found = format!("{}{separator}{}", self.state, self.detail);
+        let mut text = String::new();
+        for (number, line) in wrapped(&found, LINE - LABEL).iter().enumerate() {
+            let label = if number == 0 { self.label } else { "" };
+            let _ = writeln!(text, "{label:<LABEL$}{line}");
+        }
+        for (number, step) in remedy.iter().flat_map(|fix| fix.split("; ")).enumerate() {
+            let mark = if number == 0 { "fix: " } else { "     " };
+            let _ = writeln!(text, "{:LABEL$}{mark}{step}", "");
+        }
+        text
+    }
+}
+
+/// Breaks text into lines of no more than `width`, unless a single word is longer.
+fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        match lines.last_mut() {
+            Some(line) if line.is_empty() => line.push_str(word),
+            Some(line) if line.len() + 1 + word.len() <= width => {
+                line.push(' ');
+                line.push_str(word);
             }
+            _ => lines.push(word.to_owned()),
         }
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_broken_between_words() {
+        assert_eq!(wrapped("ab c defghij k", 4), ["ab c", "defghij", "k"]);
+        assert_eq!(wrapped("", 4), [""]);
     }
 }

@@ -40,6 +40,7 @@ fn object(name: &OsStr, sum: Sum) -> Value {
     })
 }
 
-fn line(object: Value) -> Vec<u8> {
+/// Puts a line together for an object.
+pub fn line(object: Value) -> Vec<u8> {
     format!("{object}\n").into_bytes()
 }

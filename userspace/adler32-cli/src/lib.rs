@@ -38,7 +38,7 @@ pub fn run(arguments: &[OsString]) -> bool {
         Ok(Asked::Run(Command::Sum(args))) => sum::run(&args, &mut console),
         Ok(Asked::Run(Command::Combine(args))) => combine::run(&args, &mut console),
         Ok(Asked::Run(Command::Bench(args))) => bench::run(&args, &mut console),
-        Ok(Asked::Run(Command::Info)) => info::run(&mut console),
+        Ok(Asked::Run(Command::Info(args))) => info::run(&args, &mut console),
         Ok(Asked::Text(text)) => {
             // clap ends help by a newline, but not the version.
             console.print(format!("{}\n", text.trim_end()).as_bytes());

@@ -18,8 +18,8 @@ use std::path::Path;
 use std::thread;
 
 use adler32::file;
-use adler32::host::Module;
 use adler32::processor;
+use adler32::AfAlg;
 use adler32::Engine;
 use adler32::Error;
 use adler32::Session;
@@ -29,7 +29,6 @@ use adler32::Via;
 use crate::check;
 use crate::cli::SumArgs;
 use crate::console::Console;
-use crate::info;
 use crate::json;
 use crate::line;
 use crate::line::End;
@@ -97,7 +96,7 @@ fn explain(engine: &Engine, console: &mut Console) {
     for via in Via::ALL.into_iter().filter(|via| *via != used) {
         let works = match via {
             Via::Device | Via::Ioctl => Session::open().map(drop),
-            Via::AfAlg => info::af_alg(Module::find()),
+            Via::AfAlg => AfAlg::probe(),
             Via::Cpu => Ok(()),
         };
         match works {

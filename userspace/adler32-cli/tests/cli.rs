@@ -32,6 +32,8 @@ use nix::sys::signal::Signal;
 use nix::sys::stat::Mode;
 use nix::unistd;
 use nix::unistd::Pid;
+use serde_json::json;
+use serde_json::Value;
 use tempfile::tempdir;
 use tempfile::TempDir;
 
@@ -754,39 +756,51 @@ fn help_and_version() {
 
 #[test]
 fn info_says_what_works() {
-    let info = run(adler32().arg("info"));
+    let info = run(adler32().args(["info", "--json"]));
     assert_eq!(info.stderr, "");
-    let lines: Vec<(&str, &str)> = info
-        .stdout
-        .lines()
-        .map(|line| line.split_at_checked(16).expect("an aligned line"))
-        .map(|(label, value)| (label.trim_end(), value))
-        .collect();
-    let value = |label| {
-        let line = lines.iter().find(|(l, _)| *l == label);
-        line.unwrap_or_else(|| panic!("no {label}: {lines:?}")).1
+    let lines = info.stdout.lines().map(serde_json::from_str);
+    let findings: Vec<Value> = lines.collect::<Result<_, _>>().expect("lines of JSON");
+    let finding = |label: &str| {
+        let found = findings.iter().find(|finding| finding["label"] == label);
+        found.unwrap_or_else(|| panic!("no {label}: {findings:?}"))
     };
-    // The remedies follow what they mend.
-    let told = |error: adler32::Error| {
-        assert!(info.stdout.contains(&error.cause()));
-        if let Some(remedy) = error.remedy() {
-            assert!(
-                lines.contains(&("", &format!("fix: {remedy}"))),
-                "{lines:?}"
-            );
-        }
+    let assert_told = |label, works, error: Option<&adler32::Error>| match error {
+        None => assert_eq!(finding(label)["state"], works),
+        Some(error) => assert_eq!(
+            *finding(label),
+            json!({
+                "label": label,
+                "state": error.summary(),
+                "detail": error.detail(),
+                "fix": error.remedy(),
+            })
+        ),
     };
-    let loaded = value("module").starts_with("loaded");
-    assert_eq!(loaded, Path::new("/sys/module/adler32").exists());
-    value("/proc/crypto");
-    let device = Session::open();
-    let works = device.is_ok() || loaded && AfAlg::open().is_ok();
+    let device = Session::open().map(drop);
+    let af_alg = AfAlg::probe();
+    assert_told("device", "works", device.as_ref().err());
+    assert_told("AF_ALG", "open", af_alg.as_ref().err());
+    let loaded = Path::new("/sys/module/adler32").exists();
+    assert_eq!(finding("module")["state"] == "loaded", loaded);
+    finding("/proc/crypto");
+    assert_eq!(finding("adler32 sum")["state"], "works");
+    let works = device.is_ok() || af_alg.is_ok();
     assert_eq!(info.status, Some(i32::from(!works)));
-    match device {
-        Ok(_) => assert!(value("device").starts_with("usable, mode 0")),
-        Err(error) => told(error),
-    }
-    if let Err(error) = AfAlg::probe() {
-        told(error);
+}
+
+#[test]
+fn info_fits_a_terminal() {
+    let json = run(adler32().args(["info", "--json"]));
+    let info = run(adler32().arg("info"));
+    assert_eq!((&*info.stderr, info.status), ("", json.status));
+    assert!(info.stdout.lines().all(|line| line.len() <= 80), "{info:?}");
+    for finding in json.stdout.lines() {
+        let finding: Value = serde_json::from_str(finding).expect("a line of JSON");
+        let text = |key: &str| finding[key].as_str().unwrap_or_default();
+        let line = format!("{:<14}{}", text("label"), text("state"));
+        assert!(info.stdout.contains(&line), "{finding} is not in {info:?}");
+        for step in text("fix").split("; ") {
+            assert!(info.stdout.contains(step), "{finding} is not in {info:?}");
+        }
     }
 }

@@ -6,6 +6,7 @@ use std::os::fd::AsRawFd;
 use std::os::fd::BorrowedFd;
 use std::os::fd::FromRawFd;
 use std::os::fd::OwnedFd;
+use std::os::raw::c_int;
 
 use nix::errno::Errno;
 use nix::libc;
@@ -19,6 +20,7 @@ use nix::sys::socket::SockType;
 
 use crate::host;
 use crate::host::Module;
+use crate::host::State;
 use crate::text;
 use crate::transfer;
 use crate::transfer::Call;
@@ -31,6 +33,9 @@ use crate::Error;
 /// [`AfAlg`] binds to it rather than to `adler32`: where another module serves that name with a
 /// higher priority, its digest may be in another byte order.
 pub const DRIVER_NAME: &str = text(uapi::DRIVER_NAME);
+
+/// The module that lets AF_ALG take hashes.
+const HASHES: &str = "algif_hash";
 
 /// A running checksum, kept by the kernel's crypto API.
 ///
@@ -76,12 +81,26 @@ impl AfAlg {
         Self::accept(algorithm)
     }
 
-    /// Finds out whether AF_ALG is open to the algorithm, without loading the module.
+    /// Finds out whether AF_ALG has the algorithm as things are: the kernel loads nothing for it.
     pub fn probe() -> Result<(), Error> {
-        socket()?;
-        match host::af_alg_restrict() {
-            None | Some(0) => Ok(()),
-            Some(level) => Err(Error::AfAlgRestricted(level)),
+        if is_filtered() {
+            return Err(Error::AfAlgFiltered);
+        }
+        if !host::has_af_alg() {
+            return Err(Error::AfAlgAbsent(missing_module()));
+        }
+        if let Some(level @ 1..) = host::af_alg_restrict() {
+            return Err(Error::AfAlgRestricted(level));
+        }
+        let module = Module::find(host::MODULE_NAME);
+        if !module.is_loaded() {
+            return Err(Error::AlgorithmMissing(module));
+        }
+        let hashes = Module::find(HASHES);
+        match hashes.state {
+            // What is part of the kernel need not be listed anywhere.
+            State::Loaded | State::NotInstalled => Self::open().map(drop),
+            _ => Err(Error::AfAlgAbsent(hashes)),
         }
     }
 
@@ -150,11 +169,30 @@ fn socket() -> Result<OwnedFd, Error> {
         None,
     )
     .map_err(|errno| match (errno, host::af_alg_restrict()) {
+        _ if is_filtered() => Error::AfAlgFiltered,
         (Errno::EAFNOSUPPORT, Some(level @ 2..)) => Error::AfAlgRestricted(level),
-        (Errno::EAFNOSUPPORT, _) => Error::AfAlgAbsent,
+        (Errno::EAFNOSUPPORT, _) => Error::AfAlgAbsent(missing_module()),
         (Errno::EPERM | Errno::EACCES, _) => Error::AfAlgBlocked,
         _ => failed("socket")(errno),
     })
+}
+
+/// Whether a seccomp filter refuses AF_ALG sockets. For a type that does not exist, the kernel itself
+/// answers EINVAL, and does so before it looks for the family, for which it may load a module.
+fn is_filtered() -> bool {
+    const NO_TYPE: c_int = 15;
+    // SAFETY: The call takes no pointers.
+    let made = unsafe { libc::socket(libc::AF_ALG, NO_TYPE, 0) };
+    Errno::result(made) != Err(Errno::EINVAL)
+}
+
+/// Returns the module for want of which AF_ALG takes no hashes. To load [`HASHES`] loads the other.
+fn missing_module() -> Module {
+    let family = Module::find("af_alg");
+    match family.state {
+        State::Loaded | State::NotLoaded => Module::find(HASHES),
+        _ => family,
+    }
 }
 
 fn bind() -> Result<OwnedFd, Error> {
@@ -165,7 +203,10 @@ fn bind() -> Result<OwnedFd, Error> {
         Err(Errno::ENOENT) => Err(match host::af_alg_restrict() {
             // The restriction answers as if the algorithm did not exist.
             Some(level @ 1..) => Error::AfAlgRestricted(level),
-            _ => Error::AlgorithmMissing(Module::find()),
+            _ => match Module::find(host::MODULE_NAME) {
+                module if module.is_loaded() => Error::AfAlgAbsent(Module::find(HASHES)),
+                module => Error::AlgorithmMissing(module),
+            },
         }),
         Err(Errno::EPERM | Errno::EACCES) => Err(Error::AfAlgBlocked),
         Err(errno) => Err(failed("bind")(errno)),

@@ -10,7 +10,6 @@ use crate::host::Module;
 use crate::host::Node;
 use crate::host::DEVICE_PATH;
 use crate::host::MODULE_NAME;
-use crate::DRIVER_NAME;
 
 /// Why a checksum could not be had.
 ///
@@ -18,10 +17,15 @@ use crate::DRIVER_NAME;
 ///
 /// ```
 /// use adler32::host::Module;
+/// use adler32::host::State;
 /// use adler32::Error;
 ///
+/// let module = Module {
+///     name: "adler32",
+///     state: State::NotLoaded,
+/// };
 /// assert_eq!(
-///     Error::DeviceMissing(Module::NotLoaded).to_string(),
+///     Error::DeviceMissing(module).to_string(),
 ///     "/dev/adler32: no such device: module adler32 is not loaded; \
 ///      as root: modprobe adler32",
 /// );
@@ -29,7 +33,7 @@ use crate::DRIVER_NAME;
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
-    /// There is no device node, or nothing behind it.
+    /// There is no device node, or nothing behind it. With it comes the module that makes it.
     DeviceMissing(Module),
     /// The permissions of the device node do not admit this user.
     DeviceForbidden(Node),
@@ -37,13 +41,15 @@ pub enum Error {
     DeviceBlocked,
     /// What has the name of the device is something else.
     NotOurDevice,
-    /// This kernel or sandbox has no AF_ALG.
-    AfAlgAbsent,
-    /// A sandbox or a security policy refuses AF_ALG.
+    /// AF_ALG, or what makes it take hashes, is not there for want of this module.
+    AfAlgAbsent(Module),
+    /// A seccomp filter refuses AF_ALG.
+    AfAlgFiltered,
+    /// A security policy refuses AF_ALG.
     AfAlgBlocked,
     /// `crypto.af_alg_restrict`, which has this level, keeps the algorithm from AF_ALG.
     AfAlgRestricted(u32),
-    /// AF_ALG is open, but does not find the algorithm.
+    /// AF_ALG is open, but does not find the algorithm, which this module has.
     AlgorithmMissing(Module),
     /// The data could not be read.
     Read(io::Error),
@@ -66,7 +72,8 @@ impl Error {
             | Self::DeviceForbidden(_)
             | Self::DeviceBlocked
             | Self::NotOurDevice => DEVICE_PATH,
-            Self::AfAlgAbsent
+            Self::AfAlgAbsent(_)
+            | Self::AfAlgFiltered
             | Self::AfAlgBlocked
             | Self::AfAlgRestricted(_)
             | Self::AlgorithmMissing(_) => "AF_ALG",
@@ -75,74 +82,99 @@ impl Error {
         }
     }
 
-    /// Says why.
-    pub fn cause(&self) -> String {
+    /// Says why in a word or two.
+    pub fn summary(&self) -> &'static str {
         match self {
-            Self::DeviceMissing(Module::Loaded) => {
-                format!("no such device: module {MODULE_NAME} is loaded, but its node is not here")
+            Self::DeviceMissing(_) => "no such device",
+            Self::DeviceForbidden(_) => "permission denied",
+            Self::DeviceBlocked => "not permitted",
+            Self::NotOurDevice => "wrong device",
+            Self::AfAlgAbsent(_) => "absent",
+            Self::AfAlgFiltered => "blocked by seccomp",
+            Self::AfAlgBlocked => "blocked",
+            Self::AfAlgRestricted(_) => "restricted",
+            Self::AlgorithmMissing(_) => "no such hash",
+            Self::Read(_) | Self::Kernel { .. } => "failed",
+        }
+    }
+
+    /// Says why in detail.
+    pub fn detail(&self) -> String {
+        match self {
+            Self::DeviceMissing(module) if module.is_loaded() => {
+                format!("{module}, but its node is not here")
             }
-            Self::DeviceMissing(module) => {
-                format!("no such device: module {MODULE_NAME} is {module}")
-            }
+            Self::DeviceMissing(module)
+            | Self::AfAlgAbsent(module)
+            | Self::AlgorithmMissing(module) => module.to_string(),
             Self::DeviceForbidden(Node {
                 mode, owner, group, ..
-            }) => {
-                format!("permission denied: its mode is {mode:04o}, its owner {owner}:{group}")
-            }
+            }) => format!("its mode is {mode:04o}, its owner {owner}:{group}"),
             Self::DeviceBlocked => {
-                "not permitted: a container or a security policy forbids it".to_owned()
+                "a container, a mount or a security policy forbids it".to_owned()
             }
-            Self::NotOurDevice => format!("not the device of module {MODULE_NAME}"),
-            Self::AfAlgAbsent => "absent from this kernel or sandbox".to_owned(),
-            Self::AfAlgBlocked => {
-                "blocked: a sandbox or a security policy refuses its sockets".to_owned()
-            }
+            Self::NotOurDevice => format!("not that of module {MODULE_NAME}"),
+            Self::AfAlgFiltered => "a filter of the container or service refuses it".to_owned(),
+            Self::AfAlgBlocked => "a security policy refuses it".to_owned(),
             Self::AfAlgRestricted(level) => {
                 let effect = match level {
-                    1 => "admits only listed algorithms, not this one",
+                    1 => "admits only listed hashes, not this one",
                     _ => "closes it",
                 };
-                format!("restricted: level {level} of crypto.af_alg_restrict {effect}")
-            }
-            Self::AlgorithmMissing(Module::Loaded) => {
-                format!("open, but {DRIVER_NAME} is not found: algif_hash is missing")
-            }
-            Self::AlgorithmMissing(module) => {
-                format!("open, but {DRIVER_NAME} is not found: module {MODULE_NAME} is {module}")
+                format!("level {level} of crypto.af_alg_restrict {effect}")
             }
             Self::Read(source) => describe(source),
             Self::Kernel { call, source, .. } => format!("{call}: {}", describe(source)),
         }
     }
 
-    /// Says how to mend it, if there is a way.
+    /// Says why.
+    pub fn cause(&self) -> String {
+        match self {
+            Self::Read(_) | Self::Kernel { .. } => self.detail(),
+            _ => format!("{}: {}", self.summary(), self.detail()),
+        }
+    }
+
+    /// Says how to mend it, if there is a way, in steps with `"; "` between them.
     pub fn remedy(&self) -> Option<String> {
-        let remedy = match self {
-            Self::DeviceMissing(Module::Loaded) => match host::device_number() {
-                Ok(number) => format!("as root: mknod -m 0666 {DEVICE_PATH} c {number}"),
-                Err(_) => format!("as root: modprobe -r {MODULE_NAME} && modprobe {MODULE_NAME}"),
-            },
-            Self::DeviceMissing(module) | Self::AlgorithmMissing(module) => match module {
-                Module::Loaded => "as root: modprobe algif_hash".to_owned(),
-                Module::NotLoaded => format!("as root: modprobe {MODULE_NAME}"),
-                Module::NotInstalled => {
-                    format!("build and install it for this kernel, then as root: modprobe {MODULE_NAME}")
-                }
-            },
-            Self::DeviceForbidden(Node { mode, group, .. })
+        let make_node =
+            host::device_minor().map(|minor| format!("mknod -m 0666 {DEVICE_PATH} c 10 {minor}"));
+        let remedy = match (self, make_node) {
+            (Self::DeviceMissing(module), Some(make_node)) if module.is_loaded() => format!(
+                "as root: {make_node}; in a container: start it with --device {DEVICE_PATH}"
+            ),
+            (Self::DeviceMissing(module), _) if module.is_loaded() => {
+                format!("as root: modprobe -r {MODULE_NAME} && modprobe {MODULE_NAME}")
+            }
+            (
+                Self::DeviceMissing(module)
+                | Self::AfAlgAbsent(module)
+                | Self::AlgorithmMissing(module),
+                _,
+            ) => return module.remedy(),
+            (Self::DeviceForbidden(Node { mode, group, .. }), _)
                 if mode & 0o060 == 0o060 && group != "root" =>
             {
                 let user = host::user().unwrap_or("USER".to_owned());
-                format!("as root: usermod -aG {group} {user}, then log in again")
+                format!("as root: usermod -aG {group} {user}; log in again")
             }
-            Self::DeviceForbidden(_) => format!("as root: chmod 0666 {DEVICE_PATH}"),
-            Self::DeviceBlocked => format!("give the container the device {DEVICE_PATH}"),
-            Self::NotOurDevice => format!(
-                "as root: rm -r {DEVICE_PATH} && modprobe -r {MODULE_NAME} && modprobe {MODULE_NAME}"
+            (Self::DeviceForbidden(_), _) => format!(
+                "as root: chmod 0666 {DEVICE_PATH}; \
+                 for good: a udev rule, or mode=0666 for the module"
             ),
-            Self::AfAlgAbsent => "as root, outside of any sandbox: modprobe algif_hash".to_owned(),
-            Self::AfAlgRestricted(_) => "as root: sysctl crypto.af_alg_restrict=0".to_owned(),
-            Self::AfAlgBlocked | Self::Read(_) | Self::Kernel { .. } => return None,
+            (Self::DeviceBlocked, _) => {
+                format!("in a container: start it with --device {DEVICE_PATH}")
+            }
+            (Self::NotOurDevice, Some(make_node)) => {
+                format!("as root: rm -r {DEVICE_PATH} && {make_node}")
+            }
+            (Self::NotOurDevice, None) => format!("as root: rm -r {DEVICE_PATH}"),
+            (Self::AfAlgFiltered, _) => "let the filter of the container (seccomp=), or of the \
+                 service (RestrictAddressFamilies=), admit AF_ALG"
+                .to_owned(),
+            (Self::AfAlgRestricted(_), _) => "as root: sysctl crypto.af_alg_restrict=0".to_owned(),
+            (Self::AfAlgBlocked | Self::Read(_) | Self::Kernel { .. }, _) => return None,
         };
         Some(remedy)
     }

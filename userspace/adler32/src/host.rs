@@ -11,7 +11,8 @@
 //! println!("module {}: {}", host::MODULE_NAME, Module::find());
 //! ```
 
-use std::fmt;
+mod module;
+
 use std::fs;
 use std::io;
 use std::os::unix::fs::FileTypeExt;
@@ -20,6 +21,11 @@ use std::path::Path;
 
 use crate::text;
 use crate::uapi;
+
+pub use self::module::unreadable;
+pub use self::module::Ban;
+pub use self::module::Module;
+pub use self::module::State;
 
 /// Name of the kernel module.
 pub const MODULE_NAME: &str = "adler32";
@@ -37,55 +43,9 @@ pub fn kernel_release() -> io::Result<String> {
     read_line("/proc/sys/kernel/osrelease")
 }
 
-/// The module, as the running kernel sees it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Module {
-    /// Loaded.
-    Loaded,
-    /// Not loaded, but `modprobe` finds it.
-    NotLoaded,
-    /// Not installed for the running kernel.
-    NotInstalled,
-}
-
-impl Module {
-    /// Looks for the module.
-    pub fn find() -> Self {
-        if Path::new("/sys/module").join(MODULE_NAME).exists() {
-            return Self::Loaded;
-        }
-        let list = kernel_release()
-            .map(|release| Path::new("/lib/modules").join(release).join("modules.dep"))
-            .and_then(fs::read_to_string);
-        match list {
-            Ok(list) if lists_module(&list) => Self::NotLoaded,
-            _ => Self::NotInstalled,
-        }
-    }
-}
-
-impl fmt::Display for Module {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self, kernel_release()) {
-            (Self::Loaded, _) => f.write_str("loaded"),
-            (Self::NotLoaded, _) => f.write_str("not loaded"),
-            (Self::NotInstalled, Ok(release)) => write!(f, "not installed for kernel {release}"),
-            (Self::NotInstalled, Err(_)) => f.write_str("not installed for this kernel"),
-        }
-    }
-}
-
 /// The version of the loaded module.
 pub fn module_version() -> io::Result<String> {
     read_line(Path::new("/sys/module").join(MODULE_NAME).join("version"))
-}
-
-/// Whether a `modules.dep` has the module, compressed or not.
-fn lists_module(modules_dep: &str) -> bool {
-    modules_dep
-        .lines()
-        .filter_map(|line| Path::new(line.split(':').next()?).file_name()?.to_str())
-        .any(|file| file.split('.').take(2).eq([MODULE_NAME, "ko"]))
 }
 
 /// What is at [`DEVICE_PATH`].
@@ -114,10 +74,13 @@ impl Node {
     }
 }
 
-/// The major and minor number of the device, as `mknod` takes them.
-pub fn device_number() -> io::Result<String> {
-    let number = read_line(Path::new("/sys/class/misc").join(DEVICE_NAME).join("dev"))?;
-    Ok(number.replace(':', " "))
+/// The minor number of the device, whose major number is 10, if the kernel has it.
+pub fn device_minor() -> Option<u32> {
+    let text = fs::read_to_string("/proc/misc").ok()?;
+    text.lines().find_map(|line| {
+        let (minor, name) = line.trim().split_once(' ')?;
+        (name == DEVICE_NAME).then(|| minor.parse().ok())?
+    })
 }
 
 /// Name of the user who runs this program.
@@ -161,6 +124,12 @@ fn parse_crypto(text: &str) -> Vec<CryptoEntry> {
     entries
 }
 
+/// Whether AF_ALG is there: in the kernel, or loaded.
+pub fn has_af_alg() -> bool {
+    let protocols = fs::read_to_string("/proc/net/protocols").unwrap_or_default();
+    protocols.lines().any(|line| line.starts_with("ALG "))
+}
+
 /// The level of the sysctl `crypto.af_alg_restrict`: 0 open, 1 open to listed algorithms, 2 closed.
 /// `None` where the kernel has none, or has not loaded AF_ALG yet.
 pub fn af_alg_restrict() -> Option<u32> {
@@ -194,19 +163,6 @@ mod tests {
     #[test]
     fn path_of_the_abi() {
         assert_eq!(DEVICE_PATH, format!("/dev/{}", DEVICE_NAME));
-    }
-
-    #[test]
-    fn modules_dep() {
-        assert!(lists_module(
-            "kernel/a.ko:\nupdates/adler32.ko: kernel/b.ko\n"
-        ));
-        assert!(lists_module("updates/dkms/adler32.ko.xz:\n"));
-        assert!(!lists_module(
-            "updates/my-adler32.ko:\nkernel/c.ko: updates/adler32.ko\n"
-        ));
-        assert!(!lists_module("updates/adler32.kold:\n"));
-        assert!(!lists_module(""));
     }
 
     #[test]

@@ -219,13 +219,16 @@ impl AsFd for Session {
 
 fn open_error(source: io::Error) -> Error {
     let errno = source.raw_os_error().map(Errno::from_raw);
+    let module = Module::find(host::MODULE_NAME);
     match (errno, Node::find()) {
-        (Some(Errno::ENOENT | Errno::ENXIO | Errno::ENODEV), _) => {
-            Error::DeviceMissing(Module::find())
-        }
+        (Some(Errno::ENXIO | Errno::ENODEV), _) if module.is_loaded() => Error::NotOurDevice,
+        (Some(Errno::ENOENT | Errno::ENXIO | Errno::ENODEV), _) => Error::DeviceMissing(module),
         (_, Ok(node)) if !node.is_device => Error::NotOurDevice,
-        (Some(Errno::EACCES), Ok(node)) => Error::DeviceForbidden(node),
-        (Some(Errno::EPERM), _) => Error::DeviceBlocked,
+        // Devices on file systems mounted with nodev are open to nobody.
+        (Some(Errno::EACCES), Ok(node)) if node.mode & 0o666 != 0o666 => {
+            Error::DeviceForbidden(node)
+        }
+        (Some(Errno::EPERM | Errno::EACCES), _) => Error::DeviceBlocked,
         _ => failed("open", source),
     }
 }
