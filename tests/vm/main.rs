@@ -7,10 +7,12 @@ mod af_alg;
 mod compat;
 mod files;
 mod in_use;
+mod info;
 mod io_uring;
 mod ioctl;
 mod kernel_api;
 mod leaks;
+mod lockdown;
 mod mappings;
 mod memory;
 mod metadata;
@@ -57,9 +59,12 @@ fn main() -> ExitCode {
         af_alg::trials(),
         kernel_api::trials(),
         tools::trials(),
+        info::trials(),
         transfer::trials(),
-        // Last, to see what the others have left.
+        // After all others, to see what they have left.
         leaks::trials(),
+        // Last: no module can be loaded afterwards.
+        lockdown::trials(),
     ];
     libtest_mimic::run(&arguments, trials.into_iter().flatten().collect()).exit_code()
 }

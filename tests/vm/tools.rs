@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! The command `adler32` beside the module in all its states.
+//! `adler32 sum` beside the module in all its states.
 
 use std::fs;
 use std::os::unix::process::CommandExt;
@@ -26,17 +26,15 @@ trials!(after install:
     sum_without_the_module,
     sum_where_af_alg_is_closed,
     sum_where_the_node_is_forbidden,
-    info_when_all_is_well,
-    info_without_the_module,
-    info_where_the_node_is_forbidden,
     bench_measures_every_door,
     bench_without_the_module,
 );
 
 /// The command, where every user may run it.
-const COMMAND: &str = "/tmp/adler32";
+pub const COMMAND: &str = "/tmp/adler32";
 
-fn install() {
+/// Makes the start the same for all tests of the command: it is installed, the module is not loaded.
+pub fn install() {
     module::ensure_unloaded();
     if !Path::new(COMMAND).exists() {
         sh(&format!("install $(command -v adler32) {COMMAND}"));
@@ -44,7 +42,7 @@ fn install() {
 }
 
 /// Runs the command as a user who is not root and returns its success and what it printed.
-fn as_user(line: &str) -> (bool, String) {
+pub fn as_user(line: &str) -> (bool, String) {
     let output = Command::new("sh")
         .args(["-c", &format!("exec 2>&1; {line}")])
         .uid(fresh_user())
@@ -130,43 +128,6 @@ fn sum_where_the_node_is_forbidden() {
         as_user(&format!("printf abc | {COMMAND} sum")),
         (true, "024d0127  -\n".to_owned())
     );
-}
-
-fn info_when_all_is_well() {
-    module::ensure_loaded();
-    let info = sh(&format!("{COMMAND} info"));
-    let version = module::modinfo("version").concat();
-    for words in [
-        version.as_str(),
-        module::default_implementation(),
-        "0666",
-        module::DRIVER,
-        "priority 90",
-    ] {
-        assert!(info.contains(words), "{words} is not in:\n{info}");
-    }
-    assert!(!info.contains("fix:"), "{info}");
-}
-
-fn info_without_the_module() -> Completion {
-    let (success, info) = try_sh(&format!("{COMMAND} info"));
-    assert!(!success && info.contains("modprobe adler32"), "{info}");
-    assert!(!module::is_loaded(), "looking loaded the module");
-    if alg::restriction().is_none() {
-        return Completion::Completed;
-    }
-    // That the module is missing and that AF_ALG is restricted are two things.
-    let _restricted = Restricted::to(1);
-    let (success, info) = try_sh(&format!("{COMMAND} info"));
-    assert!(!success && info.contains("modprobe adler32"), "{info}");
-    assert!(info.contains("crypto.af_alg_restrict=0"), "{info}");
-    Completion::Completed
-}
-
-fn info_where_the_node_is_forbidden() {
-    let _loaded = Loaded::new(module::NAME, "mode=0600");
-    let (_, info) = as_user(&format!("{COMMAND} info"));
-    assert!(info.contains("0600"), "{info}");
 }
 
 /// What `adler32 bench` reports of a file, and memory, of a little data.

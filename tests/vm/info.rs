@@ -1,0 +1,537 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! `adler32 info` beside the module, the device and AF_ALG in every state that it tells apart, and the
+//! commands that it gives, which have to mend it.
+
+use std::fs;
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::Command;
+
+use libtest_mimic::Completion;
+use nix::errno::Errno;
+use nix::sched;
+use nix::sched::CloneFlags;
+use serde_json::Value;
+
+use crate::support::alg;
+use crate::support::alg::Hash;
+use crate::support::alg::Restricted;
+use crate::support::module;
+use crate::support::module::Loaded;
+use crate::support::process::fork;
+use crate::support::process::fresh_user;
+use crate::support::sh;
+use crate::support::trials;
+use crate::support::try_sh;
+use crate::support::ErrnoOf;
+use crate::tools;
+use crate::tools::COMMAND;
+
+trials!(after tools::install:
+    all_is_well,
+    module_not_loaded,
+    module_blacklisted,
+    module_disabled,
+    module_forbidden_at_boot,
+    module_not_installed,
+    kernel_too_old,
+    kernel_without_rust,
+    node_missing,
+    node_of_something_else,
+    node_forbidden,
+    node_for_a_group,
+    node_on_a_mount_without_devices,
+    af_alg_restricted,
+    af_alg_not_loaded,
+    af_alg_blacklisted,
+    af_alg_disabled,
+    af_alg_not_installed,
+    af_alg_filtered,
+    what_only_root_sees,
+);
+
+/// A file of modprobe, where there is none.
+const CONFIG: &str = "/etc/modprobe.d/adler32-test.conf";
+
+/// What `adler32 info` finds.
+#[derive(Debug)]
+pub struct Report {
+    /// Whether the device or AF_ALG works.
+    works: bool,
+    findings: Vec<Value>,
+}
+
+impl Report {
+    /// Looks as root.
+    #[track_caller]
+    pub fn now() -> Self {
+        Self::of(try_sh(&format!("{COMMAND} info --json")))
+    }
+
+    /// Looks as another user.
+    #[track_caller]
+    fn of_user() -> Self {
+        Self::of(tools::as_user(&format!("{COMMAND} info --json")))
+    }
+
+    #[track_caller]
+    fn of((works, output): (bool, String)) -> Self {
+        let findings = output.lines().map(serde_json::from_str);
+        let findings = findings.collect::<Result<_, _>>();
+        Self {
+            works,
+            findings: findings.unwrap_or_else(|error| panic!("{error}: {output}")),
+        }
+    }
+
+    #[track_caller]
+    fn get(&self, label: &str, key: &str) -> &str {
+        let finding = self
+            .findings
+            .iter()
+            .find(|finding| finding["label"] == label);
+        let finding = finding.unwrap_or_else(|| panic!("no {label} in {self:#?}"));
+        finding[key].as_str().unwrap_or_default()
+    }
+
+    /// Fails unless the state of something is this, with words in the detail.
+    #[track_caller]
+    pub fn assert(&self, label: &str, state: &str, words: &str) {
+        assert_eq!(self.get(label, "state"), state, "{self:#?}");
+        let detail = self.get(label, "detail");
+        assert!(detail.contains(words), "{words} is not in {self:#?}");
+    }
+
+    /// Returns the steps that mend something.
+    #[track_caller]
+    pub fn steps(&self, label: &str) -> Vec<&str> {
+        self.get(label, "fix").split("; ").collect()
+    }
+
+    /// Does what is to be done as root.
+    #[track_caller]
+    fn mend(&self, label: &str) {
+        let steps = self.steps(label);
+        let commands = steps.iter().filter_map(|step| step.split_once("as root: "));
+        let commands: Vec<_> = commands.map(|(_, command)| command).collect();
+        assert!(!commands.is_empty(), "nothing to be done: {self:#?}");
+        for command in commands {
+            sh(command);
+        }
+    }
+}
+
+/// The lines of [`CONFIG`] until this is dropped.
+struct Config;
+
+impl Config {
+    fn new(lines: &str) -> Self {
+        fs::write(CONFIG, lines).expect("modprobe.d is writable");
+        Self
+    }
+}
+
+impl Drop for Config {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(CONFIG);
+    }
+}
+
+/// Runs `work` in a process that has its mounts to itself.
+#[track_caller]
+fn among_own_mounts(work: impl FnOnce()) {
+    fork(|_| {
+        sched::unshare(CloneFlags::CLONE_NEWNS).expect("unshare");
+        sh("mount --make-rprivate /");
+        work();
+    })
+    .join();
+}
+
+/// Puts a file with this text in the place of another, for the processes that share the mounts.
+fn replace(path: &str, text: &str) {
+    fs::write("/tmp/replacement", text).expect("/tmp is writable");
+    sh(&format!("mount --bind /tmp/replacement {path}"));
+}
+
+fn release() -> String {
+    sh("uname -r").trim().to_owned()
+}
+
+/// Makes modprobe's list one without modules of this name.
+fn hide_installed(name: &str) {
+    let path = format!("/lib/modules/{}/modules.dep", release());
+    let list = fs::read_to_string(&path).expect("modules.dep");
+    let entry = format!("/{name}.ko");
+    let kept = list.lines().filter(|line| !line.contains(&entry));
+    replace(
+        &path,
+        &kept.map(|line| format!("{line}\n")).collect::<String>(),
+    );
+}
+
+/// Makes the hash reachable, and so loads all that there is.
+fn bind() {
+    Hash::adler32().accept();
+}
+
+fn all_is_well() {
+    module::ensure_loaded();
+    bind();
+    for report in [Report::now(), Report::of_user()] {
+        let version = module::modinfo("version").concat();
+        report.assert("module", "loaded", &format!("version {version}"));
+        report.assert("device", "works", module::default_implementation());
+        report.assert("device", "works", "mode 0666, owner root:root");
+        report.assert("AF_ALG", "open", "");
+        report.assert("/proc/crypto", "entry", "adler32-rust, priority 90");
+        report.assert("adler32 sum", "works", "by the processor");
+        let fixes = report.findings.iter().map(|finding| &finding["fix"]);
+        assert!(fixes.into_iter().all(Value::is_null), "{report:#?}");
+        assert!(report.works);
+    }
+    assert_eq!(module::refcount(), Some(0));
+}
+
+fn module_not_loaded() {
+    alg::restriction();
+    let report = Report::now();
+    report.assert("module", "not loaded", "");
+    report.assert("device", "no such device", "module adler32 is not loaded");
+    report.assert("AF_ALG", "no such hash", "module adler32 is not loaded");
+    report.assert("/proc/crypto", "no entry", "");
+    assert!(!report.works);
+    // The same command for all is told once.
+    let text = try_sh(&format!("{COMMAND} info")).1;
+    assert_eq!(text.matches("fix: as root: modprobe adler32").count(), 1);
+    assert!(!module::is_loaded(), "looking loaded the module");
+    report.mend("module");
+    let report = Report::now();
+    report.assert("device", "works", "");
+    assert!(report.works);
+}
+
+fn module_blacklisted() {
+    let _config = Config::new("# why\nblacklist adler32\n");
+    assert_eq!(Hash::bind(module::NAME).errno(), Errno::ENOENT);
+    let report = Report::now();
+    report.assert("module", "blacklisted", &format!("line 2 of {CONFIG}"));
+    report.mend("module");
+    assert!(module::is_loaded());
+    module::unload();
+    Report::now().assert("module", "not loaded", "");
+    bind();
+}
+
+fn module_disabled() {
+    let _config = Config::new("# why\ninstall adler32 /bin/false\n# more\n");
+    let (loaded, _) = try_sh("modprobe adler32");
+    assert!(!loaded);
+    let report = Report::now();
+    report.assert("module", "disabled", &format!("line 2 of {CONFIG}"));
+    report.mend("module");
+    assert!(module::is_loaded());
+    assert_eq!(fs::read_to_string(CONFIG).expect(CONFIG), "# why\n# more\n");
+}
+
+fn module_forbidden_at_boot() {
+    for (parameter, state) in [
+        ("module_blacklist=", "disabled"),
+        ("modprobe.blacklist=", "blacklisted"),
+    ] {
+        among_own_mounts(|| {
+            replace("/proc/cmdline", &format!("quiet {parameter}adler32\n"));
+            let words = format!("{parameter} on the kernel's command line");
+            Report::now().assert("module", state, &words);
+        });
+    }
+}
+
+fn module_not_installed() {
+    among_own_mounts(|| {
+        hide_installed(module::NAME);
+        let report = Report::now();
+        report.assert("module", "not installed", &release());
+        assert_eq!(report.steps("module")[0], "in its sources: make module");
+        report.mend("module");
+        Report::now().assert("module", "loaded", "");
+    });
+}
+
+fn kernel_too_old() {
+    among_own_mounts(|| {
+        replace("/proc/sys/kernel/osrelease", "7.1.12-amd64\n");
+        let report = Report::now();
+        report.assert("module", "not supported", "7.1.12-amd64 is older than 7.2");
+    });
+}
+
+fn kernel_without_rust() {
+    among_own_mounts(|| {
+        hide_installed(module::NAME);
+        sh("mount -t tmpfs tmpfs /boot");
+        let path = format!("/boot/config-{}", release());
+        for (line, state) in [
+            ("# CONFIG_RUST is not set\n", "not supported"),
+            ("CONFIG_RUST=y\n", "not installed"),
+        ] {
+            fs::write(&path, line).expect("/boot is writable");
+            Report::now().assert("module", state, "");
+        }
+    });
+}
+
+/// Makes a /dev without the device.
+fn empty_dev() {
+    sh("mount -t tmpfs tmpfs /dev && mknod -m 0666 /dev/null c 1 3");
+}
+
+fn node_missing() {
+    module::ensure_loaded();
+    among_own_mounts(|| {
+        empty_dev();
+        let report = Report::now();
+        report.assert("device", "no such device", "module adler32 is loaded");
+        report.mend("device");
+        let report = Report::of_user();
+        report.assert("device", "works", "");
+        assert!(report.works);
+    });
+}
+
+fn node_of_something_else() {
+    module::ensure_loaded();
+    among_own_mounts(|| {
+        empty_dev();
+        for make in [
+            "touch",
+            "mkdir",
+            "cp -a /dev/null",
+            // The number is of no device.
+            "mknod -m 0666 /dev/stale c 10 200; mv /dev/stale",
+        ] {
+            sh(&format!("{make} /dev/adler32"));
+            let report = Report::now();
+            report.assert("device", "wrong device", "");
+            report.mend("device");
+            Report::now().assert("device", "works", "");
+            sh("rm /dev/adler32");
+        }
+    });
+}
+
+fn node_forbidden() {
+    let _loaded = Loaded::new(module::NAME, "mode=0600");
+    let report = Report::of_user();
+    report.assert("device", "permission denied", "mode is 0600");
+    report.mend("device");
+    Report::of_user().assert("device", "works", "mode 0666");
+}
+
+fn node_for_a_group() {
+    let _loaded = Loaded::new(module::NAME, "mode=0660");
+    let uid = fresh_user();
+    sh(&format!(
+        "chgrp users /dev/adler32; useradd -u {uid} tester"
+    ));
+    let look = || {
+        let user = "setpriv --reuid=tester --regid=tester --init-groups";
+        Report::of(try_sh(&format!("{user} {COMMAND} info --json")))
+    };
+    let report = look();
+    report.assert("device", "permission denied", "owner root:users");
+    report.mend("device");
+    assert_eq!(report.steps("device")[1], "log in again");
+    look().assert("device", "works", "");
+    sh("userdel tester");
+}
+
+fn node_on_a_mount_without_devices() {
+    module::ensure_loaded();
+    let minor = module::misc_minor().expect("an entry in /proc/misc");
+    among_own_mounts(|| {
+        sh("mount -t tmpfs -o nodev tmpfs /mnt");
+        sh(&format!("mknod -m 0666 /mnt/adler32 c 10 {minor}"));
+        sh("mount --bind /mnt/adler32 /dev/adler32");
+        Report::now().assert("device", "not permitted", "a mount");
+    });
+}
+
+fn af_alg_restricted() -> Completion {
+    for level in [1, 2] {
+        let Some(_restricted) = Restricted::to(level) else {
+            return Completion::ignored_with("this kernel has no crypto.af_alg_restrict");
+        };
+        module::ensure_loaded();
+        let report = Report::now();
+        report.assert("AF_ALG", "restricted", &format!("level {level}"));
+        report.mend("AF_ALG");
+        bind();
+        Report::now().assert("AF_ALG", "open", "");
+    }
+    Completion::Completed
+}
+
+/// AF_ALG not loaded, until this is dropped.
+struct NoAfAlg {
+    restriction: Option<u32>,
+}
+
+impl NoAfAlg {
+    /// Returns `None` if AF_ALG is part of the kernel.
+    fn new() -> Option<Self> {
+        let restriction = alg::restriction();
+        if !Path::new("/sys/module/af_alg").exists() {
+            return None;
+        }
+        module::ensure_loaded();
+        sh("modprobe -r algif_hash");
+        assert!(!is_af_alg_loaded());
+        Some(Self { restriction })
+    }
+}
+
+impl Drop for NoAfAlg {
+    fn drop(&mut self) {
+        let _ = try_sh("modprobe algif_hash");
+        if let Some(level) = self.restriction {
+            let _ = fs::write("/proc/sys/crypto/af_alg_restrict", level.to_string());
+        }
+    }
+}
+
+fn is_af_alg_loaded() -> bool {
+    Path::new("/sys/module/af_alg").exists()
+}
+
+fn built_in() -> Completion {
+    Completion::ignored_with("AF_ALG is part of this kernel")
+}
+
+fn af_alg_not_loaded() -> Completion {
+    let Some(_none) = NoAfAlg::new() else {
+        return built_in();
+    };
+    let report = Report::now();
+    report.assert("AF_ALG", "absent", "module algif_hash is not loaded");
+    assert!(report.works, "the device works");
+    assert!(!is_af_alg_loaded(), "looking loaded AF_ALG");
+    report.mend("AF_ALG");
+    assert!(is_af_alg_loaded());
+    Completion::Completed
+}
+
+fn af_alg_blacklisted() -> Completion {
+    let Some(_none) = NoAfAlg::new() else {
+        return built_in();
+    };
+    let _config = Config::new("blacklist af_alg\n");
+    assert_eq!(Hash::bind(module::NAME).errno(), Errno::EAFNOSUPPORT);
+    let report = Report::now();
+    report.assert("AF_ALG", "absent", "module af_alg is blacklisted: line 1");
+    report.mend("AF_ALG");
+    assert!(is_af_alg_loaded());
+    Completion::Completed
+}
+
+fn af_alg_disabled() -> Completion {
+    let Some(_none) = NoAfAlg::new() else {
+        return built_in();
+    };
+    let _config = Config::new("install af-alg /bin/false\n");
+    assert_eq!(Hash::bind(module::NAME).errno(), Errno::EAFNOSUPPORT);
+    let error = try_sh(&format!("{COMMAND} sum --via afalg /dev/null")).1;
+    let report = Report::now();
+    report.assert("AF_ALG", "absent", "module af_alg is disabled: line 1");
+    // The error of the door itself is the same.
+    assert!(error.contains(report.get("AF_ALG", "detail")), "{error}");
+    report.mend("AF_ALG");
+    assert!(is_af_alg_loaded());
+    Completion::Completed
+}
+
+fn af_alg_not_installed() -> Completion {
+    let Some(_none) = NoAfAlg::new() else {
+        return built_in();
+    };
+    among_own_mounts(|| {
+        hide_installed("af_alg");
+        let report = Report::now();
+        report.assert("AF_ALG", "absent", "module af_alg is not installed");
+        let fix = "boot a kernel with CONFIG_CRYPTO_USER_API_HASH";
+        assert_eq!(report.steps("AF_ALG"), [fix]);
+    });
+    Completion::Completed
+}
+
+/// Has the kernel answer `errno` when the calling process, or what it becomes, asks for AF_ALG.
+fn filter_af_alg(errno: Errno) -> io::Result<()> {
+    const LOAD: u16 = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
+    const UNLESS_EQUAL: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
+    const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
+    let step = |code, jf, k| libc::sock_filter { code, jt: 0, jf, k };
+    // The number of the system call and its first argument, where `seccomp_data` has them.
+    let mut program = [
+        step(LOAD, 0, 0),
+        step(UNLESS_EQUAL, 3, libc::SYS_socket as u32),
+        step(LOAD, 0, 16),
+        step(UNLESS_EQUAL, 1, libc::AF_ALG as u32),
+        step(RETURN, 0, libc::SECCOMP_RET_ERRNO | errno as u32),
+        step(RETURN, 0, libc::SECCOMP_RET_ALLOW),
+    ];
+    let program = libc::sock_fprog {
+        len: program.len() as u16,
+        filter: program.as_mut_ptr(),
+    };
+    // SAFETY: The call takes no pointers.
+    Errno::result(unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) })?;
+    // SAFETY: `program` has as many steps as it says.
+    let set = unsafe { libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &program) };
+    Errno::result(set)?;
+    Ok(())
+}
+
+fn af_alg_filtered() -> Completion {
+    let status = fs::read_to_string("/proc/self/status").expect("/proc/self/status");
+    if !status.contains("\nSeccomp:") {
+        return Completion::ignored_with("this kernel has no seccomp");
+    }
+    module::ensure_loaded();
+    for errno in [Errno::EPERM, Errno::EAFNOSUPPORT] {
+        let filtered = |arguments: &[&str]| {
+            let mut command = Command::new(COMMAND);
+            // SAFETY: The closure makes system calls only.
+            unsafe {
+                command
+                    .args(arguments)
+                    .pre_exec(move || filter_af_alg(errno))
+            };
+            command.output().expect("the command runs")
+        };
+        let output = filtered(&["info", "--json"]);
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let report = Report::of((output.status.success(), text));
+        report.assert("AF_ALG", "blocked by seccomp", "");
+        assert!(report.steps("AF_ALG").concat().contains("filter"));
+        assert!(report.works, "the device works");
+        let output = filtered(&["sum", "--via", "afalg", "/dev/null"]);
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(error.contains("AF_ALG: blocked by seccomp"), "{error}");
+    }
+    Completion::Completed
+}
+
+fn what_only_root_sees() {
+    let _config = Config::new("install adler32 /bin/false\n");
+    sh(&format!("chmod 0600 {CONFIG}"));
+    let report = Report::of_user();
+    report.assert("not seen", "not readable", CONFIG);
+    assert_eq!(report.steps("not seen"), ["as root: adler32 info"]);
+    report.assert("module", "not loaded", "");
+    let report = Report::now();
+    let labels = report.findings.iter().map(|finding| &finding["label"]);
+    assert!(labels.into_iter().all(|label| label != "not seen"));
+    report.assert("module", "disabled", "");
+}

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! Kernels that load only signed modules. There is no way back: nothing that loads modules can come
+//! after these tests.
+
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+
+use libtest_mimic::Completion;
+
+use crate::info::Report;
+use crate::support::module;
+use crate::support::sh;
+use crate::support::trials;
+use crate::tools;
+
+trials!(after tools::install: unsigned_under_lockdown, unsigned_where_signatures_are_enforced);
+
+/// Fails unless the command tells who refuses the module, which has no signature.
+#[track_caller]
+fn assert_refused(who: &str) {
+    assert!(module::load(module::NAME, "").is_err(), "the module loads");
+    let report = Report::now();
+    report.assert("module", "not signed", &format!("{who} admits only signed"));
+    let sign = "as root: scripts/sign-file sha256 KEY CERT $(modinfo -n adler32)";
+    assert!(report.steps("module").contains(&sign), "{report:?}");
+}
+
+fn unsigned_under_lockdown() -> Completion {
+    const LOCKDOWN: &str = "/sys/kernel/security/lockdown";
+    if !Path::new("/sys/kernel/security").exists() {
+        return Completion::ignored_with("this kernel has no lockdown");
+    }
+    sh("mount -t securityfs securityfs /sys/kernel/security");
+    Report::now().assert("module", "not loaded", "");
+    fs::write(LOCKDOWN, "integrity").expect(LOCKDOWN);
+    assert_refused("lockdown");
+    // What is signed is admitted, as far as can be told.
+    let path = module::modinfo("filename").concat();
+    let mut file = fs::File::options().append(true).open(path).expect("append");
+    file.write_all(b"~Module signature appended~\n")
+        .expect("append");
+    Report::now().assert("module", "not loaded", "");
+    let len = file.metadata().expect("the length").len();
+    file.set_len(len - 28).expect("truncate");
+    Completion::Completed
+}
+
+fn unsigned_where_signatures_are_enforced() -> Completion {
+    const ENFORCE: &str = "/sys/module/module/parameters/sig_enforce";
+    if !Path::new(ENFORCE).exists() {
+        return Completion::ignored_with("this kernel has no module.sig_enforce");
+    }
+    fs::write(ENFORCE, "1").expect(ENFORCE);
+    assert_refused("module.sig_enforce");
+    Completion::Completed
+}
