@@ -309,8 +309,9 @@ fn node_of_something_else() {
             "touch",
             "mkdir",
             "cp -a /dev/null",
-            // The number is of no device.
-            "mknod -m 0666 /dev/stale c 10 200; mv /dev/stale",
+            // The numbers are those of a tunnel and of no device.
+            "mknod -m 0666 /dev/tunnel c 10 200; mv /dev/tunnel",
+            "mknod -m 0666 /dev/stale c 10 254; mv /dev/stale",
         ] {
             sh(&format!("{make} /dev/adler32"));
             let report = Report::now();

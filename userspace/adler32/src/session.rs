@@ -4,6 +4,7 @@
 
 use std::fs::File;
 use std::io;
+use std::io::ErrorKind;
 use std::io::Write;
 use std::os::fd::AsFd;
 use std::os::fd::AsRawFd;
@@ -98,7 +99,7 @@ impl Session {
         let session = Self(file);
         // Any file could have the name of the device, and would swallow what is written to it.
         match session.info() {
-            Err(Error::Kernel { source, .. }) if is(&source, Errno::ENOTTY) => {
+            Err(Error::Kernel { source, .. }) if source.kind() != ErrorKind::PermissionDenied => {
                 Err(Error::NotOurDevice)
             }
             Err(error) => Err(error),
@@ -233,10 +234,6 @@ fn open_error(source: io::Error) -> Error {
     }
 }
 
-fn is(error: &io::Error, errno: Errno) -> bool {
-    error.raw_os_error() == Some(errno as i32)
-}
-
 pub(crate) fn failed(call: &'static str, source: io::Error) -> Error {
     Error::Kernel {
         door: host::DEVICE_PATH,
@@ -253,7 +250,7 @@ fn check(call: &'static str, result: c_int) -> Result<(), Error> {
 }
 
 fn from_kernel(call: &'static str, value: u32) -> Result<Adler32, Error> {
-    Adler32::from_value(value).ok_or_else(|| failed(call, io::ErrorKind::InvalidData.into()))
+    Adler32::from_value(value).ok_or_else(|| failed(call, ErrorKind::InvalidData.into()))
 }
 
 fn state(sum: Sum) -> uapi::State {
