@@ -87,7 +87,7 @@ impl AfAlg {
             return Err(Error::AfAlgFiltered);
         }
         if !host::has_af_alg() {
-            return Err(Error::AfAlgAbsent(missing_module()));
+            return Err(idle_or_absent(missing_module()));
         }
         if let Some(level @ 1..) = host::af_alg_restrict() {
             return Err(Error::AfAlgRestricted(level));
@@ -100,7 +100,7 @@ impl AfAlg {
         match hashes.state {
             // What is part of the kernel need not be listed anywhere.
             State::Loaded | State::NotInstalled => Self::open().map(drop),
-            _ => Err(Error::AfAlgAbsent(hashes)),
+            _ => Err(idle_or_absent(hashes)),
         }
     }
 
@@ -184,6 +184,14 @@ fn is_filtered() -> bool {
     // SAFETY: The call takes no pointers.
     let made = unsafe { libc::socket(libc::AF_ALG, NO_TYPE, 0) };
     Errno::result(made) != Err(Errno::EINVAL)
+}
+
+/// Says what it means that a module which nobody has asked for yet is not loaded.
+fn idle_or_absent(module: Module) -> Error {
+    match module.state {
+        State::NotLoaded => Error::AfAlgIdle(module),
+        _ => Error::AfAlgAbsent(module),
+    }
 }
 
 /// Returns the module for want of which AF_ALG takes no hashes. To load [`HASHES`] loads the other.

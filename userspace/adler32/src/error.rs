@@ -41,6 +41,8 @@ pub enum Error {
     DeviceBlocked,
     /// What has the name of the device is something else.
     NotOurDevice,
+    /// AF_ALG, or what makes it take hashes, has not been used yet. The first use loads this module.
+    AfAlgIdle(Module),
     /// AF_ALG, or what makes it take hashes, is not there for want of this module.
     AfAlgAbsent(Module),
     /// A seccomp filter refuses AF_ALG.
@@ -72,7 +74,8 @@ impl Error {
             | Self::DeviceForbidden(_)
             | Self::DeviceBlocked
             | Self::NotOurDevice => DEVICE_PATH,
-            Self::AfAlgAbsent(_)
+            Self::AfAlgIdle(_)
+            | Self::AfAlgAbsent(_)
             | Self::AfAlgFiltered
             | Self::AfAlgBlocked
             | Self::AfAlgRestricted(_)
@@ -89,6 +92,7 @@ impl Error {
             Self::DeviceForbidden(_) => "permission denied",
             Self::DeviceBlocked => "not permitted",
             Self::NotOurDevice => "wrong device",
+            Self::AfAlgIdle(_) => "not loaded",
             Self::AfAlgAbsent(_) => "absent",
             Self::AfAlgFiltered => "blocked by seccomp",
             Self::AfAlgBlocked => "blocked",
@@ -107,6 +111,7 @@ impl Error {
             Self::DeviceMissing(module)
             | Self::AfAlgAbsent(module)
             | Self::AlgorithmMissing(module) => module.to_string(),
+            Self::AfAlgIdle(module) => format!("the first use loads module {}", module.name),
             Self::DeviceForbidden(Node {
                 mode, owner, group, ..
             }) => format!("its mode is {mode:04o}, its owner {owner}:{group}"),
@@ -149,6 +154,7 @@ impl Error {
             }
             (
                 Self::DeviceMissing(module)
+                | Self::AfAlgIdle(module)
                 | Self::AfAlgAbsent(module)
                 | Self::AlgorithmMissing(module),
                 _,
