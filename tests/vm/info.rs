@@ -258,6 +258,11 @@ fn module_not_installed() {
         report.mend("module");
         Report::now().assert("module", "loaded", "");
     });
+    among_own_mounts(|| {
+        module::ensure_unloaded();
+        sh("mount -t tmpfs tmpfs /lib/modules");
+        Report::now().assert("module", "not installed", "in a container, ask its host");
+    });
 }
 
 fn kernel_too_old() {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! Kernels that load only signed modules. There is no way back: nothing that loads modules can come
+//! Kernels that load only signed modules, or none. There is no way back: nothing that loads modules can come
 //! after these tests.
 
 use std::fs;
@@ -15,7 +15,11 @@ use crate::support::sh;
 use crate::support::trials;
 use crate::tools;
 
-trials!(after tools::install: unsigned_under_lockdown, unsigned_where_signatures_are_enforced);
+trials!(after tools::install:
+    unsigned_under_lockdown,
+    unsigned_where_signatures_are_enforced,
+    modules_disabled,
+);
 
 /// Fails unless the command tells who refuses the module, which has no signature.
 #[track_caller]
@@ -55,4 +59,15 @@ fn unsigned_where_signatures_are_enforced() -> Completion {
     fs::write(ENFORCE, "1").expect(ENFORCE);
     assert_refused("module.sig_enforce");
     Completion::Completed
+}
+
+fn modules_disabled() {
+    sh("sysctl kernel.modules_disabled=1");
+    assert!(module::load(module::NAME, "").is_err(), "the module loads");
+    let report = Report::now();
+    report.assert("module", "disabled", "kernel.modules_disabled is 1");
+    assert!(
+        report.steps("module")[0].starts_with("reboot"),
+        "{report:?}"
+    );
 }

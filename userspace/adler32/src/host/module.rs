@@ -71,6 +71,8 @@ pub enum Ban {
     },
     /// A parameter on the kernel's command line.
     Parameter(&'static str),
+    /// The sysctl `kernel.modules_disabled`, which stays set until the next boot.
+    Sysctl,
 }
 
 impl Module {
@@ -115,7 +117,13 @@ impl Module {
             State::Blacklisted(ban) => format!("{ban}; only modprobe {} loads it", self.name),
             State::Disabled(ban) => ban.to_string(),
             State::Unsigned(who) => format!("{who} admits only signed modules"),
-            State::NotInstalled => format!("{} does not have it", folder().display()),
+            State::NotInstalled if folder().exists() => {
+                format!("{} does not have it", folder().display())
+            }
+            State::NotInstalled => format!(
+                "{} is not here; in a container, ask its host",
+                folder().display()
+            ),
             State::Unsupported(reason) => reason.clone(),
         }
     }
@@ -166,6 +174,7 @@ impl Ban {
             Self::Parameter(name) => {
                 format!("take it from {name} on the kernel's command line and reboot")
             }
+            Self::Sysctl => "reboot, and load it before kernel.modules_disabled is set".to_owned(),
         }
     }
 }
@@ -175,6 +184,7 @@ impl fmt::Display for Ban {
         match self {
             Self::Line { file, number } => write!(f, "line {number} of {}", file.display()),
             Self::Parameter(name) => write!(f, "{name} on the kernel's command line"),
+            Self::Sysctl => f.write_str("kernel.modules_disabled is 1"),
         }
     }
 }
@@ -221,7 +231,10 @@ fn barrier(name: &str, file: &Path) -> Option<State> {
     let cmdline = read_line("/proc/cmdline").unwrap_or_default();
     let parameter =
         |parameter| names(&cmdline, parameter, name).then_some(Ban::Parameter(parameter));
-    parameter("module_blacklist=")
+    let sealed = read_line("/proc/sys/kernel/modules_disabled").is_ok_and(|set| set == "1");
+    sealed
+        .then_some(Ban::Sysctl)
+        .or_else(|| parameter("module_blacklist="))
         .or_else(|| config_line("install", name))
         .map(State::Disabled)
         .or_else(|| unsigned(file).map(State::Unsigned))
@@ -256,6 +269,8 @@ fn line_number(text: &str, command: &str, module: &str) -> Option<usize> {
             && words
                 .next()
                 .is_some_and(|name| name.replace('-', "_") == module)
+            // A command that is to be run instead of loading may load the module itself.
+            && !words.any(|word| word.ends_with("modprobe") || word.ends_with("insmod"))
     });
     found.map(|index| index + 1)
 }
@@ -348,6 +363,8 @@ mod tests {
         assert_eq!(line_number(text, "install", "af_alg"), Some(3));
         assert_eq!(line_number(text, "blacklist", "af_alg"), None);
         assert_eq!(line_number("install", "install", "af_alg"), None);
+        let loads = "install af_alg /sbin/modprobe -i af_alg && logger loaded";
+        assert_eq!(line_number(loads, "install", "af_alg"), None);
     }
 
     #[test]
