@@ -154,8 +154,8 @@ impl Finding {
             let _ = writeln!(text, "{label:<LABEL$}{line}");
         }
         for (number, step) in remedy.iter().flat_map(|fix| fix.split("; ")).enumerate() {
-            let mark = if number == 0 { "fix: " } else { "     " };
-            let _ = writeln!(text, "{:LABEL$}{mark}{step}", "");
+            let label = if number == 0 { "  fix" } else { "" };
+            let _ = writeln!(text, "{label:<LABEL$}{step}");
         }
         text
     }

@@ -173,12 +173,14 @@ impl Error {
                 format!("in a container: start it with --device {DEVICE_PATH}")
             }
             (Self::NotOurDevice, Some(make_node)) => {
-                format!("as root: rm -r {DEVICE_PATH} && {make_node}")
+                format!("as root: rm -r {DEVICE_PATH}; as root: {make_node}")
             }
             (Self::NotOurDevice, None) => format!("as root: rm -r {DEVICE_PATH}"),
-            (Self::AfAlgFiltered, _) => "let the filter of the container (seccomp=), or of the \
-                 service (RestrictAddressFamilies=), admit AF_ALG"
-                .to_owned(),
+            (Self::AfAlgFiltered, _) => {
+                "in a container: admit AF_ALG in its profile (seccomp=FILE); \
+                 in a service: add AF_ALG to RestrictAddressFamilies="
+                    .to_owned()
+            }
             (Self::AfAlgRestricted(_), _) => "as root: sysctl crypto.af_alg_restrict=0".to_owned(),
             (Self::AfAlgBlocked | Self::Read(_) | Self::Kernel { .. }, _) => return None,
         };

@@ -135,10 +135,10 @@ impl Module {
         Some(match &self.state {
             State::Loaded => return None,
             State::NotLoaded => load,
-            State::Blacklisted(ban) => format!("{load}; for good, {}", ban.remedy()),
-            State::Disabled(ban) => format!("{}; {load}", ban.remedy()),
+            State::Blacklisted(ban) => format!("{load}; for good, {}", ban.remedy(name)),
+            State::Disabled(ban) => format!("{}; {load}", ban.remedy(name)),
             State::Unsigned(_) => format!(
-                "sign it with a key that this machine trusts (mokutil --list-enrolled); \
+                "take a KEY whose CERT is enrolled (mokutil --list-enrolled); \
                  as root: cd /lib/modules/$(uname -r)/build; \
                  as root: scripts/sign-file sha256 KEY CERT $(modinfo -n {name}); {load}"
             ),
@@ -166,14 +166,12 @@ impl fmt::Display for Module {
 }
 
 impl Ban {
-    fn remedy(&self) -> String {
+    fn remedy(&self, module: &str) -> String {
         match self {
             Self::Line { file, number } => {
                 format!("as root: sed -i {number}d {}", file.display())
             }
-            Self::Parameter(name) => {
-                format!("take it from {name} on the kernel's command line and reboot")
-            }
+            Self::Parameter(name) => format!("boot without {module} in {name}"),
             Self::Sysctl => "reboot, and load it before kernel.modules_disabled is set".to_owned(),
         }
     }
