@@ -85,7 +85,7 @@ pub fn suites(kernel: &str, newest: bool) -> Vec<Suite> {
 
 /// Leaves out of the suite what takes longest.
 const SHORT: &str = "--skip reload_100_times --skip more_than_two_gibibytes \
-    --skip register_table_is_bounded";
+    --skip register_table_is_bounded --skip info::";
 
 /// A machine or a kernel command line other than usual: two processors, lazy preemption, vectors.
 struct Setting {
