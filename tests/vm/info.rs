@@ -148,7 +148,7 @@ impl Drop for Config {
 
 /// Runs `work` in a process that has its mounts to itself.
 #[track_caller]
-fn among_own_mounts(work: impl FnOnce()) {
+pub fn among_own_mounts(work: impl FnOnce()) {
     fork(|_| {
         sched::unshare(CloneFlags::CLONE_NEWNS).expect("unshare");
         sh("mount --make-rprivate /");
@@ -168,7 +168,7 @@ fn release() -> String {
 }
 
 /// Makes modprobe's list one without modules of this name.
-fn hide_installed(name: &str) {
+pub fn hide_installed(name: &str) {
     let path = format!("/lib/modules/{}/modules.dep", release());
     let list = fs::read_to_string(&path).expect("modules.dep");
     let entry = format!("/{name}.ko");

@@ -9,6 +9,7 @@ use std::path::Path;
 
 use libtest_mimic::Completion;
 
+use crate::info;
 use crate::info::Report;
 use crate::support::module;
 use crate::support::sh;
@@ -27,8 +28,15 @@ fn assert_refused(who: &str) {
     assert!(module::load(module::NAME, "").is_err(), "the module loads");
     let report = Report::now();
     report.assert("module", "not signed", &format!("{who} admits only signed"));
-    let sign = "as root: scripts/sign-file sha256 KEY CERT $(modinfo -n adler32)";
+    let sign = "as root: $S sha256 KEY CERT $(modinfo -n adler32)";
     assert!(report.steps("module").contains(&sign), "{report:?}");
+    info::among_own_mounts(|| {
+        info::hide_installed(module::NAME);
+        let report = Report::now();
+        report.assert("module", "not installed", "");
+        let sign = "as root: $S sha256 KEY CERT build/module/$(uname -r)/adler32.ko";
+        assert!(report.steps("module").contains(&sign), "{report:?}");
+    });
 }
 
 fn unsigned_under_lockdown() -> Completion {

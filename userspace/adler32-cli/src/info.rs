@@ -21,8 +21,8 @@ use crate::console::Console;
 use crate::json;
 
 /// How wide labels are, and lines at most, unless a single command is longer.
-const LABEL: usize = 14;
-const LINE: usize = 80;
+const INDENT: usize = 14;
+const WIDTH: usize = 80;
 
 /// Prints what works and how to mend what does not. Returns whether the device or AF_ALG works.
 pub fn run(args: &InfoArgs, console: &mut Console) -> bool {
@@ -149,13 +149,13 @@ impl Finding {
         let separator = if self.detail.is_empty() { "" } else { ": " };
         let found = format!("{}{separator}{}", self.state, self.detail);
         let mut text = String::new();
-        for (number, line) in wrapped(&found, LINE - LABEL).iter().enumerate() {
+        for (number, line) in wrapped(&found, WIDTH - INDENT).iter().enumerate() {
             let label = if number == 0 { self.label } else { "" };
-            let _ = writeln!(text, "{label:<LABEL$}{line}");
+            let _ = writeln!(text, "{label:<INDENT$}{line}");
         }
         for (number, step) in remedy.iter().flat_map(|fix| fix.split("; ")).enumerate() {
             let label = if number == 0 { "  fix" } else { "" };
-            let _ = writeln!(text, "{label:<LABEL$}{step}");
+            let _ = writeln!(text, "{label:<INDENT$}{step}");
         }
         text
     }

@@ -117,13 +117,15 @@ impl Module {
             State::Blacklisted(ban) => format!("{ban}; only modprobe {} loads it", self.name),
             State::Disabled(ban) => ban.to_string(),
             State::Unsigned(who) => format!("{who} admits only signed modules"),
-            State::NotInstalled if folder().exists() => {
-                format!("{} does not have it", folder().display())
+            State::NotInstalled => {
+                let folder = folder();
+                let why = if folder.exists() {
+                    "does not have it"
+                } else {
+                    "is not here; in a container, ask its host"
+                };
+                format!("{} {why}", folder.display())
             }
-            State::NotInstalled => format!(
-                "{} is not here; in a container, ask its host",
-                folder().display()
-            ),
             State::Unsupported(reason) => reason.clone(),
         }
     }
@@ -137,15 +139,15 @@ impl Module {
             State::NotLoaded => load,
             State::Blacklisted(ban) => format!("{load}; for good, {}", ban.remedy(name)),
             State::Disabled(ban) => format!("{}; {load}", ban.remedy(name)),
-            State::Unsigned(_) => format!(
-                "take a KEY whose CERT is enrolled (mokutil --list-enrolled); \
-                 as root: cd /lib/modules/$(uname -r)/build; \
-                 as root: scripts/sign-file sha256 KEY CERT $(modinfo -n {name}); {load}"
-            ),
-            State::NotInstalled if name == MODULE_NAME => format!(
-                "in its sources: make module; as root: insmod build/module/{}/{name}.ko",
-                kernel_release().unwrap_or("$(uname -r)".to_owned())
-            ),
+            State::Unsigned(_) => format!("{}; {load}", sign(&format!("$(modinfo -n {name})"))),
+            State::NotInstalled if name == MODULE_NAME => {
+                let file = format!("build/module/$(uname -r)/{name}.ko");
+                let sign = who_demands_signatures().map(|_| sign(&file));
+                let mut steps = vec!["in its sources: make module".to_owned()];
+                steps.extend(sign);
+                steps.push(format!("as root: insmod {file}"));
+                steps.join("; ")
+            }
             State::NotInstalled => "boot a kernel with CONFIG_CRYPTO_USER_API_HASH".to_owned(),
             State::Unsupported(_) => {
                 let [major, minor] = OLDEST;
@@ -289,18 +291,30 @@ fn config_files() -> Vec<PathBuf> {
     files.into_values().collect()
 }
 
-/// Returns what demands a signature that a module has not. What is compressed is taken to have one.
-fn unsigned(file: &Path) -> Option<&'static str> {
-    let who = if read_line("/sys/module/module/parameters/sig_enforce").is_ok_and(|on| on == "Y") {
-        "module.sig_enforce"
+fn who_demands_signatures() -> Option<&'static str> {
+    if read_line("/sys/module/module/parameters/sig_enforce").is_ok_and(|on| on == "Y") {
+        Some("module.sig_enforce")
     } else if read_line(LOCKDOWN).is_ok_and(|levels| !levels.contains("[none]")) {
-        "lockdown"
+        Some("lockdown")
     } else {
-        return None;
-    };
+        None
+    }
+}
+
+/// Returns who demands a signature that a module has not. What is compressed is taken to have one.
+fn unsigned(file: &Path) -> Option<&'static str> {
     let plain = file.extension() == Some("ko".as_ref());
     let signed = || fs::read(file).map_or(true, |module| module.ends_with(SIGNATURE));
-    (plain && !signed()).then_some(who)
+    who_demands_signatures().filter(|_| plain && !signed())
+}
+
+/// Returns the steps that sign the file of a module.
+fn sign(file: &str) -> String {
+    format!(
+        "take a KEY whose CERT is enrolled (mokutil --list-enrolled); \
+         as root: S=/lib/modules/$(uname -r)/build/scripts/sign-file; \
+         as root: $S sha256 KEY CERT {file}"
+    )
 }
 
 /// Says why the running kernel cannot have the module of this project, as far as can be seen.
