@@ -119,7 +119,7 @@ impl Error {
                 "a container, a mount or a security policy forbids it".to_owned()
             }
             Self::NotOurDevice => format!("not that of module {MODULE_NAME}"),
-            Self::AfAlgFiltered => "a filter of the container or service refuses it".to_owned(),
+            Self::AfAlgFiltered => "a filter of the container or service".to_owned(),
             Self::AfAlgBlocked => "a security policy refuses it".to_owned(),
             Self::AfAlgRestricted(level) => {
                 let effect = match level {
