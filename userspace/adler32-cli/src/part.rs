@@ -2,7 +2,9 @@
 
 //! Checksums of parts of files, as lines, and how they are put together.
 
+use std::ffi::OsStr;
 use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::ffi::OsStringExt;
 
 use adler32::Adler32;
@@ -37,12 +39,16 @@ impl Part {
 
     /// Reads a line, without its end: such a one or one of JSON. Else says what is wrong with it.
     pub fn parse(line: &[u8]) -> Result<Self, &'static str> {
+        // What comes through a terminal, as by `ssh -t`, ends by CR LF.
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
         let part = if line.starts_with(b"{") {
             Self::parse_json(line)
         } else {
             Self::parse_plain(line)
         };
-        let part = part.ok_or("not a part of a file, as sum --range prints it")?;
+        let part = part
+            .filter(|part| is_name(&part.name))
+            .ok_or("not a part of a file, as sum --range prints it")?;
         let end = part.offset.checked_add(part.sum.length);
         match end {
             Some(end) if end <= part.size => Ok(part),
@@ -86,9 +92,16 @@ impl Part {
     }
 }
 
+/// Whether a file can have that name.
+fn is_name(name: &OsStr) -> bool {
+    !name.is_empty() && !name.as_bytes().contains(&0)
+}
+
+/// Returns the sum, unless it is one of no bytes that differs from theirs.
 fn sum(digits: &[u8], length: u64) -> Option<Sum> {
     let checksum = Adler32::from_value(line::parse_checksum(digits)?)?;
-    Some(Sum { checksum, length })
+    let sum = Sum { checksum, length };
+    (length > 0 || sum == Sum::EMPTY).then_some(sum)
 }
 
 /// Puts the parts of a file together. Else says all that is wrong with them.
@@ -112,7 +125,10 @@ pub fn combine(mut parts: Vec<Part>) -> Result<Sum, Vec<String>> {
             let both = at.min(end) - offset;
             wrong.push(format!("more than one part has {offset}:{both}"));
         }
-        whole = whole.combine(sum);
+        // Lengths of parts that overlap can exceed any file.
+        if wrong.is_empty() {
+            whole = whole.combine(sum);
+        }
         at = at.max(end);
     }
     if at < size {
@@ -132,9 +148,6 @@ fn missing(start: u64, end: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    use std::ffi::OsStr;
-    use std::os::unix::ffi::OsStrExt;
 
     use adler32::Hasher;
     use proptest::collection::vec;
@@ -178,6 +191,19 @@ mod tests {
         assert_eq!(problems(&[(0, 6), (4, 6)]), [twice(4, 2)]);
         assert_eq!(problems(&[(0, 10), (0, 10)]), [twice(0, 10)]);
         assert_eq!(problems(&[(0, 10), (3, 2)]), [twice(3, 2)]);
+        let huge = Part {
+            name: "huge".into(),
+            size: u64::MAX,
+            offset: 0,
+            sum: Sum {
+                checksum: Adler32::EMPTY,
+                length: u64::MAX,
+            },
+        };
+        assert_eq!(
+            combine(vec![huge.clone(), huge]),
+            Err(vec![twice(0, u64::MAX)])
+        );
     }
 
     #[test]
@@ -197,13 +223,19 @@ mod tests {
             "00000001  name",
             "00000001  0:0  name",
             "00000001  0:0/0 name",
+            "00000001  0:0/0  ",
+            "00000001  0:0/0  na\0me",
             "00000001 0:0/0  name",
             "00000001  0:x/0  name",
             "00000001  -1:0/0  name",
             "00000001  0:18446744073709551616/0  name",
             "0000001  0:0/0  name",
             "fff10000  0:1/1  name",
+            "00620062  0:0/1  name",
             "\\00000001  0:0/0  na\\me",
+            r#"{"file":"","adler32":"00000001","length":0,"offset":0,"size":0}"#,
+            r#"{"file":"a\u0000","adler32":"00000001","length":0,"offset":0,"size":0}"#,
+            r#"{"file":"a","adler32":"00620062","length":0,"offset":0,"size":0}"#,
             r#"{"file":"a","adler32":"00000001","length":0}"#,
             r#"{"file":"a","adler32":"00000001","length":-1,"offset":0,"size":0}"#,
             r#"{"file":"a","adler32":1,"length":0,"offset":0,"size":0}"#,
@@ -219,6 +251,14 @@ mod tests {
             let wrong = "a part that ends after its file";
             assert_eq!(Part::parse(line.as_bytes()), Err(wrong), "{line}");
         }
+    }
+
+    #[test]
+    fn a_line_may_end_by_cr_lf() {
+        let part = part(b"abc", 1, 1);
+        let line = part.line();
+        let line = line.strip_suffix(b"\n").expect("a line");
+        assert_eq!(Part::parse(&[line, b"\r"].concat()), Ok(part));
     }
 
     proptest! {
@@ -249,14 +289,18 @@ mod tests {
             s2 in 0..65521u32,
         ) {
             let [offset, end] = cuts.map(|cut| cut.index(usize::MAX) as u64).map(|at| at.min(size));
+            let sum = match offset.abs_diff(end) {
+                0 => Sum::EMPTY,
+                length => Sum {
+                    checksum: Adler32::from_value(s2 << 16 | s1).expect("possible"),
+                    length,
+                },
+            };
             let part = Part {
                 name: OsStr::from_bytes(&name).to_owned(),
                 size,
                 offset: offset.min(end),
-                sum: Sum {
-                    checksum: Adler32::from_value(s2 << 16 | s1).expect("possible"),
-                    length: offset.abs_diff(end),
-                },
+                sum,
             };
             let line = part.line();
             let (end, line) = line.split_last().expect("a line");
