@@ -38,17 +38,17 @@ A line has the checksum in hexadecimal, a space, a space or an asterisk, and the
 name. One that begins with a backslash has a name in which \\\\, \\n and \\r stand
 for a backslash, a newline and a carriage return.
 
-Lists may have lines of all forms. After one with two spaces before the name, one
-with a single space, as xrdadler32 prints, counts as improperly formatted; after
-one with a single space, a second one belongs to the name.
+Lists may have lines of all forms. After one with two spaces before the name,
+one with a single space, as xrdadler32 prints, counts as improperly formatted;
+after one with a single space, a second one belongs to the name.
 
-Who computes is the device /dev/adler32, its UPDATE ioctl, an AF_ALG socket or the
-processor without the kernel. auto is the processor, which needs no module. If
-AF_ALG is closed, afalg says why and takes the device, or the processor.
+Who computes is the device /dev/adler32, its UPDATE ioctl, an AF_ALG socket or
+the processor without the kernel. auto is the processor, which needs no module.
+If AF_ALG is closed, afalg says why and takes the device, or the processor.
 
 With --range, a line is like 05c801f0  0:5/9  name: a checksum, where its bytes
-begin, how many there are and how many the file has. adler32 combine makes sums of
-whole files of such lines, also of those of JSON.
+begin, how many there are and how many the file has. adler32 combine makes sums
+of whole files of such lines, also of those of JSON.
 
 Objects of JSON have file, adler32 and length; engine, who computed; for a part,
 offset and size, too. Bytes of a name that are not UTF-8 become U+FFFD there.
@@ -65,7 +65,7 @@ const CHECKING: &str = "Options for use with --check";
 ///
 /// Called adler32sum, by a link of that name, it is adler32 sum, like sha256sum.
 #[derive(Parser)]
-#[command(name = ADLER32, version, infer_long_args = true, args_override_self = true)]
+#[command(name = ADLER32, version, infer_long_args = true, args_override_self = true, max_term_width = 80)]
 struct Adler32 {
     #[command(subcommand)]
     command: Command,
@@ -73,7 +73,7 @@ struct Adler32 {
 
 // The program under this name. Its help is that of the options.
 #[derive(Parser)]
-#[command(name = ADLER32SUM, version, infer_long_args = true, args_override_self = true)]
+#[command(name = ADLER32SUM, version, infer_long_args = true, args_override_self = true, max_term_width = 80)]
 struct Adler32sum {
     #[command(flatten)]
     args: SumArgs,

@@ -741,6 +741,7 @@ fn help_and_version() {
     for (arguments, text) in [
         (&["--help"][..], "info"),
         (&["sum", "--help"], "exit status is 0 if all files"),
+        (&["combine", "--help"], "in any order"),
         (
             &["info", "--help"],
             "exit status is 0 if the device or AF_ALG works",
@@ -751,6 +752,8 @@ fn help_and_version() {
         let help = run(adler32().args(arguments));
         assert_eq!((help.stderr.as_str(), help.status), ("", Some(0)));
         assert!(help.stdout.contains(text), "{help:?}");
+        let long = help.stdout.lines().find(|line| line.chars().count() > 80);
+        assert_eq!(long, None, "a terminal has 80 columns");
     }
 }
 
