@@ -184,7 +184,7 @@ pub struct SumArgs {
     )]
     pub via: Door,
     /// How many threads compute, by the processor [default: one for each]
-    #[arg(long, value_name = "NUMBER")]
+    #[arg(long, value_name = "NUMBER", value_parser = parse_threads)]
     pub threads: Option<NonZero<usize>>,
     /// Tell who computes, and why others do not
     #[arg(long)]
@@ -218,6 +218,10 @@ fn parse_range(text: &str) -> Result<Range<u64>, &'static str> {
         Some(offset..offset.saturating_add(length))
     });
     numbers.ok_or("not two numbers of bytes with a colon between them")
+}
+
+fn parse_threads(text: &str) -> Result<NonZero<usize>, &'static str> {
+    text.parse().map_err(|_| "not a number of threads")
 }
 
 /// The options that stand last in the help.

@@ -111,10 +111,9 @@ fn explain(engine: &Engine, console: &mut Console) {
 /// Prints a line for each file, and an error for each that cannot be read.
 fn print(args: &SumArgs, names: &[OsString], mut summer: Summer, console: &mut Console) -> bool {
     let files = names.iter().flat_map(|name| found(args, name));
-    // One file is not worth a thread.
-    let threads = match names {
-        [_] if !args.recursive => 1,
-        _ => summer.threads(),
+    let threads = match args.recursive {
+        true => summer.threads(),
+        false => summer.threads().min(names.len()),
     };
     let short = summer.short();
     let short = |name: &OsStr| match args.range {

@@ -521,6 +521,18 @@ fn refuses_wrong_ranges() {
 }
 
 #[test]
+fn refuses_wrong_numbers_of_threads() {
+    for number in ["0", "x", "18446744073709551616"] {
+        let text = format!(
+            "adler32: invalid value '{number}' for '--threads <NUMBER>': not a number of threads\n\
+             Try 'adler32 sum --help' for more information.\n"
+        );
+        let arguments = ["--threads", number, "/dev/null"];
+        assert_eq!(sum_of(&arguments, &[]), outcome("", &text, 1));
+    }
+}
+
+#[test]
 fn tells_who_computes() {
     let folder = folder(&[("a", b"a")]);
     let sum = sum_in(folder.path(), &["--debug", "a"]);
