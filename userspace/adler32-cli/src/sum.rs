@@ -14,6 +14,7 @@ use std::iter;
 use std::num::NonZero;
 use std::ops::Range;
 use std::os::fd::AsFd;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::thread;
 
@@ -230,7 +231,7 @@ impl Summer {
     ) -> Result<Part, Error> {
         console.flush();
         let mut file = open(name)?;
-        let size = file.seek(SeekFrom::End(0)).map_err(Error::Read)?;
+        let size = size(&file)?;
         let (start, end) = (range.start, range.end.min(size));
         if start > size {
             let text = format!("the range begins at {start}, after the end at {size}");
@@ -249,6 +250,22 @@ impl Summer {
             offset: start,
             sum,
         })
+    }
+}
+
+/// Returns how long a file is. A pipe does not tell; files like `/dev/zero` and those in `/proc` say that
+/// they are empty, and have bytes.
+fn size(mut file: &File) -> Result<u64, Error> {
+    let read = match file.read_at(&mut [0], 0) {
+        Err(error) if error.kind() != io::ErrorKind::NotSeekable => return Err(Error::Read(error)),
+        read => read.ok(),
+    };
+    match (read, file.seek(SeekFrom::End(0))) {
+        (Some(0), Ok(size)) | (Some(_), Ok(size @ 1..)) => Ok(size),
+        _ => {
+            let text = "has no ranges, as its size is not known; sum it without --range";
+            Err(Error::Read(io::Error::other(text)))
+        }
     }
 }
 

@@ -499,9 +499,20 @@ fn refuses_wrong_ranges() {
         );
     }
     assert_eq!(
-        sum_of(&["--range", "0:1"], &[b"a"]),
-        outcome("", "adler32: -: Illegal seek\n", 1)
+        sum_in(Path::new("/"), &["--range", "0:0", "dev"]),
+        outcome("", "adler32: dev: Is a directory\n", 1)
     );
+    let unknown = "has no ranges, as its size is not known; sum it without --range";
+    assert_eq!(
+        sum_of(&["--range", "0:1"], &[b"a"]),
+        outcome("", &format!("adler32: -: {unknown}\n"), 1)
+    );
+    for file in ["/dev/zero", "/proc/self/cmdline", "/proc/version"] {
+        assert_eq!(
+            sum_of(&["--range", "0:1", file], &[]),
+            outcome("", &format!("adler32: {file}: {unknown}\n"), 1)
+        );
+    }
     for (with, wrong) in [
         (
             "-c",
