@@ -7,6 +7,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::fs::File;
 use std::io;
+use std::io::IsTerminal;
 use std::io::Read;
 use std::io::Seek;
 use std::io::SeekFrom;
@@ -61,7 +62,10 @@ pub fn run(args: &SumArgs, console: &mut Console) -> bool {
     };
     // Which files lists and folders have is known too late; ranges are less than files.
     let known = !args.check && !args.recursive && args.range.is_none();
-    console.show_progress(known.then_some(names));
+    // Nor is there a bar where somebody types.
+    if !(names.iter().any(|name| name == STDIN) && io::stdin().is_terminal()) {
+        console.show_progress(known.then_some(names));
+    }
     if args.check {
         check::run(args, names, summer, console)
     } else {

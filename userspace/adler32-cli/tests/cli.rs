@@ -671,6 +671,30 @@ fn long_work_has_a_bar_on_a_terminal() {
 }
 
 #[test]
+fn what_is_typed_has_no_bar() {
+    let terminal = pty::openpty(None, None).unwrap();
+    let mut child = adler32()
+        .arg("sum")
+        .stdin(terminal.slave.try_clone().unwrap())
+        .stdout(Stdio::piped())
+        .stderr(terminal.slave)
+        .spawn()
+        .expect("the command runs");
+    let mut master = File::from(terminal.master);
+    master.write_all(b"abc").unwrap();
+    // Longer than other work is without a bar.
+    thread::sleep(Duration::from_millis(1500));
+    assert_eq!(child.try_wait().unwrap(), None);
+    // Control-D ends a line, and then the file.
+    master.write_all(b"\x04\x04").unwrap();
+    let output = child.wait_with_output().expect("the command ends");
+    assert_eq!(output.stdout, b"024d0127  -\n");
+    let mut echo = [0; 4096];
+    let len = master.read(&mut echo).expect("an echo");
+    assert_eq!(&echo[..len], b"abc");
+}
+
+#[test]
 fn every_door_sums_or_says_why_not() {
     for via in Via::ALL {
         let sum = sum_of(&["--via", via.name()], &[b"abc"]);
