@@ -33,15 +33,10 @@ pub fn occupy_closed_files() {
     }
 }
 
-/// How many bytes of lines are printed at once, unless a single line is longer. A pipe takes as many
-/// whole or not at all, so that an interrupted program leaves no half line.
-const AT_ONCE: usize = libc::PIPE_BUF;
-
 /// Where a command prints.
 pub struct Console {
     program: &'static str,
-    /// Whole lines to be printed, if the standard output is not a terminal.
-    lines: Vec<u8>,
+    /// Whether lines appear where the bar is.
     terminal: bool,
     progress: Option<Progress>,
     failure: Option<io::Error>,
@@ -52,7 +47,6 @@ impl Console {
     pub fn new(program: &'static str) -> Self {
         Self {
             program,
-            lines: Vec::new(),
             terminal: io::stdout().is_terminal(),
             progress: None,
             failure: None,
@@ -64,37 +58,28 @@ impl Console {
         self.progress = Progress::start(names);
     }
 
-    /// Prints whole lines. A failure is told by [`Self::finish`], as coreutils do: errors in reading
-    /// still get their messages.
+    /// Prints whole lines at once, as coreutils do: whoever reads them waits for none, and an interrupt
+    /// leaves no half line. A failure is told by [`Self::finish`]: errors in reading still get their
+    /// messages.
     pub fn print(&mut self, lines: &[u8]) {
-        if self.lines.len() + lines.len() > AT_ONCE {
-            self.flush();
+        if self.failure.is_none() {
+            let print = || Stdout.write_all(lines);
+            let printed = match self.terminal {
+                true => suspend(&self.progress, print),
+                false => print(),
+            };
+            self.failure = printed.err();
         }
-        self.lines.extend_from_slice(lines);
-        if self.terminal {
-            self.flush();
-        }
-    }
-
-    /// Leaves no line waiting, as is due before work that can take long.
-    pub fn flush(&mut self) {
-        if self.failure.is_none() && !self.lines.is_empty() {
-            let print = || Stdout.write_all(&self.lines);
-            self.failure = suspend(&self.progress, print).err();
-        }
-        self.lines.clear();
     }
 
     /// Prints an error, for which there is no better place if that fails.
     pub fn error(&mut self, message: impl Display) {
-        self.flush();
         let line = format!("{}: {message}\n", self.program);
         let _ = suspend(&self.progress, || io::stderr().write_all(line.as_bytes()));
     }
 
     /// Returns whether all could be printed.
     pub fn finish(mut self) -> bool {
-        self.flush();
         match self.failure.take() {
             None => true,
             Some(error) => {

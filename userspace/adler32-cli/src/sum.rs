@@ -132,7 +132,7 @@ fn print(args: &SumArgs, names: &[OsString], mut summer: Summer, console: &mut C
         |file| file.map(|name| (short(&name), name)),
         |file| {
             let line = file.and_then(|(short, name)| {
-                let line = line(args, &name, short, &mut summer, console);
+                let line = line(args, &name, short, &mut summer);
                 line.map_err(|error| (name, error))
             });
             match line {
@@ -153,17 +153,16 @@ fn line(
     name: &OsStr,
     short: Option<Result<Sum, Error>>,
     summer: &mut Summer,
-    console: &mut Console,
 ) -> Result<Vec<u8>, Error> {
     let via = summer.engine.via();
     if let Some(range) = &args.range {
-        let part = summer.part(name, range, console)?;
+        let part = summer.part(name, range)?;
         return Ok(match args.json {
             true => json::part(&part, via),
             false => part.line(),
         });
     }
-    let sum = short.unwrap_or_else(|| summer.sum(name, console))?;
+    let sum = short.unwrap_or_else(|| summer.sum(name))?;
     let end = if args.zero { End::Nul } else { End::Newline };
     Ok(match args.json {
         true => json::summed(name, sum, via),
@@ -217,8 +216,7 @@ impl Summer {
     }
 
     /// Sums a file, or the standard input, however long that takes.
-    pub fn sum(&mut self, name: &OsStr, console: &mut Console) -> Result<Sum, Error> {
-        console.flush();
+    pub fn sum(&mut self, name: &OsStr) -> Result<Sum, Error> {
         let file = open(name)?;
         match self.engine {
             Engine::Cpu(_) => file::checksum(file, self.threads),
@@ -227,13 +225,7 @@ impl Summer {
     }
 
     /// Sums a range of a file.
-    fn part(
-        &mut self,
-        name: &OsStr,
-        range: &Range<u64>,
-        console: &mut Console,
-    ) -> Result<Part, Error> {
-        console.flush();
+    fn part(&mut self, name: &OsStr, range: &Range<u64>) -> Result<Part, Error> {
         let mut file = open(name)?;
         let size = size(&file)?;
         let (start, end) = (range.start, range.end.min(size));

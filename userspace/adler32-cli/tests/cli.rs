@@ -695,6 +695,31 @@ fn what_is_typed_has_no_bar() {
 }
 
 #[test]
+fn tells_of_a_file_while_the_list_goes_on() {
+    let folder = folder(&[("a", b"a")]);
+    let mut child = adler32()
+        .args(["sum", "-c"])
+        .current_dir(&folder)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the command runs");
+    let mut list = child.stdin.take().expect("a pipe");
+    let mut stdout = child.stdout.take().expect("a pipe");
+    list.write_all(b"00620062  a\n").unwrap();
+    let (told, result) = mpsc::channel();
+    thread::spawn(move || {
+        let mut line = [0; "a: OK\n".len()];
+        stdout.read_exact(&mut line).expect("a line");
+        told.send(line).expect("somebody waits");
+    });
+    let line = result.recv_timeout(Duration::from_secs(20));
+    drop(list);
+    assert!(child.wait().expect("it ends").success());
+    assert_eq!(line.as_ref(), Ok(b"a: OK\n"));
+}
+
+#[test]
 fn every_door_sums_or_says_why_not() {
     for via in Via::ALL {
         let sum = sum_of(&["--via", via.name()], &[b"abc"]);
