@@ -183,7 +183,7 @@ pub struct SumArgs {
         value_parser = PossibleValuesParser::new(Door::names()).map(|name| Door::named(&name)),
     )]
     pub via: Door,
-    /// How many threads compute, by the processor [default: one for each]
+    /// How many threads compute, for auto and cpu [default: one for each processor]
     #[arg(long, value_name = "NUMBER", value_parser = parse_threads)]
     pub threads: Option<NonZero<usize>>,
     /// Tell who computes, and why others do not
@@ -220,8 +220,12 @@ fn parse_range(text: &str) -> Result<Range<u64>, &'static str> {
     numbers.ok_or("not two numbers of bytes with a colon between them")
 }
 
+/// To start the tens of thousands that a machine may have takes it half a minute.
 fn parse_threads(text: &str) -> Result<NonZero<usize>, &'static str> {
-    text.parse().map_err(|_| "not a number of threads")
+    let threads = text.parse().ok();
+    threads
+        .filter(|threads: &NonZero<usize>| threads.get() <= 1000)
+        .ok_or("not a number of threads, from 1 to 1000")
 }
 
 /// The options that stand last in the help.

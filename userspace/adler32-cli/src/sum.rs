@@ -240,6 +240,14 @@ impl Summer {
                 self.engine.checksum(file.take(end - start))?
             }
         };
+        // Else no parts ever make the whole. Files in `/sys` say that they have a page.
+        let found = start + sum.length;
+        if found < end {
+            let text = format!(
+                "ends at {found}, but its size was {size}; sum it again, or without --range"
+            );
+            return Err(Error::Read(io::Error::other(text)));
+        }
         Ok(Part {
             name: name.to_owned(),
             size,

@@ -513,6 +513,20 @@ fn refuses_wrong_ranges() {
             outcome("", &format!("adler32: {file}: {unknown}\n"), 1)
         );
     }
+    // What a file of sysfs has is less than the page that it claims.
+    let file = "/sys/devices/system/cpu/online";
+    let length = fs::read(file).unwrap().len();
+    assert_eq!(
+        sum_of(&["--range", "1:9999", file], &[]),
+        outcome(
+            "",
+            &format!(
+                "adler32: {file}: ends at {length}, but its size was 4096; \
+                 sum it again, or without --range\n"
+            ),
+            1
+        )
+    );
     for (with, wrong) in [
         (
             "-c",
@@ -533,14 +547,16 @@ fn refuses_wrong_ranges() {
 
 #[test]
 fn refuses_wrong_numbers_of_threads() {
-    for number in ["0", "x", "18446744073709551616"] {
+    for number in ["0", "x", "1001", "18446744073709551616"] {
         let text = format!(
-            "adler32: invalid value '{number}' for '--threads <NUMBER>': not a number of threads\n\
-             Try 'adler32 sum --help' for more information.\n"
+            "adler32: invalid value '{number}' for '--threads <NUMBER>': not a number of threads, \
+             from 1 to 1000\nTry 'adler32 sum --help' for more information.\n"
         );
         let arguments = ["--threads", number, "/dev/null"];
         assert_eq!(sum_of(&arguments, &[]), outcome("", &text, 1));
     }
+    let line = outcome("00000001  /dev/null\n", "", 0);
+    assert_eq!(sum_of(&["--threads", "1000", "/dev/null"], &[]), line);
 }
 
 #[test]
