@@ -108,7 +108,10 @@ impl List<'_> {
             },
             |(short, line)| match line {
                 Line::Entry(entry) => {
-                    let sum = short.unwrap_or_else(|| summer.sum(&entry.name));
+                    let sum = short.unwrap_or_else(|| {
+                        console.flush();
+                        summer.sum(&entry.name)
+                    });
                     self.count(&entry, sum, console);
                 }
                 Line::Misformatted(number) => {

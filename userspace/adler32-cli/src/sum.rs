@@ -132,6 +132,9 @@ fn print(args: &SumArgs, names: &[OsString], mut summer: Summer, console: &mut C
         |file| file.map(|name| (short(&name), name)),
         |file| {
             let line = file.and_then(|(short, name)| {
+                if short.is_none() {
+                    console.flush();
+                }
                 let line = line(args, &name, short, &mut summer);
                 line.map_err(|error| (name, error))
             });

@@ -251,6 +251,25 @@ fn goes_on_after_a_bad_file() {
 }
 
 #[test]
+fn a_file_gets_lines_and_errors_in_order() {
+    let folder = folder(&[("a", b"a"), ("b", b"abc")]);
+    let path = folder.path().join("log");
+    let log = File::create(&path).unwrap();
+    let status = adler32()
+        .args(["sum", "a", "none", "b"])
+        .current_dir(&folder)
+        .stdout(log.try_clone().unwrap())
+        .stderr(log)
+        .status()
+        .expect("the command runs");
+    assert_eq!(status.code(), Some(1));
+    assert_eq!(
+        fs::read_to_string(path).unwrap(),
+        "00620062  a\nadler32: none: No such file or directory\n024d0127  b\n"
+    );
+}
+
+#[test]
 fn escapes_names_as_coreutils_does() {
     let folder = folder(&[
         ("new\nline", b"a"),
