@@ -668,6 +668,30 @@ fn an_interrupt_leaves_whole_lines() {
 }
 
 #[test]
+fn long_work_keeps_no_line_from_a_file() {
+    let folder = folder(&[("a", b"a")]);
+    unistd::mkfifo(&folder.path().join("fifo"), Mode::S_IRWXU).unwrap();
+    let path = folder.path().join("log");
+    let mut child = adler32()
+        .args(["sum", "a", "a", "fifo"])
+        .current_dir(&folder)
+        .stdout(File::create(&path).unwrap())
+        .spawn()
+        .expect("the command runs");
+    // The command opens the fifo after that.
+    let mut fifo = File::create(folder.path().join("fifo")).expect("a fifo");
+    let printed = fs::read_to_string(&path).unwrap();
+    fifo.write_all(b"abc").unwrap();
+    drop(fifo);
+    assert!(child.wait().expect("it ends").success());
+    assert_eq!(printed, "00620062  a\n00620062  a\n");
+    assert_eq!(
+        fs::read_to_string(path).unwrap(),
+        "00620062  a\n00620062  a\n024d0127  fifo\n"
+    );
+}
+
+#[test]
 fn long_work_has_a_bar_on_a_terminal() {
     let terminal = pty::openpty(None, None).unwrap();
     let mut child = adler32()
