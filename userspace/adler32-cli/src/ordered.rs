@@ -15,7 +15,8 @@ pub fn in_order<T, R: Send>(
     work: impl Fn(T) -> R + Sync,
     finish: impl FnMut(R) + Send,
 ) {
-    let items = Mutex::new(items.enumerate());
+    // A terminal can be read on after its end.
+    let items = Mutex::new(items.enumerate().fuse());
     let results = Mutex::new(Results {
         next: 0,
         early: BTreeMap::new(),

@@ -754,6 +754,33 @@ fn what_is_typed_has_no_bar() {
 }
 
 #[test]
+fn a_list_that_is_typed_ends_once() {
+    let folder = folder(&[("a", b"a")]);
+    let terminal = pty::openpty(None, None).unwrap();
+    let mut child = adler32()
+        .args(["sum", "--threads", "3", "-c"])
+        .current_dir(&folder)
+        .stdin(terminal.slave)
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the command runs");
+    let mut master = File::from(terminal.master);
+    // The last is Control-D.
+    master.write_all(b"00620062  a\n\x04").unwrap();
+    let (ended, end) = mpsc::channel();
+    let mut stdout = child.stdout.take().expect("a pipe");
+    thread::spawn(move || {
+        let mut text = String::new();
+        stdout.read_to_string(&mut text).expect("text");
+        ended.send(text).expect("somebody waits");
+    });
+    let text = end.recv_timeout(Duration::from_secs(20));
+    child.kill().expect("a child");
+    child.wait().expect("it ends");
+    assert_eq!(text.as_deref(), Ok("a: OK\n"));
+}
+
+#[test]
 fn tells_of_a_file_while_the_list_goes_on() {
     let folder = folder(&[("a", b"a")]);
     let mut child = adler32()
