@@ -32,7 +32,7 @@ fn is_plain(name: &str) -> bool {
         '#' | '~' => index == 0,
         '{' | '}' => name.len() == 1,
         ':' | '\'' => true,
-        _ => char.is_control() || is_special(char),
+        _ => is_control(char) || is_special(char),
     };
     !name.is_empty() && !name.char_indices().any(special)
 }
@@ -42,13 +42,18 @@ fn is_special(char: char) -> bool {
     r##" !"$&()*;<=>?[\^`|"##.contains(char)
 }
 
+/// What does not print. Separators of lines and of paragraphs may end a line.
+fn is_control(char: char) -> bool {
+    char.is_control() || matches!(char, '\u{2028}' | '\u{2029}')
+}
+
 /// Whether the name has single quotes, and nothing that means something between double ones.
 fn suits_double_quotes(name: &str) -> bool {
     let harmless = |(index, char): (usize, char)| match char {
         ' ' => true,
         '{' | '}' => false,
         '#' | '~' => index == 0,
-        _ => !char.is_control() && !is_special(char),
+        _ => !is_control(char) && !is_special(char),
     };
     name.contains('\'') && name.char_indices().all(harmless)
 }
@@ -81,7 +86,7 @@ impl Quoted {
                 self.in_escapes = false;
                 return;
             }
-            _ if char.is_control() => {
+            _ if is_control(char) => {
                 self.push_octal(char.encode_utf8(&mut [0; 4]).as_bytes());
                 return;
             }

@@ -107,6 +107,7 @@ const NAMES: &[&str] = &[
     "none 2>/dev/full",
     "a <&- >&-",
     r"$'none\n' $'none\r' 'none\n'",
+    r"$'\u2028none' $'no\u2029ne' $'\u2028\n' $'\'\u2028'",
 ];
 
 /// How to print sums.
