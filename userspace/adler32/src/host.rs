@@ -8,7 +8,11 @@
 //! use adler32::host;
 //! use adler32::host::Module;
 //!
-//! println!("module {}: {}", host::MODULE_NAME, Module::find());
+//! let module = Module::find(host::MODULE_NAME);
+//! println!("{module}");
+//! if let Some(steps) = module.remedy() {
+//!     println!("{steps}");
+//! }
 //! ```
 
 mod module;
