@@ -124,6 +124,11 @@ const COMMAND: Chapter = (
             "adler32 sum --via afalg $FILE",
             Checksum("adler32 sum, AF_ALG"),
         ),
+        // Where that is closed, another door would have answered.
+        (
+            "adler32 sum --via afalg --debug $FILE",
+            Words(&["used: afalg"]),
+        ),
         (
             "adler32 sum --via cpu $FILE",
             Checksum("adler32 sum, without the kernel"),
