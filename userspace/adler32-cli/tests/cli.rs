@@ -697,6 +697,8 @@ fn long_work_keeps_no_line_from_a_file() {
 fn long_work_has_a_bar_on_a_terminal() {
     let terminal = pty::openpty(None, None).unwrap();
     let mut child = adler32()
+        // A terminal that can do nothing has no bar.
+        .env("TERM", "xterm")
         .args(["sum", "none", "-"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -735,6 +737,7 @@ fn long_work_has_a_bar_on_a_terminal() {
 fn what_is_typed_has_no_bar() {
     let terminal = pty::openpty(None, None).unwrap();
     let mut child = adler32()
+        .env("TERM", "xterm")
         .arg("sum")
         .stdin(terminal.slave.try_clone().unwrap())
         .stdout(Stdio::piped())
