@@ -7,11 +7,12 @@ use std::path::Path;
 
 use anyhow::{bail, Context, Result};
 use clap::ValueEnum;
+use rust_kernel_kit::progress;
 
 use crate::cache::Cache;
 use crate::kernel::{Kernel, Series};
 use crate::root::{Root, STAMPS};
-use crate::{metadata, progress, sources};
+use crate::{sources, stock};
 
 /// A flavour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -179,6 +180,15 @@ impl Target {
         make.iter().chain(modules).copied()
     }
 
+    /// The folder that modules for this kernel are built against, in `root`.
+    pub fn module_folder(&self, root: &Root) -> Result<String> {
+        match self.flavour.recipe() {
+            None => stock::folder(root, &self.release)
+                .with_context(|| format!("the kernel {} is not ready", self.release)),
+            Some(_) => Ok(format!("/lib/modules/{}/build", self.release)),
+        }
+    }
+
     /// The folder of a kernel that was built here, in the root.
     fn folder(&self) -> String {
         format!("/usr/src/linux-{}", self.release)
@@ -245,7 +255,7 @@ pub fn built(root: &Root) -> Result<Vec<String>> {
 pub fn is_ready(root: &Root, kernel: &Kernel, flavour: Flavour) -> bool {
     let target = Target::new(kernel, flavour);
     match flavour.recipe() {
-        None => metadata::is_ready(root, kernel),
+        None => stock::folder(root, &kernel.release).is_some(),
         Some(recipe) => fs::read_to_string(root.join(STAMPS).join(stamp(&target)))
             .is_ok_and(|made_of| made_of == inputs(kernel, recipe)),
     }
@@ -262,7 +272,7 @@ pub fn ensure(cache: &Cache, root: &Root, kernel: &Kernel, flavour: Flavour) -> 
     }
     let target = Target::new(kernel, flavour);
     let Some(recipe) = flavour.recipe() else {
-        return metadata::prepare(root, kernel);
+        return stock::prepare(root, kernel);
     };
     // What is built only in part is not to be taken for the whole.
     let stamp_file = root.join(STAMPS).join(stamp(&target));

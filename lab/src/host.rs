@@ -9,8 +9,7 @@ use std::process::Command;
 
 use anyhow::{anyhow, bail, Context, Result};
 use nix::unistd::{getgid, getuid};
-
-use crate::progress;
+use rust_kernel_kit::progress;
 
 /// What makes a Debian root, by the file that shows it is there.
 const NEEDED: [(&str, &str); 2] = [

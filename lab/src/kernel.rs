@@ -149,10 +149,10 @@ impl Kernels {
         if let Ok(stamps) = fs::read_dir(root.join(STAMPS).join("kernels")) {
             for stamp in stamps {
                 let stamp = stamp?;
-                let version = fs::read_to_string(stamp.path())?;
+                let text = fs::read_to_string(stamp.path())?;
                 prepared.extend(Kernel::new(
                     &stamp.file_name().to_string_lossy(),
-                    version.trim(),
+                    text.lines().next().unwrap_or_default(),
                 ));
             }
         }

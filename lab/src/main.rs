@@ -10,13 +10,12 @@ mod guest;
 mod host;
 mod job;
 mod kernel;
-mod metadata;
 mod module;
-mod progress;
 mod qemu;
 mod root;
 mod sandbox;
 mod sources;
+mod stock;
 mod terminal;
 mod uml;
 mod vm;
@@ -166,11 +165,13 @@ struct VmArgs {
 }
 
 fn main() -> ExitCode {
-    if std::env::args_os()
-        .next()
-        .is_some_and(|name| name == job::INIT)
-    {
+    // This program is also what runs in a guest first, and in the root to prepare stock kernels.
+    let name = PathBuf::from(std::env::args_os().next().unwrap_or_default());
+    if name == Path::new(job::INIT) {
         guest::main();
+    }
+    if name.ends_with(rust_kernel_kit::NAME) {
+        return rust_kernel_kit::main();
     }
     match work(Cli::parse()) {
         Ok(status) => ExitCode::from(u8::try_from(status).unwrap_or(FAILURE)),

@@ -31,7 +31,7 @@ pub fn make(
     folder.lock()?;
     root.command_in(dir, "make", caller)?
         .args(["--no-print-directory", "-C"])
-        .arg(format!("/lib/modules/{}/build", target.release))
+        .arg(target.module_folder(root)?)
         .arg(format!("M={}", dir.display()))
         .arg(format!("MO={}", output.display()))
         .args(target.module_arguments())

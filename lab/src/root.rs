@@ -9,11 +9,12 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{bail, Context, Result};
 use nix::mount::MsFlags;
+use rust_kernel_kit::progress;
 
 use crate::cache::Cache;
+use crate::host;
 use crate::job::PATH;
 use crate::sandbox::{self, Caller};
-use crate::{host, progress};
 
 const SUITE: &str = "trixie";
 const BACKPORTS: &str = "trixie-backports";

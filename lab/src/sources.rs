@@ -3,12 +3,12 @@
 //! The sources of a kernel, as Debian packages them.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use rust_kernel_kit::progress;
 
 use crate::kernel::Kernel;
-use crate::progress;
 use crate::root::Root;
 
 /// Where the packages are kept, in the root: the archive forgets old versions, and each flavour of
@@ -20,12 +20,6 @@ const KEPT: &str = "var/cache/lab";
 /// cache's lock.
 pub fn unpack(root: &Root, kernel: &Kernel, dir: &Path, excluded: &[&str]) -> Result<()> {
     let package = kernel.source_package();
-    let version = &kernel.package_version;
-    let kept = Path::new("/").join(KEPT);
-    let file = kept.join(format!("{package}_{version}_all.deb"));
-    if !root.join(file.strip_prefix("/")?).exists() {
-        download(root, &format!("{package}={version}"), &kept)?;
-    }
     let mut command = root.command("sh")?;
     command.args([
         "-ec",
@@ -37,13 +31,27 @@ pub fn unpack(root: &Root, kernel: &Kernel, dir: &Path, excluded: &[&str]) -> Re
         "unpack",
         &package,
     ]);
-    command.arg(&file).arg(dir);
+    command.arg(kept(root, kernel)?).arg(dir);
     command.args(
         excluded
             .iter()
             .map(|pattern| format!("--exclude={package}/{pattern}")),
     );
+    let version = &kernel.package_version;
     progress::step(&format!("unpack {package} {version}"), &mut command)
+}
+
+/// The package with the sources of exactly `kernel`, in the root; downloaded unless it was before.
+/// Needs the cache's lock.
+pub fn kept(root: &Root, kernel: &Kernel) -> Result<PathBuf> {
+    let package = kernel.source_package();
+    let version = &kernel.package_version;
+    let kept = Path::new("/").join(KEPT);
+    let file = kept.join(format!("{package}_{version}_all.deb"));
+    if !root.join(file.strip_prefix("/")?).exists() {
+        download(root, &format!("{package}={version}"), &kept)?;
+    }
+    Ok(file)
 }
 
 /// Downloads the package called `what` into `kept`, where it is only seen whole.

@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! Makes the Rust metadata of a kernel from its sources.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{bail, Context, Result};
+
+use crate::headers::{value, Headers};
+use crate::progress;
+use crate::source::Source;
+use crate::NAME;
+
+/// What was made.
+pub struct Metadata {
+    /// `*.rmeta` and `*.so`, for the folder `rust`.
+    pub crates: Vec<PathBuf>,
+    /// For the folder `scripts`.
+    pub target: PathBuf,
+}
+
+/// What is not needed of the sources: writing them all takes longer than reading them.
+const EXCLUDED: &[&str] = &[
+    "drivers/*.c",
+    "drivers/gpu/drm/amd/include",
+    "sound/*.c",
+    "fs/*.c",
+    "net/*.c",
+    "arch/[!x]*/*.[chS]",
+];
+
+/// Makes the metadata in `work`, a folder of its own, and checks it.
+pub fn make(headers: &Headers, source: &Source, work: &Path) -> Result<Metadata> {
+    if work.exists() {
+        fs::remove_dir_all(work).with_context(|| format!("cannot remove {}", work.display()))?;
+    }
+    let (tree, build) = (work.join("source"), work.join("build"));
+    for dir in [&tree, &build] {
+        fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
+    }
+    source.unpack(work, &tree, EXCLUDED)?;
+    let release = &headers.release;
+    fs::write(build.join(".config"), &headers.config)?;
+    let compiler = headers
+        .compiler()
+        .context("the kernel's configuration names no compiler")?;
+    let jobs = std::thread::available_parallelism()?;
+    for targets in [&["olddefconfig"][..], &["prepare", "modules_prepare"]] {
+        progress::step(
+            &format!("{release}: make {}", targets.join(" ")),
+            Command::new("make")
+                .current_dir(&tree)
+                // What another make that calls us has set is not meant for this one.
+                .env_remove("MAKEFLAGS")
+                .env_remove("MAKELEVEL")
+                .env_remove("KERNELRELEASE")
+                .arg(format!("-j{jobs}"))
+                .arg(format!("O={}", build.display()))
+                .arg(format!("CC={compiler}"))
+                .args(targets),
+        )?;
+    }
+
+    let (mut crates, mut exports) = (Vec::new(), String::new());
+    for entry in fs::read_dir(build.join("rust"))? {
+        let path = entry?.path();
+        match path.extension().and_then(|extension| extension.to_str()) {
+            Some("rmeta" | "so") => crates.push(path),
+            Some("h") => exports += &fs::read_to_string(path)?,
+            _ => {}
+        }
+    }
+    let count = compare(&regenerated(&exports), &stock(&headers.symvers()?)).with_context(|| {
+        let made = fs::read_to_string(build.join(".config")).unwrap_or_default();
+        format!(
+            "these sources are not what {release} was built from, so modules built with them would not load \
+             (rustc of the kernel: {}; of this machine: {})",
+            headers.rustc(),
+            value(&made, "CONFIG_RUSTC_VERSION_TEXT").unwrap_or("none"),
+        )
+    })?;
+    eprintln!("{NAME}: {release}: all {count} Rust symbols match the kernel's");
+    Ok(Metadata {
+        crates,
+        target: build.join("scripts/target.json"),
+    })
+}
+
+/// The symbols that the regenerated `rust/exports_*_generated.h` would export.
+fn regenerated(exports: &str) -> BTreeSet<&str> {
+    exports
+        .lines()
+        .filter_map(|line| {
+            line.strip_prefix("EXPORT_SYMBOL_RUST_GPL(")?
+                .strip_suffix(");")
+        })
+        .collect()
+}
+
+/// The symbols that the stock kernel image exports, from `Module.symvers`.
+fn stock(symvers: &str) -> BTreeSet<&str> {
+    symvers
+        .lines()
+        .filter_map(|line| {
+            let mut fields = line.split('\t').skip(1);
+            let symbol = fields.next()?;
+            (fields.next()? == "vmlinux").then_some(symbol)
+        })
+        .collect()
+}
+
+/// Checks that the stock kernel exports all of `regenerated`, and that it exports no other mangled
+/// Rust symbol. Returns the number of mangled ones.
+fn compare(regenerated: &BTreeSet<&str>, stock: &BTreeSet<&str>) -> Result<usize> {
+    let mangled = |symbol: &&str| symbol.starts_with("_R");
+    let foreign: Vec<_> = regenerated.difference(stock).copied().collect();
+    let lacking: Vec<_> = stock
+        .difference(regenerated)
+        .copied()
+        .filter(mangled)
+        .collect();
+    let first = |symbols: &[&str]| {
+        symbols
+            .iter()
+            .take(3)
+            .copied()
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
+    if !foreign.is_empty() {
+        bail!(
+            "{} symbols are not in the stock kernel: {} ...",
+            foreign.len(),
+            first(&foreign)
+        );
+    }
+    if !lacking.is_empty() {
+        bail!(
+            "{} symbols of the stock kernel were not made: {} ...",
+            lacking.len(),
+            first(&lacking)
+        );
+    }
+    match regenerated.iter().copied().filter(mangled).count() {
+        0 => bail!("the kernel exports no Rust symbols at all"),
+        count => Ok(count),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EXPORTS: &str = "EXPORT_SYMBOL_RUST_GPL(_RNvA);\nEXPORT_SYMBOL_RUST_GPL(_RNvB);\n\
+                           EXPORT_SYMBOL_RUST_GPL(rust_helper_kunmap);\n";
+    const SYMVERS: &str = "0x00000000\t_RNvA\tvmlinux\tEXPORT_SYMBOL_GPL\t\n\
+                           0x00000000\t_RNvB\tvmlinux\tEXPORT_SYMBOL_GPL\t\n\
+                           0x00000000\t_RNvC\tdrivers/some_module\tEXPORT_SYMBOL_GPL\t\n\
+                           0x00000000\trust_helper_kunmap\tvmlinux\tEXPORT_SYMBOL_GPL\t\n\
+                           0x00000000\tvmalloc\tvmlinux\tEXPORT_SYMBOL\t\n";
+
+    fn check(exports: &str, symvers: &str) -> Result<usize> {
+        compare(&regenerated(exports), &stock(symvers))
+    }
+
+    #[test]
+    fn equal_symbols_pass() {
+        assert_eq!(check(EXPORTS, SYMVERS).unwrap(), 2);
+    }
+
+    #[test]
+    fn a_symbol_too_many_fails() {
+        for symbol in ["_RNvX", "rust_helper_x"] {
+            let exports = format!("{EXPORTS}EXPORT_SYMBOL_RUST_GPL({symbol});\n");
+            assert!(check(&exports, SYMVERS)
+                .unwrap_err()
+                .to_string()
+                .contains(symbol));
+        }
+    }
+
+    #[test]
+    fn a_missing_symbol_fails() {
+        let exports = EXPORTS.replace("EXPORT_SYMBOL_RUST_GPL(_RNvB);\n", "");
+        assert!(check(&exports, SYMVERS)
+            .unwrap_err()
+            .to_string()
+            .contains("_RNvB"));
+    }
+
+    #[test]
+    fn no_symbols_fail() {
+        assert!(check("", "").is_err());
+    }
+}

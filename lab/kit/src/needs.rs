@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! What must be installed before the metadata can be made.
+
+use std::path::Path;
+
+use crate::headers::{version, Headers};
+
+/// Programs that the kernel's build calls, and their Debian packages.
+const PROGRAMS: &[(&str, &str)] = &[
+    ("bc", "bc"),
+    ("bindgen", "bindgen"),
+    ("bison", "bison"),
+    ("flex", "flex"),
+    ("make", "make"),
+    ("pahole", "pahole"),
+    ("python3", "python3"),
+    ("rustc", "rustc"),
+    ("rustfmt", "rustfmt"),
+    ("tar", "tar"),
+    ("xz", "xz-utils"),
+];
+
+/// Libraries that programs of the kernel's build are linked with, by a header of each.
+const LIBRARIES: &[(&str, &str)] = &[
+    ("/usr/include/libelf.h", "libelf-dev"),
+    ("/usr/include/openssl/opensslv.h", "libssl-dev"),
+];
+
+/// What is missing, each with what mends it.
+pub fn missing(headers: &Headers) -> Vec<String> {
+    let mut packages: Vec<String> = PROGRAMS
+        .iter()
+        .filter(|(program, _)| version(program).is_none())
+        .chain(
+            LIBRARIES
+                .iter()
+                .filter(|(header, _)| !Path::new(header).exists()),
+        )
+        .map(|(_, package)| (*package).to_owned())
+        .collect();
+    if let Some(compiler) = headers.compiler() {
+        if version(compiler).is_none() {
+            packages.push(package_of(compiler));
+        }
+    }
+    if !rust_source().is_some_and(|core| Path::new(&core).exists()) && version("rustc").is_some() {
+        packages.push("rust-src".to_owned());
+    }
+    let mut missing = Vec::new();
+    if !packages.is_empty() {
+        missing.push(format!("apt install {}", packages.join(" ")));
+    }
+    let rustc = version("rustc").unwrap_or_else(|| "none".to_owned());
+    if rustc != headers.rustc() {
+        missing.push(format!(
+            "the kernel was built with {}, and here is {rustc}",
+            headers.rustc()
+        ));
+    }
+    missing
+}
+
+/// The package of a compiler such as `x86_64-linux-gnu-gcc-14`.
+fn package_of(compiler: &str) -> String {
+    match compiler.find("gcc").or_else(|| compiler.find("clang")) {
+        Some(start) => compiler[start..].to_owned(),
+        None => compiler.to_owned(),
+    }
+}
+
+/// The sources of `core`, which are compiled for the kernel.
+fn rust_source() -> Option<String> {
+    let output = std::process::Command::new("rustc")
+        .args(["--print", "sysroot"])
+        .output()
+        .ok()?;
+    let sysroot = String::from_utf8(output.stdout).ok()?;
+    Some(format!(
+        "{}/lib/rustlib/src/rust/library/core/src/lib.rs",
+        sysroot.trim_end()
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn compilers_have_packages() {
+        assert_eq!(package_of("x86_64-linux-gnu-gcc-14"), "gcc-14");
+        assert_eq!(package_of("gcc-14"), "gcc-14");
+        assert_eq!(package_of("clang-19"), "clang-19");
+        assert_eq!(package_of("cc"), "cc");
+    }
+
+    #[test]
+    fn all_that_is_missing_is_said_at_once() {
+        let headers = Headers {
+            release: "7.3.4+deb13-amd64".to_owned(),
+            dir: "/nonexistent".into(),
+            config: "CONFIG_CC_VERSION_TEXT=\"x86_64-nowhere-gcc-99 (Debian 99.1)\"\n\
+                     CONFIG_RUSTC_VERSION_TEXT=\"rustc 0.1.0\"\n"
+                .to_owned(),
+        };
+        let missing = missing(&headers).join("; ");
+        assert!(missing.contains(" gcc-99"), "{missing}");
+        assert!(missing.contains("rustc 0.1.0"), "{missing}");
+    }
+}
