@@ -18,7 +18,9 @@ FUZZ_SECONDS ?= 600
 
 TARGET := x86_64-unknown-linux-gnu
 LAB := build/lab/$(TARGET)/release/lab
+KIT := build/lab/$(TARGET)/release/rust-kernel-kit
 TOOLS := build/userspace/$(TARGET)/release
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' userspace/Cargo.toml)
 
 kernel := $(if $(KERNEL),$(if $(filter debug,$(KERNEL)),--flavour debug,--kernel $(KERNEL)))
 packages := $(if $(PACKAGES),--packages "$(PACKAGES)")
@@ -36,6 +38,91 @@ module: ## Build adler32.ko for the running kernel, or for KDIR=...
 	@out=build/module/$$(cat $(KDIR)/include/config/kernel.release) && mkdir -p $$out && \
 		$(MAKE) -C $(KDIR) M=$(CURDIR) MO=$(CURDIR)/$$out modules && \
 		echo "built $$out/adler32.ko"
+
+# Where things are installed. DESTDIR goes before all of it.
+prefix ?= /usr/local
+bindir ?= $(prefix)/bin
+sbindir ?= $(prefix)/sbin
+includedir ?= $(prefix)/include
+mandir ?= $(prefix)/share/man
+bashdir ?= $(prefix)/share/bash-completion/completions
+fishdir ?= $(prefix)/share/fish/vendor_completions.d
+zshdir ?= $(prefix)/share/zsh/site-functions
+udevdir ?= $(prefix)/lib/udev/rules.d
+loaddir ?= $(prefix)/lib/modules-load.d
+
+# What is installed, as MODE:FILE:TARGET.
+TOOL_FILES := \
+	755:$(TOOLS)/adler32:$(bindir)/adler32 \
+	755:$(TOOLS)/adler32sum:$(bindir)/adler32sum \
+	644:build/man/man1/adler32.1:$(mandir)/man1/adler32.1 \
+	644:build/man/man1/adler32sum.1:$(mandir)/man1/adler32sum.1 \
+	644:man/adler32.4:$(mandir)/man4/adler32.4 \
+	644:build/completions/adler32.bash:$(bashdir)/adler32 \
+	644:build/completions/adler32sum.bash:$(bashdir)/adler32sum \
+	644:build/completions/adler32.fish:$(fishdir)/adler32.fish \
+	644:build/completions/adler32sum.fish:$(fishdir)/adler32sum.fish \
+	644:build/completions/_adler32:$(zshdir)/_adler32 \
+	644:build/completions/_adler32sum:$(zshdir)/_adler32sum \
+	644:udev/60-adler32.rules:$(udevdir)/60-adler32.rules
+HEADER_FILES := 644:include/uapi/linux/adler32.h:$(includedir)/linux/adler32.h
+LOAD_FILES := 644:modules-load.d/adler32.conf:$(loaddir)/adler32.conf
+KIT_FILES := \
+	755:$(KIT):$(sbindir)/rust-kernel-kit \
+	644:man/rust-kernel-kit.8:$(mandir)/man8/rust-kernel-kit.8
+DKMS_FILES := $(foreach file,Kbuild userspace/Cargo.toml $(shell find src -type f),\
+	644:$(file):/usr/src/adler32-$(VERSION)/$(file))
+
+# Where modules_install puts it.
+INSTALLED_MODULE = /lib/modules/$(shell cat $(KDIR)/include/config/kernel.release)/updates/adler32.ko
+
+.PHONY: install
+install: install-module install-tools install-header ## Install what "make module commands" built: DESTDIR= prefix=/usr/local
+
+# With DESTDIR, depmod is for whoever installs what is there.
+.PHONY: install-module
+install-module:
+	@out=build/module/$$(cat $(KDIR)/include/config/kernel.release) && \
+		{ test -f $$out/adler32.ko || { echo "make: no $$out/adler32.ko: make module first" >&2; exit 1; }; } && \
+		$(MAKE) -C $(KDIR) M=$(CURDIR) MO=$(CURDIR)/$$out INSTALL_MOD_PATH=$(DESTDIR) \
+			$(if $(DESTDIR),DEPMOD=true) modules_install
+	$(call install,$(LOAD_FILES))
+
+.PHONY: install-tools
+install-tools:
+	$(call install,$(TOOL_FILES))
+
+.PHONY: install-header
+install-header:
+	$(call install,$(HEADER_FILES))
+
+.PHONY: install-kit
+install-kit:
+	$(call install,$(KIT_FILES))
+
+.PHONY: install-dkms
+install-dkms:
+	$(call install,$(DKMS_FILES) $(LOAD_FILES))
+
+.PHONY: uninstall
+uninstall: ## Remove what "make install" installed: DESTDIR= prefix=/usr/local
+	@rm -f $(foreach file,$(TOOL_FILES) $(HEADER_FILES) $(LOAD_FILES),$(DESTDIR)$(lastword $(subst :, ,$(file)))) \
+		$(addprefix $(DESTDIR)$(INSTALLED_MODULE),$(empty) .xz .gz .zst)
+	@$(if $(DESTDIR),find $(DESTDIR) -depth -type d -empty -delete,depmod $$(cat $(KDIR)/include/config/kernel.release))
+
+# $(call install,FILES): nothing is installed unless all of it is there.
+define install
+	@for file in $(1); do \
+		source=$${file#*:} && source=$${source%%:*}; \
+		test -f $$source || { echo "make: no $$source: make commands first" >&2; exit 1; }; done
+	@for file in $(1); do \
+		source=$${file#*:} && \
+		install -D -m $${file%%:*} $${source%%:*} $(DESTDIR)$${source#*:} || exit; done
+endef
+
+.PHONY: deb
+deb: lab ## Build the Debian packages, to build/deb
+	@packaging/deb $(VERSION)
 
 .PHONY: demo
 demo: lab tools ## Show the module at work in a stock Debian kernel: KERNEL=7.2|7.3 FILE=...
@@ -133,11 +220,21 @@ distclean: lab ## Remove what was built, and the kernels and packages kept for i
 lab: linker
 	@cd lab && cargo build --release --locked --quiet
 
+# Static, because the same programs run in guests.
+static := -C target-feature=+crt-static
+
 .PHONY: tools
 tools: linker
-	@cd userspace && RUSTFLAGS='-C target-feature=+crt-static' \
-		cargo build --release --locked --quiet --target $(TARGET)
+	@cd userspace && RUSTFLAGS='$(static)' cargo build --release --locked --quiet --target $(TARGET)
 	@mkdir -p build/tests && cp -ru tests/modules build/tests
+
+.PHONY: commands
+commands: export RUSTFLAGS := $(or $(RUSTFLAGS),$(static))
+commands: linker ## Build what "make install" installs besides the module
+	@cd userspace && cargo build --release --locked --quiet --target $(TARGET) \
+		--package adler32-cli --package adler32-docs
+	@cd lab && cargo build --release --locked --quiet --package rust-kernel-kit
+	@$(TOOLS)/adler32-docs build
 
 # Cargo needs a C linker; whatever else is missing, the lab installs.
 sudo := $(if $(filter 0,$(shell id -u)),,sudo)
