@@ -55,8 +55,8 @@ loaddir ?= $(prefix)/lib/modules-load.d
 TOOL_FILES := \
 	755:$(TOOLS)/adler32:$(bindir)/adler32 \
 	755:$(TOOLS)/adler32sum:$(bindir)/adler32sum \
-	644:build/man/man1/adler32.1:$(mandir)/man1/adler32.1 \
-	644:build/man/man1/adler32sum.1:$(mandir)/man1/adler32sum.1 \
+	$(foreach page,adler32 adler32-bench adler32-combine adler32-info adler32-sum adler32sum,\
+		644:build/man/man1/$(page).1:$(mandir)/man1/$(page).1) \
 	644:man/adler32.4:$(mandir)/man4/adler32.4 \
 	644:build/completions/adler32.bash:$(bashdir)/adler32 \
 	644:build/completions/adler32sum.bash:$(bashdir)/adler32sum \
@@ -106,9 +106,10 @@ install-dkms:
 
 .PHONY: uninstall
 uninstall: ## Remove what "make install" installed: DESTDIR= prefix=/usr/local
-	@rm -f $(foreach file,$(TOOL_FILES) $(HEADER_FILES) $(LOAD_FILES),$(DESTDIR)$(lastword $(subst :, ,$(file)))) \
-		$(addprefix $(DESTDIR)$(INSTALLED_MODULE),$(empty) .xz .gz .zst)
-	@$(if $(DESTDIR),find $(DESTDIR) -depth -type d -empty -delete,depmod $$(cat $(KDIR)/include/config/kernel.release))
+	@cd $(DESTDIR)/ && for file in $(foreach file,$(TOOL_FILES) $(HEADER_FILES) $(LOAD_FILES),$(lastword $(subst :, ,$(file)))) \
+		$(if $(wildcard $(KDIR)),$(addprefix $(INSTALLED_MODULE),$(empty) .gz .xz .zst)); do \
+		rm -f .$$file && $(if $(DESTDIR),rmdir -p --ignore-fail-on-non-empty .$${file%/*} 2>/dev/null || )true; done
+	@$(if $(DESTDIR),,$(if $(wildcard $(KDIR)),depmod $(notdir $(patsubst %/updates/adler32.ko,%,$(INSTALLED_MODULE)))))
 
 # $(call install,FILES): nothing is installed unless all of it is there.
 define install
@@ -175,10 +176,6 @@ bench-cli: tools ## Measure the command beside xrdadler32, Python, libdeflate an
 	@mkdir -p build/bench
 	@echo "Load of this machine: $$(cut -d ' ' -f 1-3 /proc/loadavg)"
 	@$(TOOLS)/bench-cli --json build/bench/cli.json
-
-.PHONY: docs
-docs: tools ## Write the manual pages and completions of the commands to build/man and build/completions
-	@$(TOOLS)/adler32-docs build
 
 .PHONY: fuzz
 fuzz: checkers ## Look for data that an implementation gets wrong: FUZZ_SECONDS=600
