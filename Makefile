@@ -125,6 +125,11 @@ endef
 deb: lab ## Build the Debian packages, to build/deb
 	@packaging/deb $(VERSION)
 
+.PHONY: test-packages
+test-packages: deb tools ## Install the packages on a clean Debian, boot, upgrade the kernel, boot, purge
+	@$(LAB) run --packages "e2fsprogs mmdebstrap" $(TOOLS)/test-packages --folder /var/tmp/packages \
+		build/deb/adler32-*.deb
+
 .PHONY: demo
 demo: lab tools ## Show the module at work in a stock Debian kernel: KERNEL=7.2|7.3 FILE=...
 ifdef FILE

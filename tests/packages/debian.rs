@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! A Debian of its own in a folder.
+
+use std::fs;
+use std::io::Read;
+use std::path::Path;
+use std::path::PathBuf;
+use std::process::Command;
+use std::process::Stdio;
+
+use anyhow::bail;
+use anyhow::ensure;
+use anyhow::Context;
+use anyhow::Result;
+use nix::mount::mount;
+use nix::mount::MsFlags;
+
+/// What a minimal system has besides the packages that are essential.
+const INCLUDED: &str = "ca-certificates,dbus,initramfs-tools,kmod,systemd-sysv,udev";
+
+/// How long a system may take to boot and to be checked, in seconds.
+const LIMIT: &str = "900";
+
+/// What the last line on the console is if all was well.
+const ALL_WELL: &str = "all is well";
+
+/// A Debian.
+pub struct Debian {
+    dir: PathBuf,
+    /// The same folder without what is mounted in it.
+    plain: PathBuf,
+}
+
+impl Debian {
+    /// Makes a trixie in `dir`, with the package archives of the system that this runs in.
+    pub fn new(dir: PathBuf) -> Result<Self> {
+        if dir.exists() {
+            fs::remove_dir_all(&dir).with_context(|| format!("cannot remove {}", dir.display()))?;
+        }
+        let lists = ["/etc/apt/sources.list", "/etc/apt/sources.list.d/backports.list"];
+        output(
+            Command::new("mmdebstrap")
+                .args(["--variant=apt", "--quiet"])
+                .arg(format!("--include={INCLUDED}"))
+                .arg("trixie")
+                .arg(&dir)
+                .args(lists),
+        )?;
+        let plain = dir.with_extension("plain");
+        fs::create_dir_all(&plain)?;
+        let debian = Self { dir, plain };
+        mount(Some(&debian.dir), &debian.plain, None::<&str>, MsFlags::MS_BIND, None::<&str>)
+            .context("cannot bind the folder")?;
+        debian.mount("proc", "proc", MsFlags::empty())?;
+        debian.mount("sysfs", "sys", MsFlags::empty())?;
+        debian.mount("/dev", "dev", MsFlags::MS_BIND | MsFlags::MS_REC)?;
+        // Nothing is started here.
+        debian.run("printf '#!/bin/sh\\nexit 101\\n' > /usr/sbin/policy-rc.d; chmod +x /usr/sbin/policy-rc.d")?;
+        Ok(debian)
+    }
+
+    fn mount(&self, source: &str, dir: &str, flags: MsFlags) -> Result<()> {
+        let none = None::<&str>;
+        mount(Some(source), &self.dir.join(dir), Some(source), flags, none)
+            .with_context(|| format!("cannot mount {source}"))
+    }
+
+    /// Removes it.
+    pub fn remove(self) -> Result<()> {
+        // The mounts go with this process and its namespace; what is below them stays.
+        output(Command::new("rm").args(["-rf", "--one-file-system"]).arg(&self.dir))?;
+        Ok(())
+    }
+
+    /// Runs a script in it, as root, and returns what it prints.
+    pub fn run(&self, script: &str) -> Result<String> {
+        output(
+            Command::new("chroot")
+                .arg(&self.dir)
+                .args(["sh", "-ec", script])
+                .env_clear()
+                .env("DEBIAN_FRONTEND", "noninteractive")
+                .env("HOME", "/root")
+                .env("PATH", "/usr/sbin:/usr/bin"),
+        )
+    }
+
+    /// The releases of the newest stock kernel of the series 7.2, and of the newest later one.
+    pub fn kernels(&self) -> Result<[String; 2]> {
+        let names = self.run(
+            "apt-cache search --names-only '^linux-image-7[.][0-9.]+[+]deb13-amd64$' | sort --version-sort",
+        )?;
+        let releases: Vec<_> = names
+            .lines()
+            .filter_map(|line| line.split(' ').next()?.strip_prefix("linux-image-"))
+            .collect();
+        let old = releases.iter().rfind(|release| release.starts_with("7.2."));
+        let new = releases.iter().rfind(|release| !release.starts_with("7.2."));
+        match (old, new) {
+            (Some(old), Some(new)) => Ok([old, new].map(|release| (*release).to_owned())),
+            _ => bail!("the package archive has no 7.2 to be upgraded from, or nothing later: {names}"),
+        }
+    }
+
+    /// Copies packages into it and returns their paths there.
+    pub fn copy(&self, packages: &[PathBuf]) -> Result<Vec<String>> {
+        let mut copies = Vec::new();
+        for package in packages {
+            let name = package.file_name().context("a package without a name")?;
+            let path = Path::new("tmp").join(name);
+            fs::copy(package, self.dir.join(&path))
+                .with_context(|| format!("cannot copy {}", package.display()))?;
+            copies.push(format!("/{}", path.display()));
+        }
+        Ok(copies)
+    }
+
+    /// Installs packages, by names or files.
+    pub fn install(&self, options: &[&str], packages: &[String]) -> Result<()> {
+        self.install_saying(options, packages).map(drop)
+    }
+
+    /// Does so, and returns what was said.
+    pub fn install_saying(&self, options: &[&str], packages: &[String]) -> Result<String> {
+        let (options, packages) = (options.join(" "), packages.join(" "));
+        self.run(&format!("apt-get --yes {options} install {packages} 2>&1"))
+    }
+
+    /// Makes sure that DKMS has installed the module for a kernel.
+    pub fn has_module(&self, release: &str) -> Result<()> {
+        let status = self.run("dkms status")?;
+        let found = status.lines().any(|line| {
+            line.starts_with("adler32/")
+                && line.contains(&format!(", {release}, "))
+                && line.ends_with(": installed")
+        });
+        ensure!(found, "DKMS has not installed the module for {release}: {status}");
+        Ok(())
+    }
+
+    /// Boots the kernel with the system as it is, and runs `checks` there, each line of which must
+    /// succeed.
+    pub fn boot(&self, release: &str, checks: &str) -> Result<()> {
+        let script = format!("set -ex\nexec > /dev/ttyS0 2>&1\n{checks}\necho {ALL_WELL}\n");
+        fs::write(self.dir.join("root/checks"), script)?;
+        let image = self.dir.with_extension("img");
+        // Written anew for each boot: what happens there is not kept.
+        output(
+            Command::new("mke2fs")
+                .args(["-q", "-F", "-t", "ext4", "-d"])
+                .arg(&self.plain)
+                .arg(&image)
+                .arg("8G"),
+        )?;
+        let boot = self.dir.join("boot");
+        let mut machine = Command::new("timeout")
+            .args([LIMIT, "qemu-system-x86_64"])
+            .args(["-nodefaults", "-no-reboot", "-display", "none", "-serial", "stdio"])
+            .args(["-machine", "q35", "-cpu", "max", "-smp", "2", "-m", "1G"])
+            .arg("-kernel")
+            .arg(boot.join(format!("vmlinuz-{release}")))
+            .arg("-initrd")
+            .arg(boot.join(format!("initrd.img-{release}")))
+            .arg("-append")
+            .arg(
+                "root=/dev/vda rw console=ttyS0 quiet panic=-1 systemd.run='sh /root/checks' \
+                 systemd.run_success_action=poweroff systemd.run_failure_action=poweroff",
+            )
+            .arg("-drive")
+            .arg(format!("file={},format=raw,if=virtio", image.display()))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("cannot run QEMU")?;
+        let mut console = Vec::new();
+        machine
+            .stdout
+            .take()
+            .context("the console was asked for")?
+            .read_to_end(&mut console)?;
+        machine.wait()?;
+        fs::remove_file(image)?;
+        let console = String::from_utf8_lossy(&console);
+        ensure!(
+            console.lines().any(|line| line.trim_end() == ALL_WELL),
+            "the system booted with {release} is not as it should be; its console:\n{console}"
+        );
+        Ok(())
+    }
+}
+
+/// What a command prints, which must succeed.
+fn output(command: &mut Command) -> Result<String> {
+    let program = command.get_program().to_owned();
+    let output = command
+        .stdin(Stdio::null())
+        .output()
+        .with_context(|| format!("cannot run {}", program.display()))?;
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+    ensure!(
+        output.status.success(),
+        "{} failed ({}):\n{printed}{}",
+        program.display(),
+        output.status,
+        String::from_utf8_lossy(&output.stderr)
+    );
+    Ok(printed)
+}

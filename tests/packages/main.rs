@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! Does with the Debian packages what their users do: installs them on a clean trixie with a stock
+//! kernel, boots it, upgrades the kernel, boots that, and purges them.
+//!
+//! To be started as root in the lab's root, whose package archives are used. Packages are installed
+//! in a change of root, as a module is not built in reasonable time where the processor is emulated;
+//! what is booted is the system as it was left there, with its own initial RAM disk and systemd.
+
+mod debian;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::ensure;
+use anyhow::Context;
+use anyhow::Result;
+use clap::Parser;
+
+use debian::Debian;
+
+/// Install, boot, upgrade and purge the packages.
+#[derive(Parser)]
+struct Arguments {
+    /// The packages
+    #[arg(required = true)]
+    packages: Vec<PathBuf>,
+    /// An empty folder, or one that is to be
+    #[arg(long)]
+    folder: PathBuf,
+}
+
+/// What a user finds after the system was booted. Each line of it must succeed.
+const CHECKS: &str = r#"
+test "$(stat -c '%a %t' /dev/adler32)" = "666 a"
+test -z "$(systemctl list-units --failed --plain --no-legend)"
+udevadm info --query=property /dev/adler32 | grep -q '^TAGS=.*:systemd:'
+printf Wikipedia > /tmp/word
+test "$(runuser -u nobody -- adler32sum /tmp/word)" = "11e60398  /tmp/word"
+test "$(runuser -u nobody -- adler32 sum --via device /tmp/word)" = "11e60398  /tmp/word"
+runuser -u nobody -- adler32 info
+test "$(modinfo -F version adler32)" = "$(dpkg-query --show --showformat '${Version}' adler32-dkms)"
+test "adler32 $(modinfo -F version adler32)" = "$(adler32 --version)"
+"#;
+
+fn main() -> Result<ExitCode> {
+    let arguments = Arguments::parse();
+    let debian = Debian::new(arguments.folder)?;
+    let [old, new] = debian.kernels()?;
+    let steps: [(&str, &dyn Fn() -> Result<()>); 8] = [
+        ("kernel_is_installed", &|| {
+            debian.install(&["--target-release=trixie-backports"], &kernel_packages(&old))
+        }),
+        ("packages_are_installed", &|| {
+            let files = debian.copy(&arguments.packages)?;
+            debian.install(&[], &files)?;
+            debian.has_module(&old)
+        }),
+        ("system_boots", &|| debian.boot(&old, CHECKS)),
+        ("kernel_is_upgraded", &|| {
+            debian.install(&["--target-release=trixie-backports"], &kernel_packages(&new))?;
+            debian.has_module(&new)
+        }),
+        ("upgraded_system_boots", &|| debian.boot(&new, CHECKS)),
+        ("what_is_missing_is_named", &|| {
+            let said = debian.run(&format!(
+                "mv /usr/bin/bindgen /usr/bin/bindgen.away
+                 rust-kernel-kit --check --cache /tmp/kit {new} 2>&1 || true
+                 mv /usr/bin/bindgen.away /usr/bin/bindgen"
+            ))?;
+            ensure!(said.contains("apt install bindgen"), "it says: {said}");
+            Ok(())
+        }),
+        ("older_kernel_is_declined", &|| {
+            // That of trixie itself.
+            let headers = "linux-headers-amd64/trixie".to_owned();
+            let said = debian.install_saying(&[], &[headers])?;
+            ensure!(!said.contains("Error!"), "it says: {said}");
+            let status = debian.run("dkms status adler32")?;
+            ensure!(status.lines().count() == 2, "dkms says: {status}");
+            Ok(())
+        }),
+        ("purge_leaves_nothing", &|| {
+            debian.run("apt-get --yes purge 'adler32-*'; rm /tmp/*.deb")?;
+            let left = debian.run("find / -xdev -name '*adler32*' -o -xdev -name 'rust-kernel-kit*'")?;
+            ensure!(left.is_empty(), "there is still:\n{left}");
+            Ok(())
+        }),
+    ];
+    let mut passed = 0;
+    for (name, step) in steps {
+        if let Err(error) = step() {
+            println!("test packages::{name} ... FAILED");
+            println!("{error:#}");
+            // Each step needs those before it.
+            println!("test result: FAILED. {passed} passed; 1 failed; 0 ignored");
+            return Ok(ExitCode::FAILURE);
+        }
+        println!("test packages::{name} ... ok");
+        passed += 1;
+    }
+    println!("test result: ok. {passed} passed; 0 failed; 0 ignored");
+    debian.remove().context("cannot remove the folder")?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn kernel_packages(release: &str) -> [String; 2] {
+    ["image", "headers"].map(|part| format!("linux-{part}-{release}"))
+}
