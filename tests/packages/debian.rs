@@ -16,8 +16,8 @@ use anyhow::Result;
 use nix::mount::mount;
 use nix::mount::MsFlags;
 
-/// What a minimal system has besides the packages that are essential.
-const INCLUDED: &str = "ca-certificates,dbus,initramfs-tools,kmod,systemd-sysv,udev";
+/// What a machine has besides the packages that Debian calls important.
+const INCLUDED: &str = "ca-certificates,dbus,initramfs-tools,systemd-sysv";
 
 /// How long a system may take to boot and to be checked, in seconds.
 const LIMIT: &str = "900";
@@ -38,10 +38,13 @@ impl Debian {
         if dir.exists() {
             fs::remove_dir_all(&dir).with_context(|| format!("cannot remove {}", dir.display()))?;
         }
-        let lists = ["/etc/apt/sources.list", "/etc/apt/sources.list.d/backports.list"];
+        let lists = [
+            "/etc/apt/sources.list",
+            "/etc/apt/sources.list.d/backports.list",
+        ];
         output(
             Command::new("mmdebstrap")
-                .args(["--variant=apt", "--quiet"])
+                .args(["--variant=important", "--quiet"])
                 .arg(format!("--include={INCLUDED}"))
                 .arg("trixie")
                 .arg(&dir)
@@ -50,13 +53,19 @@ impl Debian {
         let plain = dir.with_extension("plain");
         fs::create_dir_all(&plain)?;
         let debian = Self { dir, plain };
-        mount(Some(&debian.dir), &debian.plain, None::<&str>, MsFlags::MS_BIND, None::<&str>)
-            .context("cannot bind the folder")?;
+        mount(
+            Some(&debian.dir),
+            &debian.plain,
+            None::<&str>,
+            MsFlags::MS_BIND,
+            None::<&str>,
+        )
+        .context("cannot bind the folder")?;
         debian.mount("proc", "proc", MsFlags::empty())?;
         debian.mount("sysfs", "sys", MsFlags::empty())?;
         debian.mount("/dev", "dev", MsFlags::MS_BIND | MsFlags::MS_REC)?;
         // Nothing is started here.
-        debian.run("printf '#!/bin/sh\\nexit 101\\n' > /usr/sbin/policy-rc.d; chmod +x /usr/sbin/policy-rc.d")?;
+        debian.run("printf '#!/bin/sh\\nexit 101\\n' > /usr/sbin/policy-rc.d; chmod +x /usr/sbin/policy-rc.d; apt-get update")?;
         Ok(debian)
     }
 
@@ -69,7 +78,11 @@ impl Debian {
     /// Removes it.
     pub fn remove(self) -> Result<()> {
         // The mounts go with this process and its namespace; what is below them stays.
-        output(Command::new("rm").args(["-rf", "--one-file-system"]).arg(&self.dir))?;
+        output(
+            Command::new("rm")
+                .args(["-rf", "--one-file-system"])
+                .arg(&self.dir),
+        )?;
         Ok(())
     }
 
@@ -96,10 +109,14 @@ impl Debian {
             .filter_map(|line| line.split(' ').next()?.strip_prefix("linux-image-"))
             .collect();
         let old = releases.iter().rfind(|release| release.starts_with("7.2."));
-        let new = releases.iter().rfind(|release| !release.starts_with("7.2."));
+        let new = releases
+            .iter()
+            .rfind(|release| !release.starts_with("7.2."));
         match (old, new) {
             (Some(old), Some(new)) => Ok([old, new].map(|release| (*release).to_owned())),
-            _ => bail!("the package archive has no 7.2 to be upgraded from, or nothing later: {names}"),
+            _ => bail!(
+                "the package archive has no 7.2 to be upgraded from, or nothing later: {names}"
+            ),
         }
     }
 
@@ -135,7 +152,10 @@ impl Debian {
                 && line.contains(&format!(", {release}, "))
                 && line.ends_with(": installed")
         });
-        ensure!(found, "DKMS has not installed the module for {release}: {status}");
+        ensure!(
+            found,
+            "DKMS has not installed the module for {release}: {status}"
+        );
         Ok(())
     }
 
@@ -156,7 +176,14 @@ impl Debian {
         let boot = self.dir.join("boot");
         let mut machine = Command::new("timeout")
             .args([LIMIT, "qemu-system-x86_64"])
-            .args(["-nodefaults", "-no-reboot", "-display", "none", "-serial", "stdio"])
+            .args([
+                "-nodefaults",
+                "-no-reboot",
+                "-display",
+                "none",
+                "-serial",
+                "stdio",
+            ])
             .args(["-machine", "q35", "-cpu", "max", "-smp", "2", "-m", "1G"])
             .arg("-kernel")
             .arg(boot.join(format!("vmlinuz-{release}")))

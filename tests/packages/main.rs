@@ -49,7 +49,10 @@ fn main() -> Result<ExitCode> {
     let [old, new] = debian.kernels()?;
     let steps: [(&str, &dyn Fn() -> Result<()>); 8] = [
         ("kernel_is_installed", &|| {
-            debian.install(&["--target-release=trixie-backports"], &kernel_packages(&old))
+            debian.install(
+                &["--target-release=trixie-backports"],
+                &kernel_packages(&old),
+            )
         }),
         ("packages_are_installed", &|| {
             let files = debian.copy(&arguments.packages)?;
@@ -58,7 +61,10 @@ fn main() -> Result<ExitCode> {
         }),
         ("system_boots", &|| debian.boot(&old, CHECKS)),
         ("kernel_is_upgraded", &|| {
-            debian.install(&["--target-release=trixie-backports"], &kernel_packages(&new))?;
+            debian.install(
+                &["--target-release=trixie-backports"],
+                &kernel_packages(&new),
+            )?;
             debian.has_module(&new)
         }),
         ("upgraded_system_boots", &|| debian.boot(&new, CHECKS)),
@@ -82,7 +88,8 @@ fn main() -> Result<ExitCode> {
         }),
         ("purge_leaves_nothing", &|| {
             debian.run("apt-get --yes purge 'adler32-*'; rm /tmp/*.deb")?;
-            let left = debian.run("find / -xdev -name '*adler32*' -o -xdev -name 'rust-kernel-kit*'")?;
+            let left =
+                debian.run("find / -xdev -name '*adler32*' -o -xdev -name 'rust-kernel-kit*'")?;
             ensure!(left.is_empty(), "there is still:\n{left}");
             Ok(())
         }),

@@ -32,6 +32,15 @@ const EXCLUDED: &[&str] = &[
     "arch/[!x]*/*.[chS]",
 ];
 
+/// Makes the crates, but not the programs for which `make` would want libraries that the crates do not
+/// need: `objtool`, `resolve_btfids` and `sign-file`. The configuration that Rust sees stays whole.
+const PREPARE: [&str; 4] = [
+    "prepare",
+    "CONFIG_OBJTOOL=",
+    "CONFIG_DEBUG_INFO_BTF=",
+    "CONFIG_MODULE_SIG_FORMAT=",
+];
+
 /// Makes the metadata in `work`, a folder of its own, and checks it.
 pub fn make(headers: &Headers, source: &Source, work: &Path) -> Result<Metadata> {
     if work.exists() {
@@ -48,9 +57,9 @@ pub fn make(headers: &Headers, source: &Source, work: &Path) -> Result<Metadata>
         .compiler()
         .context("the kernel's configuration names no compiler")?;
     let jobs = std::thread::available_parallelism()?;
-    for targets in [&["olddefconfig"][..], &["prepare", "modules_prepare"]] {
+    for arguments in [&["olddefconfig"][..], &PREPARE] {
         progress::step(
-            &format!("{release}: make {}", targets.join(" ")),
+            &format!("{release}: make {}", arguments[0]),
             Command::new("make")
                 .current_dir(&tree)
                 // What another make that calls us has set is not meant for this one.
@@ -60,7 +69,7 @@ pub fn make(headers: &Headers, source: &Source, work: &Path) -> Result<Metadata>
                 .arg(format!("-j{jobs}"))
                 .arg(format!("O={}", build.display()))
                 .arg(format!("CC={compiler}"))
-                .args(targets),
+                .args(arguments),
         )?;
     }
 

@@ -21,22 +21,11 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("xz", "xz-utils"),
 ];
 
-/// Libraries that programs of the kernel's build are linked with, by a header of each.
-const LIBRARIES: &[(&str, &str)] = &[
-    ("/usr/include/libelf.h", "libelf-dev"),
-    ("/usr/include/openssl/opensslv.h", "libssl-dev"),
-];
-
 /// What is missing, each with what mends it.
 pub fn missing(headers: &Headers) -> Vec<String> {
     let mut packages: Vec<String> = PROGRAMS
         .iter()
         .filter(|(program, _)| version(program).is_none())
-        .chain(
-            LIBRARIES
-                .iter()
-                .filter(|(header, _)| !Path::new(header).exists()),
-        )
         .map(|(_, package)| (*package).to_owned())
         .collect();
     if let Some(compiler) = headers.compiler() {
