@@ -34,7 +34,7 @@ help: ## Show this list
 module: ## Build adler32.ko for the running kernel, or for KDIR=...
 	@test -d $(KDIR) || { echo "make: no kernel build folder $(KDIR): install the kernel's headers or set KDIR=..." >&2; exit 1; }
 	@grep -q '^CONFIG_RUST=y' $(KDIR)/include/config/auto.conf || { echo "make: the kernel of $(KDIR) is built without Rust (CONFIG_RUST)" >&2; exit 1; }
-	@test -f $(KDIR)/rust/libkernel.rmeta || { echo "make: $(KDIR) lacks the kernel's Rust metadata: see \"Your own kernel\" in README.md" >&2; exit 1; }
+	@test -f $(KDIR)/rust/libkernel.rmeta || { echo "make: $(KDIR) lacks the kernel's Rust metadata: see docs/install.md" >&2; exit 1; }
 	@out=build/module/$$(cat $(KDIR)/include/config/kernel.release) && mkdir -p $$out && \
 		$(MAKE) -C $(KDIR) M=$(CURDIR) MO=$(CURDIR)/$$out modules && \
 		echo "built $$out/adler32.ko"
