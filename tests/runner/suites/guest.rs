@@ -71,6 +71,7 @@ pub fn suites(kernel: &str, newest: bool) -> Vec<Suite> {
             suite("detectors", TEST, "", "", Work::Tests(DETECTORS)),
             suite("inject", TEST, UML_DEBUG, "", Work::Tests(INJECT)),
             suite("kunit", TEST, UML_DEBUG, "", Work::Tests(KUNIT)),
+            suite("learn", TEST, "", "", Work::Tests(LEARN)),
             cases("bench", TEST, "", BENCH_KERNEL),
             cases("fuzz-doors", TEST, "--operations 4000", FUZZ_DOORS),
             cases("fuzz-doors", SOAK, "--operations 1000000", FUZZ_DOORS),
@@ -189,6 +190,12 @@ const KUNIT: &str = r#"
             printf "test result: KTAP. %d passed; %d failed; %d ignored\n",
                 passed, planned - passed - skipped, skipped
         }'"#;
+
+/// The commands of a page print what it says, those for one guest and those for the host.
+const LEARN: &str = "\
+    $LAB vm --kernel $KERNEL --append adler32.implementation=1 --build . \
+        --build build/tests/modules/learn --path $TOOLS -- learn docs/learn.md '#'
+    PATH=${LAB%/*}:$PATH $TOOLS/learn docs/learn.md '$'";
 
 /// Everything that can fail for want of memory or for a bad address does, one at a time.
 const INJECT: &str = "\

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! A shell that runs one command after the other.
+
+use std::io::BufRead;
+use std::io::BufReader;
+use std::io::Write;
+use std::os::unix::process::CommandExt;
+use std::process::Child;
+use std::process::ChildStdin;
+use std::process::Command;
+use std::process::Stdio;
+use std::sync::mpsc;
+use std::sync::mpsc::Receiver;
+use std::sync::mpsc::RecvTimeoutError;
+use std::thread;
+use std::time::Duration;
+
+use anyhow::bail;
+use anyhow::Context;
+use anyhow::Result;
+use nix::sys::signal::killpg;
+use nix::sys::signal::Signal;
+use nix::unistd::Pid;
+
+/// How long a command may take. Some boot a virtual machine, on a machine that may be busy.
+const LIMIT: Duration = Duration::from_secs(300);
+
+/// Takes commands that end in NUL, and ends in NUL what each prints.
+const SHELL: &str = r#"
+    exec 2>&1
+    while IFS= read -rd '' command; do
+        eval "$command" </dev/null
+        printf '\0'
+    done"#;
+
+/// A running shell.
+pub struct Session {
+    shell: Child,
+    commands: ChildStdin,
+    outputs: Receiver<String>,
+}
+
+impl Session {
+    /// Starts the shell.
+    pub fn start() -> Result<Self> {
+        let mut shell = Command::new("bash")
+            .args(["-c", SHELL])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            // So that what it starts can be killed with it.
+            .process_group(0)
+            .spawn()
+            .context("cannot run bash")?;
+        let commands = shell.stdin.take().context("the pipe was asked for")?;
+        let output = shell.stdout.take().context("the pipe was asked for")?;
+        let (sender, outputs) = mpsc::channel();
+        thread::spawn(move || {
+            let mut output = BufReader::new(output);
+            let mut bytes = Vec::new();
+            while output.read_until(0, &mut bytes).is_ok() && bytes.pop() == Some(0) {
+                let text = String::from_utf8_lossy(&bytes).into_owned();
+                if sender.send(text).is_err() {
+                    break;
+                }
+                bytes.clear();
+            }
+        });
+        Ok(Self {
+            shell,
+            commands,
+            outputs,
+        })
+    }
+
+    /// Runs a command and returns what it prints. One that takes too long ends the session.
+    pub fn run(&mut self, command: &str) -> Result<String> {
+        write!(self.commands, "{command}\0").context("the shell has ended")?;
+        match self.outputs.recv_timeout(LIMIT) {
+            Ok(output) => Ok(output),
+            Err(RecvTimeoutError::Timeout) => {
+                self.kill()?;
+                bail!("it did not end in {LIMIT:?}")
+            }
+            Err(RecvTimeoutError::Disconnected) => bail!("it ended the shell"),
+        }
+    }
+
+    fn kill(&mut self) -> Result<()> {
+        killpg(Pid::from_raw(self.shell.id().try_into()?), Signal::SIGKILL)?;
+        self.shell.wait()?;
+        Ok(())
+    }
+}
