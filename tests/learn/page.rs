@@ -22,6 +22,13 @@ pub struct Example<'a> {
     pub output: Vec<&'a str>,
 }
 
+impl Example<'_> {
+    /// Returns whether the page says this of what was printed.
+    pub fn foretells(&self, printed: &str) -> bool {
+        agree(&self.output, &printed.lines().collect::<Vec<_>>())
+    }
+}
+
 /// Returns the examples of a page in their order.
 pub fn examples(page: &str) -> Result<Vec<Example<'_>>> {
     let mut examples: Vec<Example> = Vec::new();
@@ -69,7 +76,7 @@ fn command(line: &str) -> Option<(char, &str)> {
 }
 
 /// Returns whether the lines `output` are what a page says by `expected`.
-pub fn agree(expected: &[&str], output: &[&str]) -> bool {
+fn agree(expected: &[&str], output: &[&str]) -> bool {
     match (expected.split_first(), output.split_first()) {
         (None, _) => output.is_empty(),
         (Some((&ANYTHING, expected)), _) => {
