@@ -2,10 +2,10 @@
 
 //! Says in the kernel's log which buffers its allocators give, for `docs/learn.md`.
 
-use kernel::alloc::Allocator;
-use kernel::alloc::Vec;
 use kernel::alloc::allocator::KVmalloc;
 use kernel::alloc::allocator::Kmalloc;
+use kernel::alloc::Allocator;
+use kernel::alloc::Vec;
 use kernel::prelude::*;
 
 module! {
