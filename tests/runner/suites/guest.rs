@@ -72,6 +72,7 @@ pub fn suites(kernel: &str, newest: bool) -> Vec<Suite> {
             suite("inject", TEST, UML_DEBUG, "", Work::Tests(INJECT)),
             suite("kunit", TEST, UML_DEBUG, "", Work::Tests(KUNIT)),
             suite("learn", TEST, "", "", Work::Tests(LEARN)),
+            cases("install", TEST, "", INSTALL),
             cases("bench", TEST, "", BENCH_KERNEL),
             cases("fuzz-doors", TEST, "--operations 4000", FUZZ_DOORS),
             cases("fuzz-doors", SOAK, "--operations 1000000", FUZZ_DOORS),
@@ -203,6 +204,29 @@ const INJECT: &str = "\
         -- sh -c 'exec inject 2>&1'";
 
 /// The kernel and a program agree. How fast they are depends on the machine.
+/// All that is made for users is installed, and removed again.
+const INSTALL: &[(&str, &str)] = &[(
+    "what is installed can be removed",
+    "make --no-print-directory commands
+     release=$(cd build/module && echo $KERNEL*-amd64)
+     tree=$PWD/build/install
+     rm -rf $tree
+     mkdir $tree
+     arguments=\"DESTDIR=$tree prefix=/usr KDIR=$($LAB run ${LAB%/*}/rust-kernel-kit $release)\"
+     $LAB run make --no-print-directory $arguments install
+     for file in build/man/man*/* build/completions/* man/adler32.4 udev/* modules-load.d/* include/uapi/linux/*; do
+         find $tree -type f | xargs sha256sum | grep -q ^$(sha256sum < $file | cut -d ' ' -f 1) || {
+             echo $file is not installed
+             exit 1
+         }
+     done
+     $tree/usr/bin/adler32sum Kbuild
+     test -f $tree/lib/modules/$release/updates/adler32.ko
+     $LAB run make --no-print-directory $arguments uninstall
+     find $tree -mindepth 1 | tee build/left
+     test ! -s build/left",
+)];
+
 const BENCH_KERNEL: &[(&str, &str)] = &[
     (
         "the benchmark runs in the kernel",
