@@ -71,7 +71,8 @@ KIT_FILES := \
 	755:$(KIT):$(sbindir)/rust-kernel-kit \
 	644:man/rust-kernel-kit.8:$(mandir)/man8/rust-kernel-kit.8
 DKMS_FILES := $(foreach file,Kbuild userspace/Cargo.toml $(shell find src -type f),\
-	644:$(file):/usr/src/adler32-$(VERSION)/$(file))
+	644:$(file):/usr/src/adler32-$(VERSION)/$(file)) \
+	644:packaging/dkms.mk:/usr/src/adler32-$(VERSION)/dkms.mk
 
 # Where modules_install puts it.
 INSTALLED_MODULE = /lib/modules/$(shell cat $(KDIR)/include/config/kernel.release)/updates/adler32.ko
