@@ -80,13 +80,15 @@ INSTALLED_MODULE = /lib/modules/$(shell cat $(KDIR)/include/config/kernel.releas
 .PHONY: install
 install: install-module install-tools install-header ## Install what "make module commands" built: DESTDIR= prefix=/usr/local
 
-# With DESTDIR, depmod is for whoever installs what is there.
+# modules_install skips depmod, as headers have no System.map. With DESTDIR, it is for whoever installs
+# what is there.
 .PHONY: install-module
 install-module:
 	@out=build/module/$$(cat $(KDIR)/include/config/kernel.release) && \
 		{ test -f $$out/adler32.ko || { echo "make: no $$out/adler32.ko: make module first" >&2; exit 1; }; } && \
 		$(MAKE) -C $(KDIR) M=$(CURDIR) MO=$(CURDIR)/$$out INSTALL_MOD_PATH=$(DESTDIR) \
-			$(if $(DESTDIR),DEPMOD=true) modules_install
+			modules_install
+	@$(if $(DESTDIR),,depmod $$(cat $(KDIR)/include/config/kernel.release))
 	$(call install,$(LOAD_FILES))
 
 .PHONY: install-tools

@@ -214,14 +214,13 @@ const INSTALL: &[(&str, &str)] = &[(
      mkdir $tree
      arguments=\"DESTDIR=$tree prefix=/usr KDIR=$($LAB run ${LAB%/*}/rust-kernel-kit $release)\"
      $LAB run make --no-print-directory $arguments install
+     find $tree -type f -exec sha256sum {} + > build/installed
      for file in build/man/man*/* build/completions/* man/adler32.4 udev/* modules-load.d/* include/uapi/linux/*; do
-         find $tree -type f | xargs sha256sum | grep -q ^$(sha256sum < $file | cut -d ' ' -f 1) || {
-             echo $file is not installed
-             exit 1
-         }
+         sum=$(sha256sum < $file)
+         grep -q ^${sum%% *} build/installed || { echo $file is not installed; exit 1; }
      done
      $tree/usr/bin/adler32sum Kbuild
-     test -f $tree/lib/modules/$release/updates/adler32.ko
+     test -f $tree/lib/modules/$release/updates/adler32.ko.xz
      $LAB run make --no-print-directory $arguments uninstall
      find $tree -mindepth 1 | tee build/left
      test ! -s build/left",
