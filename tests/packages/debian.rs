@@ -219,16 +219,15 @@ impl Debian {
 
 /// What a command prints, which must succeed.
 fn output(command: &mut Command) -> Result<String> {
-    let program = command.get_program().to_owned();
+    let program = command.get_program().to_string_lossy().into_owned();
     let output = command
         .stdin(Stdio::null())
         .output()
-        .with_context(|| format!("cannot run {}", program.display()))?;
+        .with_context(|| format!("cannot run {program}"))?;
     let printed = String::from_utf8_lossy(&output.stdout).into_owned();
     ensure!(
         output.status.success(),
-        "{} failed ({}):\n{printed}{}",
-        program.display(),
+        "{program} failed ({}):\n{printed}{}",
         output.status,
         String::from_utf8_lossy(&output.stderr)
     );

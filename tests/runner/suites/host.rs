@@ -38,7 +38,7 @@ const STYLE: &[(&str, &str)] = &[
         "user space is formatted",
         "cd userspace; cargo fmt --all --check",
     ),
-    ("the lab is formatted", "cd lab; cargo fmt --check"),
+    ("the lab is formatted", "cd lab; cargo fmt --all --check"),
     ("the fuzz target is formatted", "cd fuzz; cargo fmt --check"),
     ("the benchmark is formatted", "cd bench; cargo fmt --check"),
     ("the module is formatted", "rustfmt --check src/lib.rs"),
@@ -52,7 +52,7 @@ const STYLE: &[(&str, &str)] = &[
     ),
     (
         "clippy has nothing to say on the lab",
-        "cd lab; cargo clippy --locked --all-targets -- -D warnings",
+        "cd lab; cargo clippy --locked --workspace --all-targets -- -D warnings",
     ),
     (
         "clippy has nothing to say on the benchmark",
@@ -72,7 +72,7 @@ const STYLE: &[(&str, &str)] = &[
 
 const USER_SPACE: &str = "cd userspace; cargo test --locked";
 
-const LAB: &str = "cd lab; cargo test --locked --bins";
+const LAB: &str = "cd lab; cargo test --locked --workspace --lib --bins";
 
 const LAB_GUEST: &str = "cd lab; cargo test --locked --test vm -- --ignored";
 
