@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
 //! The C header against the Rust ABI: every constant, ioctl number, structure and member is the
-//! same on both sides, for 64- and 32-bit programs.
+//! same on both sides, for 64- and 32-bit programs. And what its pages say of it.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -15,6 +15,8 @@ use adler32::uapi;
 
 const RUST: &str = include_str!("../../../src/uapi.rs");
 const HEADER: &str = include_str!("../../../include/uapi/linux/adler32.h");
+const MANUAL: &str = include_str!("../../../man/adler32.4");
+const PAGE: &str = include_str!("../../../docs/ABI/testing/dev-adler32");
 const INCLUDE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../include/uapi");
 
 /// Constants: the name here, the name in C, the value.
@@ -199,4 +201,21 @@ fn no_structure_is_left_out() {
     let in_c = known.map(str::to_lowercase);
     let in_c = in_c.each_ref().map(String::as_str);
     assert_eq!(names(HEADER, "struct adler32_"), in_c.into());
+}
+
+#[test]
+fn pages_agree() {
+    for (rust, c, _) in CONSTANTS {
+        assert!(!rust.starts_with("NR_") || MANUAL.contains(c), "{c}");
+    }
+    let words: Vec<_> = PAGE.split_whitespace().collect();
+    let page = words.join(" ");
+    for fact in [
+        format!("What: /dev/{} ", uapi::DEVICE_NAME.to_str().unwrap()),
+        format!("type 0x{:X},", uapi::IOC_TYPE),
+        format!("numbers 0x{:x} to", uapi::NR_RESET),
+        format!("version of this interface, {},", uapi::ABI_VERSION),
+    ] {
+        assert!(page.contains(&fact), "{fact}");
+    }
 }
