@@ -18,14 +18,13 @@ const COPIED: [&str; 2] = [".config", "Module.symvers"];
 const RUSTC: &str = "rust/rustc.version";
 
 /// Whether `folder` was made for these headers, with the compiler that is installed now.
-pub fn is_of(folder: &Path, headers: &Headers) -> Result<bool> {
-    if !folder.exists() {
-        return Ok(false);
-    }
-    let same =
-        |name: &str| fs::read(folder.join(name)).ok() == fs::read(headers.dir.join(name)).ok();
-    Ok(COPIED.into_iter().all(same)
-        && fs::read_to_string(folder.join(RUSTC)).ok() == version("rustc"))
+pub fn is_of(folder: &Path, headers: &Headers) -> bool {
+    let same = |name: &str| {
+        let made_for = fs::read(folder.join(name)).ok();
+        made_for.is_some() && made_for == fs::read(headers.dir.join(name)).ok()
+    };
+    COPIED.into_iter().all(same)
+        && fs::read_to_string(folder.join(RUSTC)).ok() == version("rustc")
 }
 
 /// Makes `folder`, which is seen only whole.

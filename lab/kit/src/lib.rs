@@ -75,7 +75,7 @@ fn run(cli: Cli) -> Result<()> {
         return Ok(());
     }
     let folder = cli.cache.join(&release);
-    if folder::is_of(&folder, &headers)? {
+    if folder::is_of(&folder, &headers) {
         println!("{}", folder.display());
         return Ok(());
     }
@@ -102,7 +102,7 @@ fn run(cli: Cli) -> Result<()> {
         )
     })?;
     let _lock = Flock::lock(lock, FlockArg::LockExclusive).map_err(|(_, error)| error)?;
-    if !folder::is_of(&folder, &headers)? {
+    if !folder::is_of(&folder, &headers) {
         folder::remove_stale(&cli.cache)?;
         let work = cli.cache.join(format!("{release}.work"));
         let made = metadata::make(&headers, &source, &work)

@@ -40,10 +40,9 @@ pub fn missing(headers: &Headers) -> Vec<String> {
     if !packages.is_empty() {
         missing.push(format!("apt install {}", packages.join(" ")));
     }
-    let rustc = version("rustc").unwrap_or_else(|| "none".to_owned());
-    if rustc != headers.rustc() {
+    if let Some(rustc) = version("rustc").filter(|rustc| rustc != headers.rustc()) {
         missing.push(format!(
-            "the kernel was built with {}, and here is {rustc}",
+            "the kernel was built with {}, and here is {rustc}: PATH must begin with the folder of the former",
             headers.rustc()
         ));
     }
