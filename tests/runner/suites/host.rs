@@ -11,6 +11,7 @@ use super::Work;
 pub fn suites() -> Vec<Suite> {
     const CHECK: &[Part] = &[Part::Check, Part::Test];
     const TEST: &[Part] = &[Part::Test];
+    const SOAK: &[Part] = &[Part::Soak];
     let suite = |name: &str, parts, work| Suite {
         name: name.to_owned(),
         parts,
@@ -30,6 +31,7 @@ pub fn suites() -> Vec<Suite> {
             stage: Stage::Use,
             ..suite("lab-guest", TEST, Work::Tests(LAB_GUEST))
         },
+        suite("packages", SOAK, Work::Tests(PACKAGES)),
     ]
 }
 
@@ -73,6 +75,8 @@ const STYLE: &[(&str, &str)] = &[
 const USER_SPACE: &str = "cd userspace; cargo test --locked";
 
 const LAB: &str = "cd lab; cargo test --locked --workspace --lib --bins";
+
+const PACKAGES: &str = "make --no-print-directory test-packages";
 
 const LAB_GUEST: &str = "cd lab; cargo test --locked --test vm -- --ignored";
 
