@@ -23,8 +23,7 @@ pub fn is_of(folder: &Path, headers: &Headers) -> bool {
         let made_for = fs::read(folder.join(name)).ok();
         made_for.is_some() && made_for == fs::read(headers.dir.join(name)).ok()
     };
-    COPIED.into_iter().all(same)
-        && fs::read_to_string(folder.join(RUSTC)).ok() == version("rustc")
+    COPIED.into_iter().all(same) && fs::read_to_string(folder.join(RUSTC)).ok() == version("rustc")
 }
 
 /// Makes `folder`, which is seen only whole.
