@@ -223,7 +223,7 @@ distclean: lab ## Remove what was built, and the kernels and packages kept for i
 
 .PHONY: lab
 lab: linker
-	@cd lab && cargo build --release --locked --quiet
+	@cd lab && cargo build --release --locked --quiet --workspace
 
 # Static, because the same programs run in guests.
 static := -C target-feature=+crt-static
