@@ -64,6 +64,7 @@ pub fn suites(kernel: &str, newest: bool) -> Vec<Suite> {
         };
         suites.extend([
             suite("boot", CHECK, "", "ioctl::", Work::Tests(VM)),
+            suite("learn", TEST, "", "", Work::Tests(LEARN)),
             suite("uml", TEST, "--flavour uml", "", Work::Tests(UML)),
             suite("uml-debug", TEST, UML_DEBUG, SHORT, Work::Tests(UML)),
             suite("uml-debug", SOAK, UML_DEBUG, "", Work::Tests(UML)),
@@ -71,7 +72,6 @@ pub fn suites(kernel: &str, newest: bool) -> Vec<Suite> {
             suite("detectors", TEST, "", "", Work::Tests(DETECTORS)),
             suite("inject", TEST, UML_DEBUG, "", Work::Tests(INJECT)),
             suite("kunit", TEST, UML_DEBUG, "", Work::Tests(KUNIT)),
-            suite("learn", TEST, "", "", Work::Tests(LEARN)),
             cases("install", TEST, "", INSTALL),
             cases("bench", TEST, "", BENCH_KERNEL),
             cases("fuzz-doors", TEST, "--operations 4000", FUZZ_DOORS),
