@@ -230,18 +230,19 @@ fn files_that_grow() {
     assert_eq!(found.last(), Some(&(data.len() as u64)));
 }
 
+/// The kernel fills the rest of a page, of a huge one too, with zeros when it is cut, and a read that
+/// has already asked for the size finds them. So the file is cut between huge pages.
 #[test]
 fn files_that_shrink() {
     let data = data(4 * PARALLEL_FROM);
     let found = change_meanwhile(&data, &data, |file| {
-        for len in (5..data.len() as u64).rev().step_by(1_234_567) {
+        for len in (0..=data.len() as u64).rev().step_by(2 * MIB as usize) {
             file.set_len(len).unwrap();
             thread::yield_now();
         }
-        file.set_len(5).unwrap();
     });
     assert!(found.is_sorted_by(|a, b| a >= b), "{found:?}");
-    assert_eq!(found.last(), Some(&5));
+    assert_eq!(found.last(), Some(&0));
 }
 
 #[test]
