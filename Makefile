@@ -7,6 +7,7 @@
 KERNEL ?=
 # The kernel to build for in "make module".
 KDIR ?= /lib/modules/$(shell uname -r)/build
+RELEASE = $(shell cat $(KDIR)/include/config/kernel.release 2>/dev/null)
 # A file for the demo, and what the shell in the virtual machine is to run. Both reach the recipes
 # through the environment, so that neither make nor the shell minds their spaces, quotes and dollars.
 override FILE := $(value FILE)
@@ -20,6 +21,9 @@ TARGET := x86_64-unknown-linux-gnu
 LAB := build/lab/$(TARGET)/release/lab
 KIT := build/lab/$(TARGET)/release/rust-kernel-kit
 TOOLS := build/userspace/$(TARGET)/release
+# What cargo (from 1.91 on) makes of crates is kept beside the lab's kernels, for other clones.
+export CARGO_BUILD_BUILD_DIR := \
+	$(shell realpath -m -- "$${ADLER32_CACHE:-$${XDG_CACHE_HOME:-$$HOME/.cache}/adler32}")/cargo
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' userspace/Cargo.toml)
 
 kernel := $(if $(KERNEL),$(if $(filter debug,$(KERNEL)),--flavour debug,--kernel $(KERNEL)))
@@ -35,9 +39,9 @@ module: ## Build adler32.ko for the running kernel, or for KDIR=...
 	@test -d $(KDIR) || { echo "make: no kernel build folder $(KDIR): install the kernel's headers or set KDIR=..." >&2; exit 1; }
 	@grep -q '^CONFIG_RUST=y' $(KDIR)/include/config/auto.conf || { echo "make: the kernel of $(KDIR) is built without Rust (CONFIG_RUST)" >&2; exit 1; }
 	@test -f $(KDIR)/rust/libkernel.rmeta || { echo "make: $(KDIR) lacks the kernel's Rust metadata: see docs/install.md" >&2; exit 1; }
-	@out=build/module/$$(cat $(KDIR)/include/config/kernel.release) && mkdir -p $$out && \
-		$(MAKE) -C $(KDIR) M=$(CURDIR) MO=$(CURDIR)/$$out modules && \
-		echo "built $$out/adler32.ko"
+	@mkdir -p build/module/$(RELEASE)
+	@$(MAKE) -C $(KDIR) M=$(CURDIR) MO=$(CURDIR)/build/module/$(RELEASE) modules
+	@echo "built build/module/$(RELEASE)/adler32.ko"
 
 # Where things are installed. DESTDIR goes before all of it.
 prefix ?= /usr/local
@@ -75,7 +79,7 @@ DKMS_FILES := $(foreach file,Kbuild userspace/Cargo.toml $(shell find src -type 
 	644:packaging/dkms.mk:/usr/src/adler32-$(VERSION)/dkms.mk
 
 # Where modules_install puts it.
-INSTALLED_MODULE = /lib/modules/$(shell cat $(KDIR)/include/config/kernel.release)/updates/adler32.ko
+INSTALLED_MODULE = /lib/modules/$(RELEASE)/updates/adler32.ko
 
 .PHONY: install
 install: install-module install-tools install-header ## Install what "make module commands" built: DESTDIR= prefix=/usr/local
@@ -84,11 +88,10 @@ install: install-module install-tools install-header ## Install what "make modul
 # what is there.
 .PHONY: install-module
 install-module:
-	@out=build/module/$$(cat $(KDIR)/include/config/kernel.release) && \
-		{ test -f $$out/adler32.ko || { echo "make: no $$out/adler32.ko: make module first" >&2; exit 1; }; } && \
-		$(MAKE) -C $(KDIR) M=$(CURDIR) MO=$(CURDIR)/$$out INSTALL_MOD_PATH=$(DESTDIR) \
-			modules_install
-	@$(if $(DESTDIR),,depmod $$(cat $(KDIR)/include/config/kernel.release))
+	@test -f build/module/$(RELEASE)/adler32.ko || { echo "make: no build/module/$(RELEASE)/adler32.ko: make module first" >&2; exit 1; }
+	@$(MAKE) -C $(KDIR) M=$(CURDIR) MO=$(CURDIR)/build/module/$(RELEASE) INSTALL_MOD_PATH=$(DESTDIR) \
+		modules_install
+	@$(if $(DESTDIR),,depmod $(RELEASE))
 	$(call install,$(LOAD_FILES))
 
 .PHONY: install-tools
@@ -112,7 +115,7 @@ uninstall: ## Remove what "make install" installed: DESTDIR= prefix=/usr/local
 	@cd $(DESTDIR)/ && for file in $(foreach file,$(TOOL_FILES) $(HEADER_FILES) $(LOAD_FILES),$(lastword $(subst :, ,$(file)))) \
 		$(if $(wildcard $(KDIR)),$(addprefix $(INSTALLED_MODULE),$(empty) .gz .xz .zst)); do \
 		rm -f .$$file && $(if $(DESTDIR),rmdir -p --ignore-fail-on-non-empty .$${file%/*} 2>/dev/null || )true; done
-	@$(if $(DESTDIR),,$(if $(wildcard $(KDIR)),depmod $(notdir $(patsubst %/updates/adler32.ko,%,$(INSTALLED_MODULE)))))
+	@$(if $(DESTDIR),,$(if $(wildcard $(KDIR)),depmod $(RELEASE)))
 
 # $(call install,FILES): nothing is installed unless all of it is there.
 define install
@@ -143,7 +146,7 @@ else
 endif
 
 .PHONY: test
-test: lab tools checkers cmake ## Prove everything, on every supported kernel
+test: lab tools checkers cmake python ## Prove everything, on every supported kernel
 	@$(TOOLS)/run-tests
 
 .PHONY: check
@@ -179,8 +182,8 @@ bench-device: lab tools ## Measure the device beside AF_ALG and programs
 
 .PHONY: bench-cli
 bench-cli: tools ## Measure the command beside xrdadler32, Python, libdeflate and cksum
-	-$(call need,xrdadler32,xrootd-client,which the command is compared with)
-	-$(call need,python3,python3,which the command is compared with)
+	-$(call need,command -v xrdadler32,xrootd-client,which the command is compared with)
+	-$(call need,command -v python3,python3,which the command is compared with)
 	@mkdir -p build/bench
 	@echo "Load of this machine: $$(cut -d ' ' -f 1-3 /proc/loadavg)"
 	@$(TOOLS)/bench-cli --json build/bench/cli.json
@@ -217,7 +220,8 @@ clean: ## Remove what was built
 	rm -rf build
 
 .PHONY: distclean
-distclean: lab ## Remove what was built, and the kernels and packages kept for it
+distclean: lab ## Remove what was built, and the kernels, packages and crates kept for it
+	rm -rf "$$CARGO_BUILD_BUILD_DIR"
 	$(LAB) clean
 	rm -rf build
 
@@ -245,22 +249,27 @@ commands: linker ## Build what "make install" installs besides the module
 sudo := $(if $(filter 0,$(shell id -u)),,sudo)
 .PHONY: linker
 linker:
-	$(call need,cc,gcc libc6-dev,which cargo needs to link)
+	$(call need,command -v cc,gcc libc6-dev,which cargo needs to link)
 
 # The fuzzer is C++, and Valgrind checks accesses to memory.
 .PHONY: checkers
 checkers: linker
-	$(call need,c++,g++,which the fuzzer is built with)
-	$(call need,valgrind,valgrind,which the tests of the algorithm run under)
+	$(call need,command -v c++,g++,which the fuzzer is built with)
+	$(call need,command -v valgrind,valgrind,which the tests of the algorithm run under)
 
 # One of the libraries that ours is compared with is built by CMake.
 .PHONY: cmake
 cmake: linker
-	$(call need,cmake,cmake,which zlib-ng is built with)
+	$(call need,command -v cmake,cmake,which zlib-ng is built with)
 
-# $(call need,COMMAND,PACKAGES,WHY): installs what is missing.
+# The Dask of the examples comes from PyPI.
+.PHONY: python
+python:
+	-$(call need,python3 -c "import ensurepip",python3-venv,which the Dask example is installed with)
+
+# $(call need,CHECK,PACKAGES,WHY): installs what is missing if the check, a command, fails.
 define need
-	@command -v $(1) >/dev/null || { \
+	@$(1) >/dev/null 2>&1 || { \
 		echo "installing $(2), $(3)" && \
 		$(sudo) apt-get update && $(sudo) apt-get install -y --no-install-recommends $(2); }
 endef

@@ -79,10 +79,13 @@ impl Cache {
             return Ok(());
         }
         if !dir.join(TAG).exists() {
-            bail!(
-                "{} has no {TAG}, so lab did not make it: remove it yourself if you mean to",
-                dir.display()
-            );
+            // One that is empty is no loss.
+            return fs::remove_dir(dir).with_context(|| {
+                format!(
+                    "{} has no {TAG}, so lab did not make it: remove it yourself if you mean to",
+                    dir.display()
+                )
+            });
         }
         let in_use = File::create(dir.join("in-use"))?;
         if let Err(TryLockError::WouldBlock) = in_use.try_lock() {

@@ -206,7 +206,6 @@ const INJECT: &str = "\
     $LAB vm $MACHINE --kernel $KERNEL --build . --build build/tests/modules --path $TOOLS \
         -- sh -c 'exec inject 2>&1'";
 
-/// The kernel and a program agree. How fast they are depends on the machine.
 /// All that is made for users is installed, and removed again.
 const INSTALL: &[(&str, &str)] = &[(
     "what is installed can be removed",
@@ -229,6 +228,7 @@ const INSTALL: &[(&str, &str)] = &[(
      test ! -s build/left",
 )];
 
+/// The kernel and a program agree. How fast they are depends on the machine.
 const BENCH_KERNEL: &[(&str, &str)] = &[
     (
         "the benchmark runs in the kernel",
