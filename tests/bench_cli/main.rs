@@ -13,6 +13,8 @@ mod programs;
 #[allow(dead_code, reason = "the tests use all of it")]
 #[path = "../vm/support/reference.rs"]
 mod reference;
+#[path = "../bench_common/target.rs"]
+mod target;
 mod targets;
 
 use std::fmt::Write as _;

@@ -2,24 +2,15 @@
 
 //! What the command is to reach beside others.
 
-use anyhow::Context;
 use anyhow::Result;
 use serde_json::json;
 use serde_json::Value;
 
-use crate::common::Rates;
 use crate::contender::Group;
 use crate::contender::Source;
-
-/// Where; which contender; which others, of which the fastest counts; how the times compare.
-type Target = (Source, &'static str, &'static [&'static str], Bound);
-
-enum Bound {
-    /// At least so many times as fast.
-    Speed(f64),
-    /// At most so many times the time.
-    Time(f64),
-}
+use crate::target;
+use crate::target::Bound;
+use crate::target::Target;
 
 const DEFAULT: &str = "adler32 sum";
 const ONE: &str = "adler32 sum, one thread";
@@ -53,46 +44,10 @@ const START: f64 = 3.0;
 pub fn compare(groups: &[Group]) -> Result<Value> {
     println!("\nTargets, by the best run and by the median one");
     let mut compared = Vec::new();
-    for (source, ours, others, bound) in TARGETS {
-        let group = find(groups, source)?;
-        let rates = group.rates(ours)?;
-        let fastest = |rate: fn(Rates) -> f64| {
-            others
-                .iter()
-                .filter_map(|name| Some((*name, rate(group.rates(name).ok()?))))
-                .max_by(|(_, one), (_, other)| one.total_cmp(other))
-        };
-        let best = fastest(|rates| rates.best);
-        let median = fastest(|rates| rates.median);
-        let (Some((other, best)), Some((_, median))) = (best, median) else {
-            let others = others.join(", ");
-            println!("{}: {ours} / {others}: skipped, see above", group.title);
-            continue;
-        };
-        let [best, median] = match bound {
-            Bound::Speed(_) => [rates.best / best, rates.median / median],
-            Bound::Time(_) => [best / rates.best, median / rates.median],
-        };
-        let (aim, met) = match bound {
-            Bound::Speed(least) => (format!("at least {least} times as fast"), best >= least),
-            Bound::Time(most) => (format!("at most {most} times the time"), best <= most),
-        };
-        println!(
-            "{}: {ours} / {other}: {best:.2} ({median:.2}), {aim}: {}",
-            group.title,
-            verdict(met)
-        );
-        compared.push(json!({
-            "source": group.title,
-            "ours": ours,
-            "other": other,
-            "best": best,
-            "median": median,
-            "target": aim,
-            "met": met,
-        }));
+    for target in &TARGETS {
+        compared.extend(target::compare(groups, target)?);
     }
-    compared.push(start(find(groups, Source::Start)?)?);
+    compared.push(start(target::group(groups, Source::Start)?)?);
     Ok(Value::from(compared))
 }
 
@@ -103,7 +58,7 @@ fn start(group: &Group) -> Result<Value> {
     println!(
         "{}: {DEFAULT}: {best:.2} ms ({median:.2} ms), less than {START} ms: {}",
         group.title,
-        verdict(met)
+        target::verdict(met)
     );
     Ok(json!({
         "source": group.title,
@@ -113,19 +68,4 @@ fn start(group: &Group) -> Result<Value> {
         "target": format!("less than {START} ms"),
         "met": met,
     }))
-}
-
-fn find(groups: &[Group], source: Source) -> Result<&Group> {
-    groups
-        .iter()
-        .find(|group| group.source == source)
-        .with_context(|| format!("nothing was measured of {source:?}"))
-}
-
-fn verdict(met: bool) -> &'static str {
-    if met {
-        "met"
-    } else {
-        "missed"
-    }
 }

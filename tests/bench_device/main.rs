@@ -24,6 +24,8 @@ mod plot;
 #[allow(dead_code, reason = "the tests use all of it")]
 #[path = "../vm/support/reference.rs"]
 mod reference;
+#[path = "../bench_common/target.rs"]
+mod target;
 mod targets;
 
 use std::num::NonZeroU16;
