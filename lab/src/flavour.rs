@@ -7,7 +7,7 @@ use std::path::Path;
 
 use anyhow::{bail, Context, Result};
 use clap::ValueEnum;
-use rust_kernel_kit::progress;
+use rust_kernel_kit::{archive, progress, remove_folder};
 
 use crate::cache::Cache;
 use crate::kernel::{Kernel, Series};
@@ -282,11 +282,7 @@ pub fn ensure(cache: &Cache, root: &Root, kernel: &Kernel, flavour: Flavour) -> 
     }
     let modules = format!("usr/lib/modules/{}", target.release);
     for folder in [target.folder().trim_start_matches('/'), &modules] {
-        let folder = root.join(folder);
-        if folder.exists() {
-            fs::remove_dir_all(&folder)
-                .with_context(|| format!("cannot remove {}", folder.display()))?;
-        }
+        remove_folder(&root.join(folder))?;
     }
     build(root, kernel, recipe, &target)?;
     root.write_stamp(&stamp(&target), &inputs(kernel, recipe))
@@ -313,7 +309,12 @@ fn build(root: &Root, kernel: &Kernel, recipe: &Recipe, target: &Target) -> Resu
     let folder = target.folder();
     let folder = Path::new(&folder);
     let build = folder.join("build");
-    sources::unpack(root, kernel, &folder.join("source"), EXCLUDED)?;
+    archive::unpack(
+        &mut root.command("bash")?,
+        &sources::kept(root, kernel)?,
+        &folder.join("source"),
+        EXCLUDED,
+    )?;
     let build_host = root.join(build.strip_prefix("/")?);
     fs::create_dir_all(&build_host)?;
     let wanted = recipe.config(kernel);

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{bail, Context, Result};
 use nix::mount::MsFlags;
-use rust_kernel_kit::progress;
+use rust_kernel_kit::{progress, remove_folder};
 
 use crate::cache::Cache;
 use crate::host;
@@ -241,9 +241,7 @@ fn hides_system(dir: &Path) -> bool {
 /// Makes the root in `new`, then gives it its name.
 fn create(dir: &Path, new: &Path) -> Result<()> {
     host::ensure_packages()?;
-    if new.exists() {
-        fs::remove_dir_all(new).with_context(|| format!("cannot remove {}", new.display()))?;
-    }
+    remove_folder(new)?;
     progress::step(
         &format!("make a Debian {SUITE} root with the toolchain"),
         Command::new("mmdebstrap")

@@ -15,32 +15,6 @@ use crate::root::Root;
 /// a kernel is made from the same one.
 const KEPT: &str = "var/cache/lab";
 
-/// Unpacks the sources of exactly `kernel` to `dir` (absolute, in the root), which it makes. What
-/// matches one of `excluded`, patterns of tar for paths in the sources, is left out. Needs the
-/// cache's lock.
-pub fn unpack(root: &Root, kernel: &Kernel, dir: &Path, excluded: &[&str]) -> Result<()> {
-    let package = kernel.source_package();
-    let mut command = root.command("sh")?;
-    command.args([
-        "-ec",
-        "package=$1 file=$2 dir=$3
-         shift 3
-         mkdir -p $dir
-         dpkg-deb --fsys-tarfile $file | tar -xO ./usr/src/$package.tar.xz | xz -dc -T0 |
-         tar -x -C $dir --strip-components=1 --anchored --wildcards \"$@\"",
-        "unpack",
-        &package,
-    ]);
-    command.arg(kept(root, kernel)?).arg(dir);
-    command.args(
-        excluded
-            .iter()
-            .map(|pattern| format!("--exclude={package}/{pattern}")),
-    );
-    let version = &kernel.package_version;
-    progress::step(&format!("unpack {package} {version}"), &mut command)
-}
-
 /// The package with the sources of exactly `kernel`, in the root; downloaded unless it was before.
 /// Needs the cache's lock.
 pub fn kept(root: &Root, kernel: &Kernel) -> Result<PathBuf> {

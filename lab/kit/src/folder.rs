@@ -11,6 +11,7 @@ use anyhow::{Context, Result};
 
 use crate::headers::{version, Headers};
 use crate::metadata::Metadata;
+use crate::remove_folder;
 
 /// Copied, to see whether the headers are still those that the folder was made for.
 const COPIED: [&str; 2] = [".config", "Module.symvers"];
@@ -32,9 +33,7 @@ pub fn make(folder: &Path, headers: &Headers, metadata: &Metadata) -> Result<()>
     new.push(".new");
     let new = Path::new(&new);
     for old in [folder, new] {
-        if old.exists() {
-            fs::remove_dir_all(old).with_context(|| format!("cannot remove {}", old.display()))?;
-        }
+        remove_folder(old)?;
     }
     fs::create_dir(new).with_context(|| format!("cannot make {}", new.display()))?;
     link_all(&headers.dir, new, &["Makefile", "rust", "scripts"])?;
@@ -82,8 +81,7 @@ pub fn remove_stale(cache: &Path) -> Result<()> {
             .join(entry.file_name())
             .join("build");
         if entry.file_type()?.is_dir() && !headers.exists() {
-            fs::remove_dir_all(entry.path())
-                .with_context(|| format!("cannot remove {}", entry.path().display()))?;
+            remove_folder(&entry.path())?;
         }
     }
     Ok(())

@@ -7,6 +7,7 @@
 //! module builds against them. The same sources, configuration and compilers give them again; that
 //! they are the right ones shows in the names of the symbols, which are made of hashes over them.
 
+pub mod archive;
 mod folder;
 mod headers;
 mod metadata;
@@ -15,7 +16,8 @@ pub mod progress;
 mod source;
 
 use std::fs::{self, File};
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{bail, Context, Result};
@@ -107,13 +109,18 @@ fn run(cli: Cli) -> Result<()> {
         let work = cli.cache.join(format!("{release}.work"));
         let made = metadata::make(&headers, &source, &work)
             .and_then(|metadata| folder::make(&folder, &headers, &metadata));
-        // Sources of a gigabyte are not to stay, whatever came of them.
-        if work.exists() {
-            fs::remove_dir_all(&work)
-                .with_context(|| format!("cannot remove {}", work.display()))?;
-        }
+        // The sources are large, and not to stay whatever came of them.
+        remove_folder(&work)?;
         made?;
     }
     println!("{}", folder.display());
     Ok(())
+}
+
+/// Removes a folder and all in it, if it is there.
+pub fn remove_folder(folder: &Path) -> Result<()> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        done => done.with_context(|| format!("cannot remove {}", folder.display())),
+    }
 }

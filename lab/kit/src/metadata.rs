@@ -9,10 +9,11 @@ use std::process::Command;
 
 use anyhow::{bail, Context, Result};
 
+use crate::archive;
 use crate::headers::{value, Headers};
 use crate::progress;
 use crate::source::Source;
-use crate::NAME;
+use crate::{remove_folder, NAME};
 
 /// What was made.
 pub struct Metadata {
@@ -43,14 +44,11 @@ const PREPARE: [&str; 4] = [
 
 /// Makes the metadata in `work`, a folder of its own, and checks it.
 pub fn make(headers: &Headers, source: &Source, work: &Path) -> Result<Metadata> {
-    if work.exists() {
-        fs::remove_dir_all(work).with_context(|| format!("cannot remove {}", work.display()))?;
-    }
+    remove_folder(work)?;
     let (tree, build) = (work.join("source"), work.join("build"));
-    for dir in [&tree, &build] {
-        fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
-    }
-    source.unpack(work, &tree, EXCLUDED)?;
+    fs::create_dir_all(&build).with_context(|| format!("cannot make {}", build.display()))?;
+    let file = source.fetch(work)?;
+    archive::unpack(&mut Command::new("bash"), &file, &tree, EXCLUDED)?;
     let release = &headers.release;
     fs::write(build.join(".config"), &headers.config)?;
     let compiler = headers

@@ -33,14 +33,15 @@ pub fn missing(headers: &Headers) -> Vec<String> {
             packages.push(package_of(compiler));
         }
     }
-    if !rust_source().is_some_and(|core| Path::new(&core).exists()) && version("rustc").is_some() {
+    let rustc = version("rustc");
+    if rustc.is_some() && !rust_source().is_some_and(|core| Path::new(&core).exists()) {
         packages.push("rust-src".to_owned());
     }
     let mut missing = Vec::new();
     if !packages.is_empty() {
         missing.push(format!("apt install {}", packages.join(" ")));
     }
-    if let Some(rustc) = version("rustc").filter(|rustc| rustc != headers.rustc()) {
+    if let Some(rustc) = rustc.filter(|rustc| rustc != headers.rustc()) {
         missing.push(format!(
             "the kernel was built with {}, and here is {rustc}: PATH must begin with the folder of the former",
             headers.rustc()

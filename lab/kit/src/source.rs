@@ -2,7 +2,6 @@
 
 //! The sources that a kernel was built from.
 
-use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -46,41 +45,12 @@ impl Source {
         Ok(Self::Package(package, version))
     }
 
-    /// Unpacks the sources to `tree`, a folder, but for those that match one of `excluded`, patterns
-    /// for paths in it. `work` is a folder for what is downloaded.
-    pub fn unpack(&self, work: &Path, tree: &Path, excluded: &[&str]) -> Result<()> {
-        let file = match self {
-            Self::File(file) => file.clone(),
-            Self::Package(package, version) => download(package, version, work)?,
-        };
-        // The package linux-source-X.Y_VERSION_all.deb has linux-source-X.Y.tar.xz.
-        let is_package = file.extension() == Some(OsStr::new("deb"));
-        let name = file.file_name().unwrap_or_default().to_string_lossy();
-        let end = if is_package { "_" } else { ".tar.xz" };
-        let name = name.split(end).next().unwrap_or_default();
-        let archive = if is_package {
-            "dpkg-deb --fsys-tarfile \"$file\" | tar -xO ./usr/src/$name.tar.xz"
-        } else {
-            "cat \"$file\""
-        };
-        let unpack = format!(
-            "set -o pipefail
-             name=$1 file=$2 tree=$3
-             shift 3
-             {archive} | xz --decompress --threads=0 |
-             tar -x -C \"$tree\" --strip-components=1 --anchored --wildcards \"$@\""
-        );
-        progress::step(
-            &format!("unpack {}", file.display()),
-            Command::new("bash")
-                .args(["-ec", &unpack, "unpack", name])
-                .args([&file, tree])
-                .args(
-                    excluded
-                        .iter()
-                        .map(|path| format!("--exclude={name}/{path}")),
-                ),
-        )
+    /// The file. What has to be downloaded goes to `work`, a folder.
+    pub fn fetch(&self, work: &Path) -> Result<PathBuf> {
+        match self {
+            Self::File(file) => Ok(file.clone()),
+            Self::Package(package, version) => download(package, version, work),
+        }
     }
 }
 

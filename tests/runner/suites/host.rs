@@ -70,6 +70,12 @@ const STYLE: &[(&str, &str)] = &[
                  { echo "there is no test $name"; exit 1; }
          done"#,
     ),
+    (
+        "all that is released has one version",
+        r#"version=$(sed -n 's/^version = "\(.*\)"/\1/p' userspace/Cargo.toml)
+         grep -qx "version = \"$version\"" lab/kit/Cargo.toml
+         grep -qE "^## $version(,|$)" CHANGELOG.md"#,
+    ),
 ];
 
 const USER_SPACE: &str = "cd userspace; cargo test --locked";
