@@ -21,14 +21,18 @@ TARGET := x86_64-unknown-linux-gnu
 LAB := build/lab/$(TARGET)/release/lab
 KIT := build/lab/$(TARGET)/release/rust-kernel-kit
 TOOLS := build/userspace/$(TARGET)/release
-# What cargo (from 1.91 on) makes of crates is kept beside the lab's kernels, for other clones.
-export CARGO_BUILD_BUILD_DIR := \
-	$(shell realpath -m -- "$${ADLER32_CACHE:-$${XDG_CACHE_HOME:-$$HOME/.cache}/adler32}")/cargo
+# What cargo (from 1.91 on) makes of crates is kept beside the lab's kernels, for a new clone in the same
+# place. Clones in two places have nothing in common: cargo could take the work of one for the other's.
+CARGO_CACHE := $(shell realpath -m -- "$${ADLER32_CACHE:-$${XDG_CACHE_HOME:-$$HOME/.cache}/adler32}")/cargo
+export CARGO_BUILD_BUILD_DIR := $(CARGO_CACHE)/{workspace-path-hash}
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' userspace/Cargo.toml)
 
 kernel := $(if $(KERNEL),$(if $(filter debug,$(KERNEL)),--flavour debug,--kernel $(KERNEL)))
 packages := $(if $(PACKAGES),--packages "$(PACKAGES)")
 in_guest := $(kernel) $(packages) --build . --path $(TOOLS)
+
+# Packages are installed one after the other, and cargo and the tests use all processors as it is.
+.NOTPARALLEL:
 
 .PHONY: help
 help: ## Show this list
@@ -221,7 +225,7 @@ clean: ## Remove what was built
 
 .PHONY: distclean
 distclean: lab ## Remove what was built, and the kernels, packages and crates kept for it
-	rm -rf "$$CARGO_BUILD_BUILD_DIR"
+	rm -rf "$(CARGO_CACHE)"
 	$(LAB) clean
 	rm -rf build
 

@@ -142,7 +142,7 @@ struct VmArgs {
     #[arg(long = "path", value_name = "DIR")]
     paths: Vec<PathBuf>,
     /// Stop the guest after so many seconds, with exit status 124
-    #[arg(long, default_value_t = 600, value_name = "SECONDS")]
+    #[arg(long, default_value_t = 1800, value_name = "SECONDS")]
     timeout: u64,
     /// More words for the kernel's command line
     #[arg(

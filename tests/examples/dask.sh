@@ -64,7 +64,7 @@ start 'dask worker' 2
 tries=0
 until [ "$(cat "$folder/log1" "$folder/log2" 2> /dev/null | grep -c 'Registered to')" = 2 ]; do
 	tries=$((tries + 1))
-	[ $tries -lt 300 ] || fail "the workers do not come"
+	[ $tries -lt 1500 ] || fail "the workers do not come"
 	sleep 0.2
 done
 

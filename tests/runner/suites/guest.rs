@@ -210,7 +210,7 @@ const INJECT: &str = "\
 const INSTALL: &[(&str, &str)] = &[(
     "what is installed can be removed",
     "$TOOLS/adler32-docs build
-     release=$(cd build/module && echo $KERNEL*-amd64)
+     release=$(cd build/module && ls -td $KERNEL*-amd64 | head -n 1)
      tree=$PWD/build/install
      rm -rf $tree
      mkdir $tree

@@ -39,7 +39,8 @@ use tempfile::TempDir;
 
 fn adler32() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_adler32"));
-    command.stdin(Stdio::null());
+    // Help is as wide as a shell says.
+    command.env_remove("COLUMNS").stdin(Stdio::null());
     command
 }
 
@@ -728,7 +729,7 @@ fn long_work_has_a_bar_on_a_terminal() {
     assert_eq!(output.stdout, b"00f00001  -\n");
     text.extend(screen);
     let error = "adler32: none: No such file or directory\r\n";
-    assert!(text.starts_with(error), "{text:?}");
+    assert!(text.contains(error), "{text:?}");
     // The bar is cleared at the end.
     assert!(text.ends_with("\r\x1b[2K"), "{text:?}");
 }

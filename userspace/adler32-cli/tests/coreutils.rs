@@ -546,6 +546,7 @@ impl Program {
             .current_dir(&self.folder)
             .env("LC_ALL", "C.UTF-8")
             .env("PATH", &self.path)
+            .env_remove("LANGUAGE")
             .env_remove("POSIXLY_CORRECT")
             .stdin(Stdio::null())
             .status();
@@ -689,7 +690,8 @@ fn adler32sum_does_what_sha256sum_does() {
     fs::set_permissions(&bin, allowed).expect("permissions");
     // A copy, as the one that was built may be where only its owner gets.
     let copy = bin.path().join("adler32sum");
-    fs::copy(env!("CARGO_BIN_EXE_adler32"), copy).expect("a copy");
+    fs::copy(env!("CARGO_BIN_EXE_adler32"), &copy).expect("a copy");
+    fs::set_permissions(&copy, Permissions::from_mode(0o755)).expect("permissions");
     let path = env::var("PATH").expect("a path");
     let ours = format!("{}:{path}", bin.path().display());
     let ours = Program::new("adler32sum", "ADLER32", ours);
