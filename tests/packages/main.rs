@@ -32,6 +32,7 @@ struct Arguments {
 
 /// What a user finds after the system was booted. Each line of it must succeed.
 const CHECKS: &str = r#"
+udevadm settle
 test "$(stat -c '%a %t' /dev/adler32)" = "666 a"
 test -z "$(systemctl list-units --failed --plain --no-legend)"
 udevadm info --query=property /dev/adler32 | grep -q '^TAGS=.*:systemd:'

@@ -340,8 +340,7 @@ fn killed_in_a_held_write() {
         });
     });
     child.link().wait();
-    let time = child.kill();
-    assert!(time < Duration::from_secs(1), "dying took {time:?}");
+    child.kill_promptly();
     let register = device::register();
     assert!(register.length <= 40 * PAGE as u64, "{register:?}");
     assert_eq!(
@@ -382,11 +381,15 @@ fn opening_and_closing_leaks_nothing() -> Completion {
     };
     // The first round fills the kernel's caches.
     cycle();
-    let before = meminfo("SUnreclaim");
-    for _ in 0..6 {
-        cycle();
-    }
-    let grown = meminfo("SUnreclaim") - before;
+    let grow = || {
+        let before = meminfo("SUnreclaim");
+        for _ in 0..6 {
+            cycle();
+        }
+        meminfo("SUnreclaim") - before
+    };
+    // What others take, they take once.
+    let grown = grow().min(grow());
     // One object of 64 bytes lost in each of 3,000 rounds would be 187 KiB, a buffer far more.
     assert!(grown < 150, "the kernel has {grown} KiB more in use");
     Completion::Completed

@@ -125,8 +125,7 @@ fn many_long_writes_hold_few_pages() {
         most = most.max(Pins::now().held() - before);
         files.iter().all(|file| length(file) > 0)
     });
-    let time = child.kill();
-    assert!(time < Duration::from_secs(2), "dying took {time:?}");
+    child.kill_promptly();
     assert!(most > 0, "nothing was ever pinned");
     assert!(
         most <= (FILES * BATCH + INEXACT) as i64,

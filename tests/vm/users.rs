@@ -237,14 +237,14 @@ fn register_table_is_bounded() {
         MAX / 2
     );
 
-    // A register is an object of 64 bytes. The kernel may take as much again to account for them, and
-    // detectors of misuse several times as much to guard them.
+    // A register is an object of 64 bytes, and some take the place of others that were freed. The kernel may
+    // take as much again to account for them, and detectors of misuse several times as much to guard them.
     let most = match leaks::kmemleak() {
         None => 12_288,
         Some(_) => 49_152,
     };
     let used = meminfo("SUnreclaim") - before;
-    assert!((4096..most).contains(&used), "{used} KiB for all registers");
+    assert!((3072..most).contains(&used), "{used} KiB for all registers");
 
     as_user(others + MAX, || {
         for flags in [libc::O_WRONLY, libc::O_WRONLY | libc::O_APPEND] {

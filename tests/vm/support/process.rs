@@ -164,15 +164,22 @@ impl Child {
         assert_eq!(status, WaitStatus::Exited(self.pid, 0), "the child failed");
     }
 
-    /// Kills the child and returns how long it took to die.
+    /// Kills the child, which must not have ended.
     #[track_caller]
-    pub fn kill(mut self) -> Duration {
-        let start = Instant::now();
+    pub fn kill(mut self) {
         signal::kill(self.pid, Signal::SIGKILL).expect("kill");
         let status = self.reap();
         let killed = WaitStatus::Signaled(self.pid, Signal::SIGKILL, false);
         assert_eq!(status, killed, "the child ended before it was killed");
-        start.elapsed()
+    }
+
+    /// Does so, and makes sure that what it does in the kernel has not kept it.
+    #[track_caller]
+    pub fn kill_promptly(self) {
+        let start = Instant::now();
+        self.kill();
+        let time = start.elapsed();
+        assert!(time < Duration::from_secs(5), "dying took {time:?}");
     }
 
     fn reap(&mut self) -> WaitStatus {
