@@ -7,7 +7,6 @@
 use std::os::fd::AsRawFd;
 use std::sync::Barrier;
 use std::thread;
-use std::time::Duration;
 
 use nix::sys::mman::MapFlags;
 use nix::sys::mman::MmapAdvise;

@@ -12,7 +12,6 @@ use std::os::fd::AsFd;
 use std::os::fd::AsRawFd;
 use std::os::fd::FromRawFd;
 use std::os::unix::fs::FileExt;
-use std::time::Duration;
 
 use adler32::uapi;
 use adler32::uapi::Buffer;
