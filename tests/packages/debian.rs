@@ -14,6 +14,8 @@ use anyhow::ensure;
 use anyhow::Context;
 use anyhow::Result;
 use nix::mount::mount;
+use nix::mount::umount2;
+use nix::mount::MntFlags;
 use nix::mount::MsFlags;
 
 /// What a machine has besides the packages that Debian calls important.
@@ -77,12 +79,15 @@ impl Debian {
 
     /// Removes it.
     pub fn remove(self) -> Result<()> {
-        // The mounts go with this process and its namespace; what is below them stays.
-        output(
-            Command::new("rm")
-                .args(["-rf", "--one-file-system"])
-                .arg(&self.dir),
-        )?;
+        // What is mounted in it is not to be removed.
+        let mounted = ["dev", "sys", "proc"].map(|dir| self.dir.join(dir));
+        for dir in mounted.iter().chain([&self.plain]) {
+            umount2(dir, MntFlags::MNT_DETACH)
+                .with_context(|| format!("cannot unmount {}", dir.display()))?;
+        }
+        for dir in [&self.dir, &self.plain] {
+            fs::remove_dir_all(dir).with_context(|| format!("cannot remove {}", dir.display()))?;
+        }
         Ok(())
     }
 
