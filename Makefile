@@ -98,21 +98,13 @@ install-module:
 	@$(if $(DESTDIR),,depmod $(RELEASE))
 	$(call install,$(LOAD_FILES))
 
-.PHONY: install-tools
-install-tools:
-	$(call install,$(TOOL_FILES))
-
-.PHONY: install-header
-install-header:
-	$(call install,$(HEADER_FILES))
-
-.PHONY: install-kit
-install-kit:
-	$(call install,$(KIT_FILES))
-
-.PHONY: install-dkms
-install-dkms:
-	$(call install,$(DKMS_FILES) $(LOAD_FILES))
+.PHONY: install-tools install-header install-kit install-dkms
+install-tools: files := $(TOOL_FILES)
+install-header: files := $(HEADER_FILES)
+install-kit: files := $(KIT_FILES)
+install-dkms: files := $(DKMS_FILES) $(LOAD_FILES)
+install-tools install-header install-kit install-dkms:
+	$(call install,$(files))
 
 .PHONY: uninstall
 uninstall: ## Remove what "make install" installed: DESTDIR= prefix=/usr/local
