@@ -25,7 +25,7 @@ TOOLS := build/userspace/$(TARGET)/release
 # place. Clones in two places have nothing in common: cargo could take the work of one for the other's.
 CARGO_CACHE := $(shell realpath -m -- "$${ADLER32_CACHE:-$${XDG_CACHE_HOME:-$$HOME/.cache}/adler32}")/cargo
 export CARGO_BUILD_BUILD_DIR := $(CARGO_CACHE)/{workspace-path-hash}
-VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' userspace/Cargo.toml)
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 
 kernel := $(if $(KERNEL),$(if $(filter debug,$(KERNEL)),--flavour debug,--kernel $(KERNEL)))
 packages := $(if $(PACKAGES),--packages "$(PACKAGES)")
@@ -65,7 +65,7 @@ TOOL_FILES := \
 	755:$(TOOLS)/adler32sum:$(bindir)/adler32sum \
 	$(foreach page,adler32 adler32-bench adler32-combine adler32-info adler32-sum adler32sum,\
 		644:build/man/man1/$(page).1:$(mandir)/man1/$(page).1) \
-	644:man/adler32.4:$(mandir)/man4/adler32.4 \
+	644:docs/man/adler32.4:$(mandir)/man4/adler32.4 \
 	644:build/completions/adler32.bash:$(bashdir)/adler32 \
 	644:build/completions/adler32sum.bash:$(bashdir)/adler32sum \
 	644:build/completions/adler32.fish:$(fishdir)/adler32.fish \
@@ -74,11 +74,11 @@ TOOL_FILES := \
 	644:build/completions/_adler32sum:$(zshdir)/_adler32sum \
 	644:udev/60-adler32.rules:$(udevdir)/60-adler32.rules
 HEADER_FILES := 644:include/uapi/linux/adler32.h:$(includedir)/linux/adler32.h
-LOAD_FILES := 644:modules-load.d/adler32.conf:$(loaddir)/adler32.conf
+LOAD_FILES := 644:packaging/modules-load.d/adler32.conf:$(loaddir)/adler32.conf
 KIT_FILES := \
 	755:$(KIT):$(sbindir)/rust-kernel-kit \
-	644:man/rust-kernel-kit.8:$(mandir)/man8/rust-kernel-kit.8
-DKMS_FILES := $(foreach file,Kbuild userspace/Cargo.toml $(shell find src -type f),\
+	644:docs/man/rust-kernel-kit.8:$(mandir)/man8/rust-kernel-kit.8
+DKMS_FILES := $(foreach file,Kbuild Cargo.toml $(shell find src -type f),\
 	644:$(file):/usr/src/adler32-$(VERSION)/$(file)) \
 	644:packaging/dkms.mk:/usr/src/adler32-$(VERSION)/dkms.mk
 
@@ -230,13 +230,13 @@ static := -C target-feature=+crt-static
 
 .PHONY: tools
 tools: linker
-	@cd userspace && RUSTFLAGS='$(static)' cargo build --release --locked --quiet --target $(TARGET)
+	@RUSTFLAGS='$(static)' cargo build --release --locked --quiet --target $(TARGET)
 	@mkdir -p build/tests && cp -ru tests/modules build/tests
 
 .PHONY: commands
 commands: export RUSTFLAGS := $(or $(RUSTFLAGS),$(static))
 commands: linker ## Build what "make install" installs besides the module
-	@cd userspace && cargo build --release --locked --quiet --target $(TARGET) \
+	@cargo build --release --locked --quiet --target $(TARGET) \
 		--package adler32-cli --package adler32-docs
 	@cd lab && cargo build --release --locked --quiet --package rust-kernel-kit
 	@$(TOOLS)/adler32-docs build

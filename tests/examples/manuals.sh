@@ -10,4 +10,4 @@ for page in build/man/man1/*.1; do
 	*) echo "sections are missing in $page:" && echo "$text" && exit 1 ;;
 	esac
 done
-man --warnings=w --local-file man/adler32.4 > /dev/null
+man --warnings=w --local-file docs/man/adler32.4 > /dev/null

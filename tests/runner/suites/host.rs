@@ -38,7 +38,7 @@ pub fn suites() -> Vec<Suite> {
 const STYLE: &[(&str, &str)] = &[
     (
         "user space is formatted",
-        "cd userspace; cargo fmt --all --check",
+        "cargo fmt --all --check",
     ),
     ("the lab is formatted", "cd lab; cargo fmt --all --check"),
     ("the fuzz target is formatted", "cd fuzz; cargo fmt --check"),
@@ -46,11 +46,11 @@ const STYLE: &[(&str, &str)] = &[
     ("the module is formatted", "rustfmt --check src/lib.rs"),
     (
         "clippy has nothing to say on user space",
-        "cd userspace; cargo clippy --locked --all-targets -- -D warnings",
+        "cargo clippy --locked --all-targets -- -D warnings",
     ),
     (
         "rustdoc has nothing to say on the library",
-        "cd userspace; RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --package adler32",
+        "RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --package adler32",
     ),
     (
         "clippy has nothing to say on the lab",
@@ -72,13 +72,13 @@ const STYLE: &[(&str, &str)] = &[
     ),
     (
         "all that is released has one version",
-        r#"version=$(sed -n 's/^version = "\(.*\)"/\1/p' userspace/Cargo.toml)
+        r#"version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
          grep -qx "version = \"$version\"" lab/kit/Cargo.toml
          grep -qE "^## $version(,|$)" CHANGELOG.md"#,
     ),
 ];
 
-const USER_SPACE: &str = "cd userspace; cargo test --locked";
+const USER_SPACE: &str = "cargo test --locked";
 
 const LAB: &str = "cd lab; cargo test --locked --workspace --lib --bins";
 
@@ -126,7 +126,7 @@ const EXAMPLES: &[(&str, &str)] = &[
 const MEMORY: &str = "\
     export CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER='valgrind -q --error-exitcode=99 \
         --partial-loads-ok=no --redzone-size=256'
-    cd userspace; cargo test --locked --test implementations -- unwritten";
+    cargo test --locked --test implementations -- unwritten";
 
 const FUZZ: &[(&str, &str)] = &[
     (

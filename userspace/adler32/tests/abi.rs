@@ -15,7 +15,7 @@ use adler32::uapi;
 
 const RUST: &str = include_str!("../../../src/uapi.rs");
 const HEADER: &str = include_str!("../../../include/uapi/linux/adler32.h");
-const MANUAL: &str = include_str!("../../../man/adler32.4");
+const MANUAL: &str = include_str!("../../../docs/man/adler32.4");
 const PAGE: &str = include_str!("../../../docs/ABI/testing/dev-adler32");
 const INCLUDE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../include/uapi");
 
