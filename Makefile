@@ -151,7 +151,7 @@ check: lab tools cmake ## The quick loop: formatting, lints, host tests, one boo
 
 .PHONY: bench-core
 bench-core: cmake ## Measure the implementations beside those of other libraries
-	@cd bench && cargo run --release --locked --quiet -- --output ../build/bench
+	@cd bench/core && cargo run --release --locked --quiet -- --output ../../build/bench
 
 .PHONY: bench-kernel
 bench-kernel: lab tools ## Measure the hash in the kernel beside the same implementation in a program
@@ -231,7 +231,7 @@ static := -C target-feature=+crt-static
 .PHONY: tools
 tools: linker
 	@RUSTFLAGS='$(static)' cargo build --release --locked --quiet --target $(TARGET)
-	@mkdir -p build/tests && cp -ru tests/modules build/tests
+	@mkdir -p build/tests && cp -ru tests/fixtures/modules build/tests
 
 .PHONY: commands
 commands: export RUSTFLAGS := $(or $(RUSTFLAGS),$(static))

@@ -6,14 +6,6 @@
 //! To be started as root in a virtual machine with the module installed.
 
 mod stress;
-#[allow(
-    dead_code,
-    unused_imports,
-    unused_macros,
-    reason = "the tests use all of it"
-)]
-#[path = "../vm/support/mod.rs"]
-mod support;
 mod traces;
 
 use std::process::ExitCode;
@@ -23,13 +15,13 @@ use std::time::Instant;
 use anyhow::Result;
 use clap::Parser;
 
-use support::alg;
-use support::alg::Hash;
-use support::device;
-use support::device::Device;
-use support::module;
-use support::process;
-use support::reference;
+use adler32_tests::alg;
+use adler32_tests::alg::Hash;
+use adler32_tests::device;
+use adler32_tests::device::Device;
+use adler32_tests::module;
+use adler32_tests::process;
+use adler32_tests::reference;
 use traces::Traces;
 
 /// Wear the module out.

@@ -13,13 +13,13 @@ use std::time::Instant;
 use nix::errno::Errno;
 use nix::sys::sendfile;
 
-use crate::support::alg::Hash;
-use crate::support::device;
-use crate::support::device::Device;
-use crate::support::module;
-use crate::support::process;
-use crate::support::reference;
-use crate::support::ErrnoOf;
+use adler32_tests::alg::Hash;
+use adler32_tests::device;
+use adler32_tests::device::Device;
+use adler32_tests::module;
+use adler32_tests::process;
+use adler32_tests::reference;
+use adler32_tests::ErrnoOf;
 
 /// How many bytes are checksummed at a time at most.
 const MOST: usize = 300_000;

@@ -8,11 +8,11 @@ use nix::errno::Errno;
 use nix::sys::sendfile;
 
 use crate::points::each_point;
-use crate::support::alg::Hash;
-use crate::support::memory;
-use crate::support::module;
-use crate::support::reference;
-use crate::support::trials;
+use adler32_tests::alg::Hash;
+use adler32_tests::memory;
+use adler32_tests::module;
+use adler32_tests::reference;
+use adler32_tests::trials;
 
 trials!(after module::ensure_loaded:
     bind,

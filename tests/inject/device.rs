@@ -21,18 +21,18 @@ use nix::unistd;
 
 use crate::points::count_points;
 use crate::points::each_point;
-use crate::support::device;
-use crate::support::device::Device;
-use crate::support::device::EMPTY;
-use crate::support::memory;
-use crate::support::memory::Map;
-use crate::support::memory::PAGE;
-use crate::support::module;
-use crate::support::process::fresh_user;
-use crate::support::process::in_thread;
-use crate::support::process::set_thread_uids;
-use crate::support::reference;
-use crate::support::trials;
+use adler32_tests::device;
+use adler32_tests::device::Device;
+use adler32_tests::device::EMPTY;
+use adler32_tests::memory;
+use adler32_tests::memory::Map;
+use adler32_tests::memory::PAGE;
+use adler32_tests::module;
+use adler32_tests::process::fresh_user;
+use adler32_tests::process::in_thread;
+use adler32_tests::process::set_thread_uids;
+use adler32_tests::reference;
+use adler32_tests::trials;
 
 trials!(after module::ensure_loaded:
     open_view,

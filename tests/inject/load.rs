@@ -13,10 +13,10 @@ use nix::kmod;
 use nix::kmod::ModuleInitFlags;
 
 use crate::points::each_point;
-use crate::support::device;
-use crate::support::module;
-use crate::support::module::Loaded;
-use crate::support::trials;
+use adler32_tests::device;
+use adler32_tests::module;
+use adler32_tests::module::Loaded;
+use adler32_tests::trials;
 
 trials!(after module::ensure_unloaded:
     load,

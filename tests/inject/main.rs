@@ -6,20 +6,15 @@
 
 mod af_alg;
 mod device;
-#[path = "../vm/leaks.rs"]
-mod leaks;
 mod load;
 mod points;
-#[path = "../vm/support/mod.rs"]
-// The tests of the module use the rest.
-#[allow(dead_code)]
-mod support;
 
 use std::process::ExitCode;
 
+use adler32_tests::alg;
+use adler32_tests::leaks;
+use adler32_tests::module;
 use libtest_mimic::Arguments;
-use support::alg;
-use support::module;
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();

@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering;
 
 use nix::errno::Errno;
 
-use crate::support::module;
+use adler32_tests::module;
 
 /// What can be made to fail, as the folders in debugfs name it.
 const KINDS: [&str; 3] = ["failslab", "fail_page_alloc", COPY];

@@ -13,14 +13,14 @@ use nix::fcntl::SpliceFFlags;
 use nix::sys::sendfile;
 use nix::unistd;
 
-use crate::support::alg::Hash;
-use crate::support::alg::Operation;
-use crate::support::files::file_of;
-use crate::support::module;
-use crate::support::reference;
-use crate::support::sh;
-use crate::support::trials;
-use crate::support::ErrnoOf;
+use adler32_tests::alg::Hash;
+use adler32_tests::alg::Operation;
+use adler32_tests::files::file_of;
+use adler32_tests::module;
+use adler32_tests::reference;
+use adler32_tests::sh;
+use adler32_tests::trials;
+use adler32_tests::ErrnoOf;
 
 trials!(after module::ensure_loaded:
     known_answers,
@@ -347,7 +347,7 @@ fn hmac_fails_cleanly() {
 fn bad_address_is_refused() {
     let operation = Hash::adler32().accept();
     for address in [0, 1, 0xffff_8880_0000_0000] {
-        let refused = crate::support::memory::write_from(&operation, address, 100);
+        let refused = adler32_tests::memory::write_from(&operation, address, 100);
         assert_eq!(refused.errno(), Errno::EFAULT);
     }
     assert_eq!(value_of(&operation, b"abc"), 0x024d_0127);

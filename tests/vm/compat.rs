@@ -5,11 +5,11 @@
 
 use std::fs;
 
-use crate::support::module;
-use crate::support::reference;
-use crate::support::sh;
-use crate::support::trials;
-use crate::support::try_sh;
+use adler32_tests::module;
+use adler32_tests::reference;
+use adler32_tests::sh;
+use adler32_tests::trials;
+use adler32_tests::try_sh;
 
 trials!(after module::ensure_loaded:
     c_program_of_32_bits,

@@ -17,13 +17,13 @@ use nix::sys::mman;
 use nix::sys::mman::MapFlags;
 use nix::sys::mman::ProtFlags;
 
-use crate::support::device;
-use crate::support::device::Device;
-use crate::support::module;
-use crate::support::reference;
-use crate::support::sh;
-use crate::support::trials;
-use crate::support::ErrnoOf;
+use adler32_tests::device;
+use adler32_tests::device::Device;
+use adler32_tests::module;
+use adler32_tests::reference;
+use adler32_tests::sh;
+use adler32_tests::trials;
+use adler32_tests::ErrnoOf;
 
 trials!(after module::ensure_loaded:
     fdinfo_in_every_mode,

@@ -4,17 +4,17 @@
 
 use nix::errno::Errno;
 
-use crate::support::alg::Hash;
-use crate::support::device;
-use crate::support::device::Device;
-use crate::support::held::Held;
-use crate::support::memory;
-use crate::support::module;
-use crate::support::process;
-use crate::support::sh;
-use crate::support::trials;
-use crate::support::try_sh;
-use crate::support::ErrnoOf;
+use adler32_tests::alg::Hash;
+use adler32_tests::device;
+use adler32_tests::device::Device;
+use adler32_tests::held::Held;
+use adler32_tests::memory;
+use adler32_tests::module;
+use adler32_tests::process;
+use adler32_tests::sh;
+use adler32_tests::trials;
+use adler32_tests::try_sh;
+use adler32_tests::ErrnoOf;
 
 trials!(after module::ensure_loaded:
     idle_module_has_no_users,

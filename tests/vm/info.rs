@@ -15,19 +15,19 @@ use nix::sched;
 use nix::sched::CloneFlags;
 use serde_json::Value;
 
-use crate::support::alg;
-use crate::support::alg::Hash;
-use crate::support::alg::Restricted;
-use crate::support::module;
-use crate::support::module::Loaded;
-use crate::support::process::fork;
-use crate::support::process::fresh_user;
-use crate::support::sh;
-use crate::support::trials;
-use crate::support::try_sh;
-use crate::support::ErrnoOf;
 use crate::tools;
 use crate::tools::COMMAND;
+use adler32_tests::alg;
+use adler32_tests::alg::Hash;
+use adler32_tests::alg::Restricted;
+use adler32_tests::module;
+use adler32_tests::module::Loaded;
+use adler32_tests::process::fork;
+use adler32_tests::process::fresh_user;
+use adler32_tests::sh;
+use adler32_tests::trials;
+use adler32_tests::try_sh;
+use adler32_tests::ErrnoOf;
 
 trials!(after tools::install:
     all_is_well,

@@ -10,21 +10,21 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::unistd;
 
-use crate::support::device;
-use crate::support::device::Device;
-use crate::support::device::EMPTY;
-use crate::support::held::Held;
-use crate::support::memory;
-use crate::support::memory::Map;
-use crate::support::memory::PAGE;
-use crate::support::module;
-use crate::support::process;
-use crate::support::process::fork;
-use crate::support::reference;
-use crate::support::ring;
-use crate::support::ring::Ring;
-use crate::support::trials;
-use crate::support::ErrnoOf;
+use adler32_tests::device;
+use adler32_tests::device::Device;
+use adler32_tests::device::EMPTY;
+use adler32_tests::held::Held;
+use adler32_tests::memory;
+use adler32_tests::memory::Map;
+use adler32_tests::memory::PAGE;
+use adler32_tests::module;
+use adler32_tests::process;
+use adler32_tests::process::fork;
+use adler32_tests::reference;
+use adler32_tests::ring;
+use adler32_tests::ring::Ring;
+use adler32_tests::trials;
+use adler32_tests::ErrnoOf;
 
 trials!(after module::ensure_loaded:
     write_of_any_size,

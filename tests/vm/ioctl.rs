@@ -15,25 +15,25 @@ use libc::Ioctl;
 use nix::errno::Errno;
 use nix::sys::mman::ProtFlags;
 
-use crate::support::device;
-use crate::support::device::Device;
-use crate::support::device::COMBINE;
-use crate::support::device::DIGEST;
-use crate::support::device::EMPTY;
-use crate::support::device::GET;
-use crate::support::device::INFO;
-use crate::support::device::REQUESTS;
-use crate::support::device::RESET;
-use crate::support::device::SET;
-use crate::support::device::UPDATE;
-use crate::support::memory;
-use crate::support::memory::Map;
-use crate::support::memory::FOREIGN_ADDRESSES;
-use crate::support::memory::PAGE;
-use crate::support::module;
-use crate::support::reference;
-use crate::support::trials;
-use crate::support::ErrnoOf;
+use adler32_tests::device;
+use adler32_tests::device::Device;
+use adler32_tests::device::COMBINE;
+use adler32_tests::device::DIGEST;
+use adler32_tests::device::EMPTY;
+use adler32_tests::device::GET;
+use adler32_tests::device::INFO;
+use adler32_tests::device::REQUESTS;
+use adler32_tests::device::RESET;
+use adler32_tests::device::SET;
+use adler32_tests::device::UPDATE;
+use adler32_tests::memory;
+use adler32_tests::memory::Map;
+use adler32_tests::memory::FOREIGN_ADDRESSES;
+use adler32_tests::memory::PAGE;
+use adler32_tests::module;
+use adler32_tests::reference;
+use adler32_tests::trials;
+use adler32_tests::ErrnoOf;
 
 trials!(after module::ensure_loaded:
     reset_empties,

@@ -13,13 +13,13 @@ use std::path::PathBuf;
 use nix::errno::Errno;
 use tempfile::TempDir;
 
-use crate::support::module;
-use crate::support::module::Log;
-use crate::support::reference;
-use crate::support::sh;
-use crate::support::trials;
-use crate::support::try_sh;
-use crate::support::ErrnoOf;
+use adler32_tests::module;
+use adler32_tests::module::Log;
+use adler32_tests::reference;
+use adler32_tests::sh;
+use adler32_tests::trials;
+use adler32_tests::try_sh;
+use adler32_tests::ErrnoOf;
 
 trials!(after module::ensure_unloaded:
     kernel_user_agrees,
@@ -164,7 +164,7 @@ fn mapping_notices_corruption() {
         .custom_flags(libc::O_DIRECT)
         .open(mapping.device())
         .expect("open");
-    let mut sector = crate::support::memory::Map::new(4096);
+    let mut sector = adler32_tests::memory::Map::new(4096);
     let read = device.read_at(&mut sector.bytes()[..4096], 64 << 10);
     assert!(
         [Errno::EILSEQ, Errno::EIO].contains(&read.errno()),

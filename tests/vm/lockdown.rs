@@ -11,10 +11,10 @@ use libtest_mimic::Completion;
 
 use crate::info;
 use crate::info::Report;
-use crate::support::module;
-use crate::support::sh;
-use crate::support::trials;
 use crate::tools;
+use adler32_tests::module;
+use adler32_tests::sh;
+use adler32_tests::trials;
 
 trials!(after tools::install:
     unsigned_under_lockdown,

@@ -11,7 +11,6 @@ mod info;
 mod io_uring;
 mod ioctl;
 mod kernel_api;
-mod leaks;
 mod lockdown;
 mod mappings;
 mod memory;
@@ -22,7 +21,6 @@ mod pinned;
 mod security;
 mod sharing;
 mod splice;
-mod support;
 mod tools;
 mod transfer;
 mod unwind;
@@ -30,8 +28,9 @@ mod users;
 
 use std::process::ExitCode;
 
+use adler32_tests::alg;
+use adler32_tests::leaks;
 use libtest_mimic::Arguments;
-use support::alg;
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();

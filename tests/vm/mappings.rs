@@ -19,18 +19,18 @@ use nix::sys::mman::MmapAdvise;
 use nix::sys::mman::ProtFlags;
 use nix::unistd;
 
-use crate::support::device;
-use crate::support::device::Device;
-use crate::support::files::file_in;
-use crate::support::files::file_of;
-use crate::support::files::FOLDERS;
-use crate::support::memory;
-use crate::support::memory::Map;
-use crate::support::memory::PAGE;
-use crate::support::module;
-use crate::support::reference;
-use crate::support::trials;
-use crate::support::ErrnoOf;
+use adler32_tests::device;
+use adler32_tests::device::Device;
+use adler32_tests::files::file_in;
+use adler32_tests::files::file_of;
+use adler32_tests::files::FOLDERS;
+use adler32_tests::memory;
+use adler32_tests::memory::Map;
+use adler32_tests::memory::PAGE;
+use adler32_tests::module;
+use adler32_tests::reference;
+use adler32_tests::trials;
+use adler32_tests::ErrnoOf;
 
 trials!(after module::ensure_loaded:
     never_written,

@@ -15,22 +15,22 @@ use nix::sys::mman::ProtFlags;
 use nix::sys::pthread;
 
 use crate::leaks;
-use crate::support::device;
-use crate::support::device::Device;
-use crate::support::held::Held;
-use crate::support::meminfo;
-use crate::support::memory;
-use crate::support::memory::Map;
-use crate::support::memory::Repeated;
-use crate::support::memory::FOREIGN_ADDRESSES;
-use crate::support::memory::PAGE;
-use crate::support::module;
-use crate::support::process;
-use crate::support::process::fork;
-use crate::support::reference;
-use crate::support::trials;
-use crate::support::ErrnoOf;
-use crate::support::Taken;
+use adler32_tests::device;
+use adler32_tests::device::Device;
+use adler32_tests::held::Held;
+use adler32_tests::meminfo;
+use adler32_tests::memory;
+use adler32_tests::memory::Map;
+use adler32_tests::memory::Repeated;
+use adler32_tests::memory::FOREIGN_ADDRESSES;
+use adler32_tests::memory::PAGE;
+use adler32_tests::module;
+use adler32_tests::process;
+use adler32_tests::process::fork;
+use adler32_tests::reference;
+use adler32_tests::trials;
+use adler32_tests::ErrnoOf;
+use adler32_tests::Taken;
 
 trials!(after module::ensure_loaded:
     write_from_nowhere,

@@ -8,18 +8,18 @@ use std::os::unix::fs::MetadataExt;
 
 use nix::errno::Errno;
 
-use crate::support::device;
-use crate::support::device::Device;
-use crate::support::module;
-use crate::support::module::fastest_implementation;
-use crate::support::module::processor_has;
-use crate::support::module::Loaded;
-use crate::support::module::Log;
-use crate::support::module::IMPLEMENTATIONS;
-use crate::support::process;
-use crate::support::sh;
-use crate::support::trials;
-use crate::support::ErrnoOf;
+use adler32_tests::device;
+use adler32_tests::device::Device;
+use adler32_tests::module;
+use adler32_tests::module::fastest_implementation;
+use adler32_tests::module::processor_has;
+use adler32_tests::module::Loaded;
+use adler32_tests::module::Log;
+use adler32_tests::module::IMPLEMENTATIONS;
+use adler32_tests::process;
+use adler32_tests::sh;
+use adler32_tests::trials;
+use adler32_tests::ErrnoOf;
 
 trials!(after module::ensure_unloaded:
     modinfo_is_complete,

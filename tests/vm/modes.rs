@@ -20,15 +20,15 @@ use libc::O_TRUNC;
 use libc::O_WRONLY;
 use nix::errno::Errno;
 
-use crate::support::device;
-use crate::support::device::Device;
-use crate::support::device::EMPTY;
-use crate::support::memory;
-use crate::support::module;
-use crate::support::process::as_fresh_user;
-use crate::support::reference;
-use crate::support::trials;
-use crate::support::ErrnoOf;
+use adler32_tests::device;
+use adler32_tests::device::Device;
+use adler32_tests::device::EMPTY;
+use adler32_tests::memory;
+use adler32_tests::module;
+use adler32_tests::process::as_fresh_user;
+use adler32_tests::reference;
+use adler32_tests::trials;
+use adler32_tests::ErrnoOf;
 
 trials!(after module::ensure_loaded:
     known_answers,

@@ -10,14 +10,14 @@ use std::sync::atomic::Ordering;
 use libtest_mimic::Completion;
 use nix::errno::Errno;
 
-use crate::support::alg::Hash;
-use crate::support::alg::Restricted;
-use crate::support::device;
-use crate::support::module;
-use crate::support::process;
-use crate::support::sh;
-use crate::support::trials;
-use crate::support::ErrnoOf;
+use adler32_tests::alg::Hash;
+use adler32_tests::alg::Restricted;
+use adler32_tests::device;
+use adler32_tests::module;
+use adler32_tests::process;
+use adler32_tests::sh;
+use adler32_tests::trials;
+use adler32_tests::ErrnoOf;
 
 trials!(after module::ensure_unloaded:
     kernel_restricts_by_default,

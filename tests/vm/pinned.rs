@@ -14,21 +14,21 @@ use nix::sys::mman::ProtFlags;
 use nix::sys::resource;
 use nix::sys::resource::UsageWho;
 
-use crate::support::device;
-use crate::support::device::Device;
-use crate::support::files::file_of;
-use crate::support::held::Held;
-use crate::support::memory;
-use crate::support::memory::Map;
-use crate::support::memory::Repeated;
-use crate::support::memory::PAGE;
-use crate::support::module;
-use crate::support::pins::Pins;
-use crate::support::process;
-use crate::support::process::fork;
-use crate::support::reference;
-use crate::support::trials;
-use crate::support::Taken;
+use adler32_tests::device;
+use adler32_tests::device::Device;
+use adler32_tests::files::file_of;
+use adler32_tests::held::Held;
+use adler32_tests::memory;
+use adler32_tests::memory::Map;
+use adler32_tests::memory::Repeated;
+use adler32_tests::memory::PAGE;
+use adler32_tests::module;
+use adler32_tests::pins::Pins;
+use adler32_tests::process;
+use adler32_tests::process::fork;
+use adler32_tests::reference;
+use adler32_tests::trials;
+use adler32_tests::Taken;
 
 trials!(after module::ensure_loaded:
     large_operations_pin,

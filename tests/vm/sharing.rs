@@ -18,21 +18,21 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::sys::pthread;
 
-use crate::support::device;
-use crate::support::device::Device;
-use crate::support::device::EMPTY;
-use crate::support::held::Held;
-use crate::support::memory;
-use crate::support::memory::PAGE;
-use crate::support::module;
-use crate::support::process;
-use crate::support::process::as_fresh_user;
-use crate::support::process::as_user;
-use crate::support::process::fork;
-use crate::support::process::fresh_user;
-use crate::support::reference;
-use crate::support::trials;
-use crate::support::ErrnoOf;
+use adler32_tests::device;
+use adler32_tests::device::Device;
+use adler32_tests::device::EMPTY;
+use adler32_tests::held::Held;
+use adler32_tests::memory;
+use adler32_tests::memory::PAGE;
+use adler32_tests::module;
+use adler32_tests::process;
+use adler32_tests::process::as_fresh_user;
+use adler32_tests::process::as_user;
+use adler32_tests::process::fork;
+use adler32_tests::process::fresh_user;
+use adler32_tests::reference;
+use adler32_tests::trials;
+use adler32_tests::ErrnoOf;
 
 trials!(after module::ensure_loaded:
     fork_shares_the_session,
@@ -311,12 +311,12 @@ fn interleaved_sessions_64() {
 
 fn many_open_files() {
     const FILES: i64 = 900;
-    let before = crate::support::meminfo("SUnreclaim");
+    let before = adler32_tests::meminfo("SUnreclaim");
     let files: Vec<_> = (0..FILES).map(|_| device::private()).collect();
     for file in &files {
         file.write_whole(b"abc");
     }
-    let used = crate::support::meminfo("SUnreclaim") - before;
+    let used = adler32_tests::meminfo("SUnreclaim") - before;
     assert!(used < FILES * 4, "{used} KiB for {FILES} idle files");
     for file in &files {
         assert_eq!(file.get().expect("GET"), device::state_of(b"abc"));

@@ -10,15 +10,15 @@ use std::process::Command;
 use libtest_mimic::Completion;
 use serde_json::Value;
 
-use crate::support::alg;
-use crate::support::alg::Restricted;
-use crate::support::module;
-use crate::support::module::Loaded;
-use crate::support::process::fresh_user;
-use crate::support::reference;
-use crate::support::sh;
-use crate::support::trials;
-use crate::support::try_sh;
+use adler32_tests::alg;
+use adler32_tests::alg::Restricted;
+use adler32_tests::module;
+use adler32_tests::module::Loaded;
+use adler32_tests::process::fresh_user;
+use adler32_tests::reference;
+use adler32_tests::sh;
+use adler32_tests::trials;
+use adler32_tests::try_sh;
 
 trials!(after install:
     sum_agrees_over_every_door,

@@ -29,13 +29,13 @@ use nix::sys::stat::Mode;
 use nix::unistd;
 use tempfile::NamedTempFile;
 
-use crate::support::module;
-use crate::support::process;
-use crate::support::process::beside;
-use crate::support::process::in_thread;
-use crate::support::reference;
-use crate::support::sh;
-use crate::support::trials;
+use adler32_tests::module;
+use adler32_tests::process;
+use adler32_tests::process::beside;
+use adler32_tests::process::in_thread;
+use adler32_tests::reference;
+use adler32_tests::sh;
+use adler32_tests::trials;
 
 trials!(after module::ensure_loaded:
     regular_files,

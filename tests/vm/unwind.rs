@@ -8,14 +8,14 @@ use std::path::Path;
 
 use nix::errno::Errno;
 
-use crate::support::alg::Hash;
-use crate::support::device;
-use crate::support::module;
-use crate::support::module::Loaded;
-use crate::support::sh;
-use crate::support::trials;
-use crate::support::try_sh;
-use crate::support::ErrnoOf;
+use adler32_tests::alg::Hash;
+use adler32_tests::device;
+use adler32_tests::module;
+use adler32_tests::module::Loaded;
+use adler32_tests::sh;
+use adler32_tests::trials;
+use adler32_tests::try_sh;
+use adler32_tests::ErrnoOf;
 
 trials!(after module::ensure_unloaded:
     device_name_taken,

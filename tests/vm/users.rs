@@ -14,19 +14,19 @@ use nix::sched;
 use nix::sched::CloneFlags;
 
 use crate::leaks;
-use crate::support::device;
-use crate::support::device::Device;
-use crate::support::device::EMPTY;
-use crate::support::meminfo;
-use crate::support::module;
-use crate::support::process;
-use crate::support::process::as_fresh_user;
-use crate::support::process::as_user;
-use crate::support::process::fork;
-use crate::support::process::fresh_user;
-use crate::support::process::set_thread_uids;
-use crate::support::trials;
-use crate::support::ErrnoOf;
+use adler32_tests::device;
+use adler32_tests::device::Device;
+use adler32_tests::device::EMPTY;
+use adler32_tests::meminfo;
+use adler32_tests::module;
+use adler32_tests::process;
+use adler32_tests::process::as_fresh_user;
+use adler32_tests::process::as_user;
+use adler32_tests::process::fork;
+use adler32_tests::process::fresh_user;
+use adler32_tests::process::set_thread_uids;
+use adler32_tests::trials;
+use adler32_tests::ErrnoOf;
 
 trials!(after module::ensure_loaded:
     two_users_have_their_own,

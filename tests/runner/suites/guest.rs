@@ -74,8 +74,8 @@ pub fn suites(kernel: &str, newest: bool) -> Vec<Suite> {
             suite("kunit", TEST, UML_DEBUG, "", Work::Tests(KUNIT)),
             cases("install", TEST, "", INSTALL),
             cases("bench", TEST, "", BENCH_KERNEL),
-            cases("fuzz-doors", TEST, "--operations 4000", FUZZ_DOORS),
-            cases("fuzz-doors", SOAK, "--operations 1000000", FUZZ_DOORS),
+            cases("operations", TEST, "--operations 4000", OPERATIONS),
+            cases("operations", SOAK, "--operations 1000000", OPERATIONS),
             cases("cycles", TEST, "cycles 40", CYCLES),
             cases("cycles", SOAK, "cycles 1000", CYCLES),
             cases("stress", TEST, "stress 5", STRESS),
@@ -154,7 +154,7 @@ const VM: &str = "\
     for bits in 32 64; do
         program=build/tests/adler32-compat-$bits
         $LAB run -- gcc -m$bits -static -O2 -Wall -Wextra -Werror -Iinclude/uapi \
-            -o $program.$$ tests/compat.c
+            -o $program.$$ tests/fixtures/compat.c
         mv $program.$$ $program
     done
     for example in session digest; do
@@ -244,10 +244,10 @@ const BENCH_KERNEL: &[(&str, &str)] = &[
     ),
 ];
 
-const FUZZ_DOORS: &[(&str, &str)] = &[(
+const OPERATIONS: &[(&str, &str)] = &[(
     "random operations are answered as they should be",
     "$LAB vm --flavour uml-debug --timeout 7200 --kernel $KERNEL --build . --path $TOOLS \
-         -- fuzz-doors $ARGUMENTS",
+         -- operations $ARGUMENTS",
 )];
 
 const CYCLES: &[(&str, &str)] = &[(

@@ -36,13 +36,10 @@ pub fn suites() -> Vec<Suite> {
 }
 
 const STYLE: &[(&str, &str)] = &[
-    (
-        "user space is formatted",
-        "cargo fmt --all --check",
-    ),
+    ("user space is formatted", "cargo fmt --all --check"),
     ("the lab is formatted", "cd lab; cargo fmt --all --check"),
     ("the fuzz target is formatted", "cd fuzz; cargo fmt --check"),
-    ("the benchmark is formatted", "cd bench; cargo fmt --check"),
+    ("the benchmark is formatted", "cd bench/core; cargo fmt --check"),
     ("the module is formatted", "rustfmt --check src/lib.rs"),
     (
         "clippy has nothing to say on user space",
@@ -58,7 +55,7 @@ const STYLE: &[(&str, &str)] = &[
     ),
     (
         "clippy has nothing to say on the benchmark",
-        "cd bench; cargo clippy --release --locked --all-targets -- -D warnings",
+        "cd bench/core; cargo clippy --release --locked --all-targets -- -D warnings",
     ),
     (
         "the tests that SECURITY.md names exist",
@@ -90,7 +87,7 @@ const LAB_GUEST: &str = "cd lab; cargo test --locked --test vm -- --ignored";
 const BENCH: &[(&str, &str)] = &[
     (
         "the benchmark runs",
-        "cd bench; cargo run --locked --release -- --quick --output ../build/bench/quick",
+        "cd bench/core; cargo run --locked --release -- --quick --output ../../build/bench/quick",
     ),
     (
         "the benchmark of the command runs",
@@ -104,21 +101,21 @@ const EXAMPLES: &[(&str, &str)] = &[
     (
         "the manual pages are found, and formatted without warnings",
         "$TOOLS/adler32-docs build
-         $LAB run --packages man-db sh tests/examples/manuals.sh",
+         $LAB run --packages man-db sh tests/suites/manuals.sh",
     ),
     (
         "bash, fish and zsh complete",
         "$TOOLS/adler32-docs build
-         $LAB run --packages 'fish zsh' bash tests/examples/completions.sh",
+         $LAB run --packages 'fish zsh' bash tests/suites/completions.sh",
     ),
     (
         "GNU parallel sums a file on two hosts",
         "$LAB run --packages parallel \
-             env PATH=\"$PWD/tests/examples:$PWD/$TOOLS:$PATH\" sh tests/examples/parallel.sh",
+             env PATH=\"$PWD/tests/fixtures:$PWD/$TOOLS:$PATH\" sh tests/suites/parallel.sh",
     ),
     (
         "Dask sums a file by two workers",
-        "sh tests/examples/dask.sh",
+        "sh tests/suites/dask.sh",
     ),
 ];
 

@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! Data in a file of the page cache.
+
+use std::fs::File;
+use std::io::Write;
+use std::num::NonZeroUsize;
+use std::os::fd::AsFd;
+use std::os::unix::fs::FileExt;
+use std::slice;
+
+use adler32::processor;
+use adler32::Adler32;
+use adler32::Session;
+use adler32::DRIVER_NAME;
+use anyhow::ensure;
+use anyhow::Context;
+use anyhow::Result;
+use nix::fcntl;
+use nix::fcntl::FcntlArg;
+use nix::fcntl::SpliceFFlags;
+use nix::sys::memfd;
+use nix::sys::memfd::MFdFlags;
+use nix::sys::mman;
+use nix::sys::mman::MapFlags;
+use nix::sys::mman::ProtFlags;
+use nix::sys::sendfile;
+use nix::unistd;
+
+use crate::peer;
+use crate::MIB;
+use adler32_tests::alg::Hash;
+use adler32_tests::memory::Map;
+use adler32_tests::reference;
+use bench_common::contender::Contender;
+use bench_common::contender::Group;
+use bench_common::contender::Source;
+
+/// What a program reads at a time, so that it stays in a fast cache, or else 1 MiB, for fewer calls.
+const READ: usize = 128 << 10;
+
+pub fn measure(len: usize, rounds: usize) -> Result<Group> {
+    let (file, sum) = &make(len).context("cannot make a file in memory")?;
+    let sum = *sum;
+    let null = File::create("/dev/null").context("cannot open /dev/null")?;
+    let contenders = vec![
+        Contender::new("device, sendfile", sum, device_sendfile(file, len)?),
+        Contender::new(
+            "device, splice by a pipe of 1 MiB",
+            sum,
+            device_splice(file, len)?,
+        ),
+        Contender::new("AF_ALG, sendfile", sum, af_alg_sendfile(file, len)?),
+        Contender::new("program, read 128 KiB", sum, program_read(file, READ)),
+        Contender::new("program, read 1 MiB", sum, program_read(file, MIB)),
+        Contender::new("program, mmap", sum, program_mmap(file, len.try_into()?)),
+        Contender::new(
+            "libdeflate, read 128 KiB",
+            sum,
+            read(file, READ, 1, peer::libdeflate),
+        ),
+        Contender::new(
+            "libdeflate, read 1 MiB",
+            sum,
+            read(file, MIB, 1, peer::libdeflate),
+        ),
+        Contender::limit("sendfile alone, to /dev/null", move || {
+            send(&null, file, len)
+        }),
+        Contender::limit("read alone, 128 KiB", read(file, READ, (), |(), _| ())),
+        Contender::limit("read alone, 1 MiB", read(file, MIB, (), |(), _| ())),
+    ];
+    let title = format!("A file of {} MiB in the page cache", len / MIB);
+    Group::measure(Source::File, title, len, contenders, rounds)
+}
+
+/// Makes a file of tmpfs. Returns it with its checksum.
+fn make(len: usize) -> Result<(File, u32)> {
+    let mut file = File::from(memfd::memfd_create("data", MFdFlags::MFD_CLOEXEC)?);
+    let mut sum = 1;
+    for number in 0..len / MIB {
+        let data = reference::noise(MIB, 3 + number as u64);
+        file.write_all(&data)?;
+        sum = reference::append(sum, &data);
+    }
+    Ok((file, sum))
+}
+
+/// Sends the whole file.
+fn send(to: &impl AsFd, file: &File, len: usize) -> Result<()> {
+    let mut left = len;
+    let mut at = 0;
+    while left > 0 {
+        let sent = sendfile::sendfile(to, file, Some(&mut at), left).context("sendfile")?;
+        ensure!(sent > 0, "sendfile ended {left} bytes early");
+        left -= sent;
+    }
+    Ok(())
+}
+
+fn device_sendfile(file: &File, len: usize) -> Result<impl FnMut() -> Result<u32> + '_> {
+    let mut session = Session::open()?;
+    Ok(move || {
+        session.reset()?;
+        send(&session, file, len)?;
+        Ok(session.sum()?.checksum.value())
+    })
+}
+
+fn device_splice(file: &File, len: usize) -> Result<impl FnMut() -> Result<u32> + '_> {
+    let mut session = Session::open()?;
+    let (reader, writer) = unistd::pipe()?;
+    fcntl::fcntl(&writer, FcntlArg::F_SETPIPE_SZ(MIB as i32)).context("F_SETPIPE_SZ")?;
+    Ok(move || {
+        session.reset()?;
+        let none = SpliceFFlags::empty();
+        let mut left = len;
+        let mut at = 0;
+        while left > 0 {
+            let mut held = fcntl::splice(file, Some(&mut at), &writer, None, MIB, none)
+                .context("splice to a pipe")?;
+            ensure!(held > 0, "splice ended {left} bytes early");
+            left -= held;
+            while held > 0 {
+                held -= fcntl::splice(&reader, None, &session, None, held, none)
+                    .context("splice to the device")?;
+            }
+        }
+        Ok(session.sum()?.checksum.value())
+    })
+}
+
+fn af_alg_sendfile(file: &File, len: usize) -> Result<impl FnMut() -> Result<u32> + '_> {
+    let operation = Hash::bind(DRIVER_NAME).context("bind")?.accept();
+    Ok(move || {
+        send(&operation, file, len)?;
+        Ok(operation.value())
+    })
+}
+
+/// Returns what reads the whole file into one buffer and goes through that, again and again.
+fn read<'a, T: Copy + 'a>(
+    file: &'a File,
+    size: usize,
+    start: T,
+    update: impl Fn(T, &[u8]) -> T + 'a,
+) -> impl FnMut() -> Result<T> + 'a {
+    let mut buffer = Map::new(size);
+    move || {
+        let buffer = buffer.bytes();
+        let mut sum = start;
+        let mut at = 0;
+        loop {
+            match file.read_at(buffer, at).context("read")? {
+                0 => return Ok(sum),
+                len => {
+                    sum = update(sum, &buffer[..len]);
+                    at += len as u64;
+                }
+            }
+        }
+    }
+}
+
+fn program_read(file: &File, size: usize) -> impl FnMut() -> Result<u32> + '_ {
+    let mut read = read(file, size, Adler32::EMPTY, processor::update);
+    move || Ok(read()?.value())
+}
+
+fn program_mmap(file: &File, len: NonZeroUsize) -> impl FnMut() -> Result<u32> + '_ {
+    move || {
+        let (protection, flags) = (ProtFlags::PROT_READ, MapFlags::MAP_SHARED);
+        // SAFETY: The kernel chooses an address range that is free.
+        let start = unsafe { mman::mmap(None, len, protection, flags, file, 0) }.context("mmap")?;
+        // SAFETY: The mapping is as long, and nobody writes to the file.
+        let data = unsafe { slice::from_raw_parts(start.as_ptr().cast(), len.get()) };
+        let sum = processor::update(Adler32::EMPTY, data);
+        // SAFETY: The data are not used any more.
+        unsafe { mman::munmap(start, len.get()) }.context("munmap")?;
+        Ok(sum.value())
+    }
+}

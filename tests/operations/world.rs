@@ -1,0 +1,381 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! One process's part of the system, and what it must look like.
+
+use std::cell::RefCell;
+use std::num::NonZeroUsize;
+use std::rc::Rc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
+use std::thread;
+use std::time::Duration;
+
+use adler32::uapi::State;
+use nix::errno::Errno;
+use nix::sys::mman;
+use nix::sys::mman::MapFlags;
+use nix::sys::mman::ProtFlags;
+
+use crate::arena::Arena;
+use crate::model::Descriptor;
+use crate::model::Hash;
+use crate::model::Message;
+use crate::model::Mode;
+use crate::model::OpenFile;
+use crate::operation::Operation;
+use crate::operation::Pick;
+use adler32_tests::device;
+use adler32_tests::device::Device;
+use adler32_tests::device::EMPTY;
+use adler32_tests::module;
+use adler32_tests::process;
+use adler32_tests::ErrnoOf;
+
+/// How many files, hashes and messages each there can be at a time.
+pub const MAX: usize = 6;
+
+/// What all processes know of the module.
+pub struct Unloads {
+    /// How many processes are at it.
+    under_way: AtomicU64,
+    done: AtomicU64,
+}
+
+impl Unloads {
+    /// Makes one that is shared with the children to come.
+    pub fn shared() -> &'static Self {
+        let size = NonZeroUsize::new(size_of::<Self>()).expect("not empty");
+        let protection = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
+        // SAFETY: The kernel chooses an address range that is free.
+        let map = unsafe { mman::mmap_anonymous(None, size, protection, MapFlags::MAP_SHARED) };
+        // SAFETY: The memory is never unmapped, aligned to a page, and all zero, which is a value.
+        unsafe { map.expect("mmap").cast().as_ref() }
+    }
+
+    /// Tries to unload the module.
+    fn attempt(&self) -> Errno {
+        self.under_way.fetch_add(1, Ordering::SeqCst);
+        let result = module::try_unload();
+        if result.is_ok() {
+            self.done.fetch_add(1, Ordering::SeqCst);
+        }
+        self.under_way.fetch_sub(1, Ordering::SeqCst);
+        result.errno()
+    }
+
+    /// Returns how often the module has been unloaded, once that is certain: for who holds the
+    /// module, it remains so.
+    fn count(&self) -> u64 {
+        while self.under_way.load(Ordering::SeqCst) > 0 {
+            thread::sleep(Duration::from_micros(50));
+        }
+        self.done.load(Ordering::SeqCst)
+    }
+}
+
+pub struct World<'a> {
+    pub arena: &'a Arena,
+    unloads: &'a Unloads,
+    /// No other process loads or unloads the module.
+    alone: bool,
+    loaded: bool,
+    /// At how many unloads the registers were as they are here.
+    unloads_known: u64,
+    users: [u32; 2],
+    user: usize,
+    pub registers: [State; 2],
+    pub files: Vec<Descriptor>,
+    pub hashes: Vec<Hash>,
+    pub messages: Vec<Message>,
+}
+
+impl<'a> World<'a> {
+    /// Begins with the module loaded, and empty registers of two users that nobody else is.
+    pub fn new(arena: &'a Arena, unloads: &'a Unloads, users: [u32; 2], alone: bool) -> Self {
+        let mut world = Self {
+            arena,
+            unloads,
+            alone,
+            loaded: true,
+            unloads_known: 0,
+            users,
+            user: 0,
+            registers: [EMPTY; 2],
+            files: Vec::new(),
+            hashes: Vec::new(),
+            messages: Vec::new(),
+        };
+        if alone {
+            // One that was killed may have left it.
+            unloads.under_way.store(0, Ordering::SeqCst);
+            module::ensure_loaded();
+        }
+        for user in 0..users.len() {
+            world.switch_user(user);
+            while let Err(error) = device::open(libc::O_WRONLY) {
+                assert!(!alone, "open: {error}");
+                world.load();
+            }
+        }
+        world
+    }
+
+    /// Does an operation and checks what came of it. Returns whether there was anything to do.
+    pub fn step(&mut self, operation: Operation) -> bool {
+        use Operation as Op;
+
+        let done = match operation {
+            Op::SwitchUser { user } => {
+                self.switch_user(user.into());
+                Some(())
+            }
+            Op::Open { flags } => self.open(flags),
+            Op::Bind { by_driver } => self.bind(by_driver),
+            Op::Load => {
+                self.load();
+                Some(())
+            }
+            Op::Unload { close_first } => {
+                self.unload(close_first);
+                Some(())
+            }
+            Op::Crowd {
+                threads,
+                calls,
+                seed,
+            } => self.crowd(threads, calls, seed),
+            operation => self
+                .device_step(&operation)
+                .or_else(|| self.hash_step(&operation)),
+        };
+        if self.holds_module() {
+            let unloads = self.unloads.count();
+            assert_eq!(unloads, self.unloads_known, "unloaded while in use");
+        }
+        done.is_some()
+    }
+
+    /// Closes everything and looks at the registers.
+    pub fn finish(mut self) {
+        self.close_all();
+        for user in 0..self.users.len() {
+            self.switch_user(user);
+            let opened = device::open(libc::O_RDONLY);
+            self.check_present(opened.is_ok());
+            if let Ok(file) = opened {
+                self.acquired();
+                assert_eq!(
+                    file.get().expect("GET"),
+                    self.registers[user],
+                    "register of user {user}"
+                );
+            }
+        }
+    }
+
+    fn switch_user(&mut self, user: usize) {
+        self.user = user % self.users.len();
+        take_uid(self.users[self.user]);
+    }
+
+    /// Runs `work` as root.
+    pub fn as_root<T>(&self, work: impl FnOnce() -> T) -> T {
+        self.as_uid(0, work)
+    }
+
+    /// Runs `work` as one of the users.
+    pub fn as_user<T>(&self, user: usize, work: impl FnOnce() -> T) -> T {
+        self.as_uid(self.users[user], work)
+    }
+
+    fn as_uid<T>(&self, uid: u32, work: impl FnOnce() -> T) -> T {
+        take_uid(uid);
+        let result = work();
+        take_uid(self.users[self.user]);
+        result
+    }
+
+    fn holds_module(&self) -> bool {
+        !(self.files.is_empty() && self.hashes.is_empty() && self.messages.is_empty())
+    }
+
+    /// Takes note that this process uses the module, which it may not have done before: it cannot be
+    /// unloaded from now on.
+    pub fn acquired(&mut self) {
+        if self.holds_module() {
+            return;
+        }
+        let unloads = self.unloads.count();
+        if unloads != self.unloads_known {
+            self.unloads_known = unloads;
+            self.registers = [EMPTY; 2];
+        }
+    }
+
+    /// Fails if the module should have been found, and was not, or the other way round.
+    pub fn check_present(&self, found: bool) {
+        if self.alone {
+            assert_eq!(found, self.loaded, "the module is there");
+        } else {
+            assert!(found || !self.holds_module(), "the module is in use");
+        }
+    }
+
+    fn open(&mut self, flags: i32) -> Option<()> {
+        if self.files.len() == MAX {
+            return None;
+        }
+        let opened = device::open(flags);
+        let errno = opened.as_ref().map_or_else(
+            |error| Errno::from_raw(error.raw_os_error().unwrap_or(0)),
+            |_| Errno::UnknownErrno,
+        );
+        let absent = [Errno::ENOENT, Errno::ENODEV, Errno::ENXIO].contains(&errno);
+        self.check_present(!absent);
+        if absent {
+            return Some(());
+        }
+        if flags & libc::O_DIRECT != 0 {
+            assert_eq!(errno, Errno::EINVAL, "open with O_DIRECT");
+            return Some(());
+        }
+        let file = opened.expect("open");
+        self.acquired();
+        let mode = Mode::of(flags);
+        let state = match mode {
+            Mode::Append => self.registers[self.user],
+            _ => EMPTY,
+        };
+        let open = OpenFile {
+            mode,
+            append: flags & libc::O_APPEND != 0,
+            owner: self.user,
+            state,
+            view_due: mode == Mode::View,
+            position: 0,
+        };
+        self.files.push(Descriptor {
+            file,
+            open: Rc::new(RefCell::new(open)),
+        });
+        Some(())
+    }
+
+    pub fn dup(&mut self, at: usize) -> Option<()> {
+        if self.files.len() == MAX {
+            return None;
+        }
+        let descriptor = &self.files[at];
+        let file = descriptor.file.try_clone().expect("dup");
+        let open = descriptor.open.clone();
+        self.files.push(Descriptor { file, open });
+        Some(())
+    }
+
+    pub fn close(&mut self, at: usize) {
+        let Descriptor { file, open } = self.files.swap_remove(at);
+        drop(file);
+        if let Ok(open) = Rc::try_unwrap(open).map(RefCell::into_inner) {
+            self.publish(&open);
+        }
+    }
+
+    /// Takes note that a file has been closed for the last time.
+    pub fn publish(&mut self, open: &OpenFile) {
+        if open.mode.has_register() {
+            self.registers[open.owner] = open.state;
+        }
+    }
+
+    fn close_all(&mut self) {
+        while !self.files.is_empty() {
+            self.close(0);
+        }
+        self.hashes.clear();
+        self.messages.clear();
+    }
+
+    /// Returns the index that a number means in a list.
+    pub fn pick(pick: Pick, len: usize) -> Option<usize> {
+        usize::from(pick).checked_rem(len)
+    }
+
+    fn bind(&mut self, by_driver: bool) -> Option<()> {
+        if self.hashes.len() == MAX {
+            return None;
+        }
+        let name = if by_driver {
+            module::DRIVER
+        } else {
+            module::NAME
+        };
+        match adler32_tests::alg::Hash::bind(name) {
+            Ok(socket) => {
+                self.loaded = true;
+                self.acquired();
+                self.hashes.push(Hash {
+                    socket,
+                    seed: Rc::new(1.into()),
+                });
+            }
+            // Loaded for the bind, and unloaded by another process before it came to that.
+            Err(Errno::ENOENT) if !self.alone && !self.holds_module() => (),
+            Err(error) => panic!("bind: {error}"),
+        }
+        Some(())
+    }
+
+    fn load(&mut self) {
+        let result = self.as_root(|| module::load(module::NAME, "")).errno();
+        let expected: &[Errno] = match (self.alone, self.loaded) {
+            (true, false) => &[Errno::UnknownErrno],
+            (true, true) => &[Errno::EEXIST],
+            (false, _) => &[Errno::UnknownErrno, Errno::EEXIST, Errno::EBUSY],
+        };
+        assert!(expected.contains(&result), "loading: {result}");
+        self.loaded = true;
+    }
+
+    fn unload(&mut self, close_first: bool) {
+        if close_first {
+            self.close_all();
+        }
+        let attempt = || self.as_root(|| self.unloads.attempt());
+        if self.holds_module() {
+            // Else what is tried next would leave the kernel without the code that it runs.
+            assert!(module::refcount() > Some(0), "a user is not counted");
+            let result = attempt();
+            // Another process may be about to be told the same.
+            let is_refusal =
+                result == Errno::EWOULDBLOCK || (!self.alone && result == Errno::EBUSY);
+            assert!(is_refusal, "unloading what is in use: {result}");
+        } else if !self.alone {
+            let result = attempt();
+            let expected = [
+                Errno::UnknownErrno,
+                Errno::EWOULDBLOCK,
+                Errno::EBUSY,
+                Errno::ENOENT,
+            ];
+            assert!(expected.contains(&result), "unloading: {result}");
+        } else if self.loaded {
+            process::eventually("unloaded, as nobody uses it", || {
+                let result = attempt();
+                assert!(
+                    [Errno::UnknownErrno, Errno::EWOULDBLOCK].contains(&result),
+                    "unloading: {result}"
+                );
+                result == Errno::UnknownErrno
+            });
+            self.loaded = false;
+        } else {
+            assert_eq!(attempt(), Errno::ENOENT, "unloading what is not there");
+        }
+    }
+}
+
+/// Changes the effective user, which only root can, who remains the real one.
+fn take_uid(uid: u32) {
+    process::set_thread_uids(-1, 0, -1);
+    process::set_thread_uids(-1, uid.into(), -1);
+}
