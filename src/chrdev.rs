@@ -4,22 +4,22 @@
 //!
 //! | open                  | session starts as   | at last close     |
 //! |-----------------------|---------------------|-------------------|
-//! | `O_WRONLY`            | empty               | to the register   |
-//! | `O_WRONLY\|O_APPEND`  | the register        | to the register   |
-//! | `O_RDONLY`            | a view of the register, taken when reading starts | |
+//! | `O_WRONLY`            | empty               | to the slot   |
+//! | `O_WRONLY\|O_APPEND`  | the slot        | to the slot   |
+//! | `O_RDONLY`            | a view of the slot, taken when reading starts | |
 //! | `O_RDWR`              | empty, private      |                   |
 //! | 3 (for ioctls only)   | empty, private      |                   |
 //!
-//! The register is that of the user who opens the file. See adler32(4).
+//! The slot is that of the user who opens the file. See adler32(4).
 
-mod register;
+mod slot;
 mod session;
-mod source;
+mod input;
 
-use self::register::Registers;
+use self::slot::Slots;
 use self::session::Mode;
 use self::session::Session;
-use crate::implementation;
+use crate::platform;
 use crate::kernel_ext::cred::in_initial_user_ns;
 use crate::kernel_ext::miscdevice::Device;
 use crate::uapi;
@@ -69,21 +69,21 @@ unsafe impl AsBytes for uapi::Info {}
 
 pub(crate) struct Adler32Device;
 
-/// Makes what all open files share: the registers.
-pub(crate) fn shared() -> Result<Arc<Registers>> {
-    Arc::pin_init(Registers::new(), GFP_KERNEL)
+/// Makes what all open files share: the slots.
+pub(crate) fn shared() -> Result<Arc<Slots>> {
+    Arc::pin_init(Slots::new(), GFP_KERNEL)
 }
 
 impl Device for Adler32Device {
     const NAME: &'static CStr = uapi::DEVICE_NAME;
     const SIZE: i64 = session::TEXT_LEN as i64;
 
-    type Data = Arc<Registers>;
+    type Data = Arc<Slots>;
     type Session = Pin<KBox<Session>>;
 
-    fn open(registers: &Arc<Registers>, file: &File) -> Result<Self::Session> {
+    fn open(slots: &Arc<Slots>, file: &File) -> Result<Self::Session> {
         // After this call the VFS would refuse the flag and release the file, as if it had been in
-        // use: its session would become the register.
+        // use: its session would become the slot.
         if file.flags() & flags::O_DIRECT != 0 {
             return Err(EINVAL);
         }
@@ -95,10 +95,10 @@ impl Device for Adler32Device {
             _ => Mode::IoctlOnly,
         };
         let owner = file.cred().euid();
-        if mode.has_register() {
-            registers.reserve(owner, in_initial_user_ns(file.cred()))?;
+        if mode.has_slot() {
+            slots.reserve(owner, in_initial_user_ns(file.cred()))?;
         }
-        KBox::pin_init(Session::new(mode, owner, registers), GFP_KERNEL_ACCOUNT)
+        KBox::pin_init(Session::new(mode, owner, slots), GFP_KERNEL_ACCOUNT)
     }
 
     fn release(session: Self::Session) {
@@ -147,7 +147,7 @@ impl Device for Adler32Device {
         seq_print!(m, "adler32-value:\t{value:08x}\n");
         seq_print!(m, "adler32-length:\t{length}\n");
         seq_print!(m, "adler32-mode:\t{}\n", session.mode().name());
-        seq_print!(m, "adler32-implementation:\t{}\n", implementation::name());
+        seq_print!(m, "adler32-implementation:\t{}\n", platform::name());
     }
 }
 
@@ -169,7 +169,7 @@ fn info() -> uapi::Info {
     uapi::Info {
         abi_version: uapi::ABI_VERSION,
         reserved: 0,
-        implementation: padded(implementation::name()),
+        implementation: padded(platform::name()),
         module_version: padded(VERSION),
     }
 }

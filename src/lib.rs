@@ -12,7 +12,7 @@
 // Public are the modules that user space compiles as well.
 pub mod adler32;
 mod chrdev;
-mod implementation;
+mod platform;
 mod kernel_ext;
 mod shash;
 pub mod uapi;
@@ -69,7 +69,7 @@ impl kernel::InPlaceModule for Adler32Module {
     fn init(_module: &'static ThisModule) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
             _: {
-                implementation::choose(parameter(module_parameters::implementation.value()))?;
+                platform::choose(parameter(module_parameters::implementation.value()))?;
             },
             device <- miscdevice::Registration::register(node_mode()?, chrdev::shared()?),
             // Last, as it must be.
@@ -78,7 +78,7 @@ impl kernel::InPlaceModule for Adler32Module {
                 pr_info!(
                     "version {}, implementation {}, device mode {:04o}\n",
                     VERSION,
-                    implementation::name(),
+                    platform::name(),
                     node_mode()?
                 );
             },

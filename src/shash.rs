@@ -6,7 +6,7 @@
 //! start from, in the same form.
 
 use crate::adler32::Adler32;
-use crate::implementation;
+use crate::platform;
 use crate::kernel_ext::shash::Shash;
 use crate::uapi;
 use core::ffi::CStr;
@@ -52,7 +52,7 @@ impl Shash for Adler32Shash {
     }
 
     fn update(sum: &mut Adler32, data: &[u8]) {
-        *sum = implementation::update(*sum, data);
+        *sum = platform::update(*sum, data);
     }
 
     fn digest(sum: &Adler32) -> [u8; 4] {

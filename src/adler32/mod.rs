@@ -12,15 +12,15 @@
 //! This folder depends on `core` alone: the kernel module and the user-space library compile the
 //! same files.
 
-mod machine;
+mod platform;
 mod portable;
 pub mod select;
 pub mod verify;
 #[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
 mod x86;
 
-pub use self::machine::Machine;
-pub use self::machine::Runnable;
+pub use self::platform::Platform;
+pub use self::platform::Runnable;
 pub use self::portable::update as portable;
 
 /// The modulus: the largest prime below 2^16.

@@ -6,7 +6,7 @@ use super::verify::verify;
 use super::verify::Mismatch;
 use super::verify::DEFINITION;
 use super::Implementation;
-use super::Machine;
+use super::Platform;
 use super::Runnable;
 
 /// The request that leaves the choice to [`select`]. Other requests count the implementations
@@ -27,15 +27,15 @@ pub enum SelectError {
 /// Chooses one of `implementations`, which are ordered from the slowest to the fastest and begin
 /// with the one that the others are checked against.
 ///
-/// With [`AUTO`], it is the last that `M` can run and that passes [`verify`]; with a number, that
+/// With [`AUTO`], it is the last that `P` can run and that passes [`verify`]; with a number, that
 /// one. One that fails is handed to `refused` with its failure, and the choice falls back on those
 /// before it.
-pub fn select<M: Machine>(
+pub fn select<P: Platform>(
     implementations: &[Implementation],
     request: u32,
     scratch: &mut [u8],
-    mut refused: impl FnMut(&Runnable<M>, Mismatch),
-) -> Result<Runnable<M>, SelectError> {
+    mut refused: impl FnMut(&Runnable<P>, Mismatch),
+) -> Result<Runnable<P>, SelectError> {
     let considered = match request {
         AUTO => Some(implementations),
         number => usize::try_from(number)
@@ -47,7 +47,7 @@ pub fn select<M: Machine>(
         .ok_or(SelectError::Unknown)?;
     let base = Runnable::new(*base).ok_or(SelectError::Unsupported(base.name()))?;
     if let (Some(last), false) = (candidates.last(), request == AUTO) {
-        Runnable::<M>::new(*last).ok_or(SelectError::Unsupported(last.name()))?;
+        Runnable::<P>::new(*last).ok_or(SelectError::Unsupported(last.name()))?;
     }
 
     let definition =

@@ -4,7 +4,7 @@
 
 use super::Adler32;
 use super::Implementation;
-use super::Machine;
+use super::Platform;
 use super::Runnable;
 use super::MODULUS;
 use core::ops::RangeInclusive;
@@ -54,9 +54,9 @@ pub struct Mismatch {
 /// boundary, on random bytes and on those that make sums largest.
 ///
 /// `scratch` is memory to work in; the longer, the more is checked, up to [`SCRATCH_LEN`] bytes.
-pub fn verify<M: Machine>(
-    candidate: &Runnable<M>,
-    reference: &Runnable<M>,
+pub fn verify<P: Platform>(
+    candidate: &Runnable<P>,
+    reference: &Runnable<P>,
     scratch: &mut [u8],
 ) -> Result<(), Mismatch> {
     for (data, expected) in KNOWN_ANSWERS {
@@ -77,9 +77,9 @@ pub fn verify<M: Machine>(
     compare_lengths(candidate, reference, scratch)
 }
 
-fn compare_lengths<M: Machine>(
-    candidate: &Runnable<M>,
-    reference: &Runnable<M>,
+fn compare_lengths<P: Platform>(
+    candidate: &Runnable<P>,
+    reference: &Runnable<P>,
     data: &[u8],
 ) -> Result<(), Mismatch> {
     for len in (0..=SHORT).chain(LONG) {
@@ -95,9 +95,9 @@ fn compare_lengths<M: Machine>(
 }
 
 /// Compares the two on the first `len` bytes, if `data` has as many.
-fn compare<M: Machine>(
-    candidate: &Runnable<M>,
-    reference: &Runnable<M>,
+fn compare<P: Platform>(
+    candidate: &Runnable<P>,
+    reference: &Runnable<P>,
     data: &[u8],
     len: usize,
 ) -> Result<(), Mismatch> {

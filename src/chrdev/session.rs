@@ -2,10 +2,10 @@
 
 //! What belongs to one open file.
 
-use super::register::Registers;
-use super::source;
+use super::slot::Slots;
+use super::input;
 use crate::adler32::Adler32;
-use crate::implementation;
+use crate::platform;
 use crate::uapi;
 use core::mem::MaybeUninit;
 use kernel::iov::IovIterSource;
@@ -36,8 +36,8 @@ pub(crate) enum Mode {
 }
 
 impl Mode {
-    /// Returns whether the session becomes the register of its owner in the end.
-    pub(super) fn has_register(self) -> bool {
+    /// Returns whether the session becomes the slot of its owner in the end.
+    pub(super) fn has_slot(self) -> bool {
         matches!(self, Self::Replace | Self::Append)
     }
 
@@ -103,7 +103,7 @@ struct State {
     /// information.
     busy: bool,
     sum: Sum,
-    /// `sum` is still to be taken from the register.
+    /// `sum` is still to be taken from the slot.
     view_due: bool,
 }
 
@@ -112,7 +112,7 @@ struct State {
 pub(crate) struct Session {
     mode: Mode,
     owner: Kuid,
-    registers: Arc<Registers>,
+    slots: Arc<Slots>,
     /// A spinlock, held for moments only: one who lost the processor with it would keep even those
     /// waiting who only look.
     #[pin]
@@ -123,18 +123,18 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    /// Makes the session of a file that `owner` opens, who must have a register if the mode has.
-    pub(super) fn new(mode: Mode, owner: Kuid, registers: &Arc<Registers>) -> impl PinInit<Self> {
+    /// Makes the session of a file that `owner` opens, who must have a slot if the mode has.
+    pub(super) fn new(mode: Mode, owner: Kuid, slots: &Arc<Slots>) -> impl PinInit<Self> {
         let sum = match mode {
-            Mode::Append => registers.get(owner),
+            Mode::Append => slots.get(owner),
             Mode::View | Mode::Replace | Mode::Private | Mode::IoctlOnly => Sum::EMPTY,
         };
-        let registers = registers.clone();
+        let slots = slots.clone();
         let view_due = mode == Mode::View;
         pin_init!(Self {
             mode,
             owner,
-            registers,
+            slots,
             state <- new_spinlock!(State {
                 busy: false,
                 sum,
@@ -155,9 +155,9 @@ impl Session {
 
     /// Ends the session.
     pub(super) fn publish(&self) {
-        if self.mode.has_register() {
+        if self.mode.has_slot() {
             let sum = self.state.lock().sum;
-            self.registers.set(self.owner, sum);
+            self.slots.set(self.owner, sum);
         }
     }
 
@@ -186,11 +186,11 @@ impl Session {
 
     /// Returns value and length without waiting for a write that is under way.
     pub(super) fn glance(&self) -> (u32, u64) {
-        // Registers have a mutex, which nobody may wait for who has a spinlock.
-        let register = self.register();
+        // Slots have a mutex, which nobody may wait for who has a spinlock.
+        let slot = self.slot();
         let state = self.state.lock();
-        let sum = match register {
-            Some(register) if state.view_due => register,
+        let sum = match slot {
+            Some(slot) if state.view_due => slot,
             _ => state.sum,
         };
         (sum.checksum.value(), sum.length)
@@ -222,7 +222,7 @@ impl Session {
     pub(super) fn update(&self, buffer: uapi::Buffer) -> Result {
         let mut operation = self.begin()?;
         operation.sum.check_room(buffer.length)?;
-        let checksum = source::append_user(operation.sum.checksum, buffer.address, buffer.length)?;
+        let checksum = input::append_user(operation.sum.checksum, buffer.address, buffer.length)?;
         operation.append(checksum, buffer.length)
     }
 
@@ -236,7 +236,7 @@ impl Session {
         operation.sum.check_room(iov.len() as u64)?;
 
         let mut written = 0;
-        let result = source::append(operation.sum.checksum, iov, |checksum, len| {
+        let result = input::append(operation.sum.checksum, iov, |checksum, len| {
             operation.append(checksum, len as u64)?;
             written += len;
             Ok(())
@@ -253,9 +253,9 @@ impl Session {
             return Ok(0);
         }
         let mut buffer = [const { MaybeUninit::uninit() }; TINY];
-        let data = source::copy(iov, &mut buffer)?;
+        let data = input::copy(iov, &mut buffer)?;
         let mut state = self.when_idle()?;
-        let checksum = implementation::update(state.sum.checksum, data);
+        let checksum = platform::update(state.sum.checksum, data);
         state.sum = state.sum.extended(checksum, data.len() as u64)?;
         Ok(data.len())
     }
@@ -264,20 +264,20 @@ impl Session {
     /// again if `anew`.
     fn look(&self, anew: bool) -> Result<Sum> {
         // Before the lock, as in `glance()`.
-        let register = self.register();
+        let slot = self.slot();
         let mut state = self.when_idle()?;
-        if let Some(register) = register {
+        if let Some(slot) = slot {
             if state.view_due || anew {
-                state.sum = register;
+                state.sum = slot;
                 state.view_due = false;
             }
         }
         Ok(state.sum)
     }
 
-    /// Returns the register if the session is a view of it.
-    fn register(&self) -> Option<Sum> {
-        (self.mode == Mode::View).then(|| self.registers.get(self.owner))
+    /// Returns the slot if the session is a view of it.
+    fn slot(&self) -> Option<Sum> {
+        (self.mode == Mode::View).then(|| self.slots.get(self.owner))
     }
 
     /// Waits until nothing is under way. A signal ends the wait.
@@ -335,7 +335,7 @@ pub(super) fn digest(digest: &uapi::Digest) -> Result<u32> {
     if digest.reserved != 0 {
         return Err(EINVAL);
     }
-    Ok(source::append_user(start, digest.address, digest.length)?.value())
+    Ok(input::append_user(start, digest.address, digest.length)?.value())
 }
 
 #[kunit_tests(adler32_sessions)]
@@ -357,12 +357,12 @@ mod tests {
     }
 
     /// Makes a session of the user `uid`.
-    fn session_of(uid: u32, mode: Mode, registers: &Arc<Registers>) -> Result<Arc<Session>> {
+    fn session_of(uid: u32, mode: Mode, slots: &Arc<Slots>) -> Result<Arc<Session>> {
         let owner = Kuid::from_raw(bindings::kuid_t { val: uid });
-        if mode.has_register() {
-            registers.reserve(owner, true)?;
+        if mode.has_slot() {
+            slots.reserve(owner, true)?;
         }
-        Arc::pin_init(Session::new(mode, owner, registers), GFP_KERNEL)
+        Arc::pin_init(Session::new(mode, owner, slots), GFP_KERNEL)
     }
 
     fn private() -> Result<Arc<Session>> {
@@ -370,45 +370,45 @@ mod tests {
     }
 
     #[test]
-    fn registers_are_published_at_the_end() -> Result {
-        let registers = shared()?;
-        let register = |uid| session_of(uid, Mode::View, &registers)?.get();
-        let first = session_of(1, Mode::Replace, &registers)?;
+    fn slots_are_published_at_the_end() -> Result {
+        let slots = shared()?;
+        let slot = |uid| session_of(uid, Mode::View, &slots)?.get();
+        let first = session_of(1, Mode::Replace, &slots)?;
         assert_eq!(first.get(), Ok(EMPTY));
         first.set(ABC)?;
-        assert_eq!(register(1), Ok(EMPTY));
+        assert_eq!(slot(1), Ok(EMPTY));
         first.publish();
-        assert_eq!(register(1), Ok(ABC));
-        assert_eq!(register(2), Ok(EMPTY));
+        assert_eq!(slot(1), Ok(ABC));
+        assert_eq!(slot(2), Ok(EMPTY));
 
-        let second = session_of(1, Mode::Append, &registers)?;
+        let second = session_of(1, Mode::Append, &slots)?;
         assert_eq!(second.get(), Ok(ABC));
         second.combine(state(0x012f_00ca, 2))?;
         second.publish();
-        assert_eq!(register(1), Ok(state(0x05c8_01f0, 5)));
+        assert_eq!(slot(1), Ok(state(0x05c8_01f0, 5)));
         Ok(())
     }
 
     #[test]
     fn other_modes_publish_nothing() -> Result {
-        let registers = shared()?;
-        session_of(1, Mode::Replace, &registers)?.publish();
+        let slots = shared()?;
+        session_of(1, Mode::Replace, &slots)?.publish();
         for mode in [Mode::View, Mode::Private, Mode::IoctlOnly] {
-            let session = session_of(1, mode, &registers)?;
+            let session = session_of(1, mode, &slots)?;
             assert_eq!(session.get(), Ok(EMPTY));
             session.set(ABC)?;
             session.publish();
-            let register = session_of(1, Mode::View, &registers)?.get();
-            assert_eq!(register, Ok(EMPTY));
+            let slot = session_of(1, Mode::View, &slots)?.get();
+            assert_eq!(slot, Ok(EMPTY));
         }
         Ok(())
     }
 
     #[test]
     fn views_are_taken_when_reading_starts() -> Result {
-        let registers = shared()?;
-        let view = session_of(1, Mode::View, &registers)?;
-        let writer = session_of(1, Mode::Replace, &registers)?;
+        let slots = shared()?;
+        let view = session_of(1, Mode::View, &slots)?;
+        let writer = session_of(1, Mode::Replace, &slots)?;
         writer.set(ABC)?;
         writer.publish();
         assert_eq!(view.glance(), (0x024d_0127, 3));

@@ -130,14 +130,14 @@ const LOOK_FOR_LEAKS: &str = "
     echo scan > /sys/kernel/debug/kmemleak
     cat /sys/kernel/debug/kmemleak";
 
-/// Through each of the module's doors, and the modules of the faults without a fault.
+/// Through each of the module's backends, and the modules of the faults without a fault.
 const SOUND: &str = "
     modprobe adler32_faulty
     modprobe adler32_faulty_rust
     rmmod adler32_faulty adler32_faulty_rust
     modprobe adler32
     sysctl -q crypto.af_alg_restrict=0
-    for door in device ioctl afalg; do adler32 sum --via $door Makefile; done
+    for backend in device ioctl afalg; do adler32 sum --via $backend Makefile; done
     cat Kbuild >> /dev/adler32
     cat /dev/adler32
     rmmod adler32";

@@ -36,7 +36,7 @@ use sequence::Running;
 use sequence::Sequence;
 use sequence::Setting;
 
-/// Look for sequences of operations that the doors answer otherwise than they should.
+/// Look for sequences of operations that the backends answer otherwise than they should.
 #[derive(Parser)]
 struct Arguments {
     /// How many operations to do at least

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! What open files and messages have in them, if the doors do what they promise.
+//! What open files and messages have in them, if the backends do what they promise.
 
 use std::cell::Cell;
 use std::cell::RefCell;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! What can be done to the doors, and how chance makes it.
+//! What can be done to the backends, and how chance makes it.
 
 use adler32::uapi;
 use adler32::uapi::State;
@@ -12,7 +12,7 @@ use adler32_tests::memory::FOREIGN_ADDRESSES;
 /// Which of the things that there are is meant: this number, modulo how many there are.
 pub type Pick = u8;
 
-/// Something done to the doors. What the model has nothing for, such as a write without an open
+/// Something done to the backends. What the model has nothing for, such as a write without an open
 /// file, is left out.
 #[derive(Clone, Debug)]
 pub enum Operation {

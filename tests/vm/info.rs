@@ -463,7 +463,7 @@ fn af_alg_disabled() -> Completion {
     let error = try_sh(&format!("{COMMAND} sum --via afalg /dev/null")).1;
     let report = Report::now();
     report.assert("AF_ALG", "absent", "module af_alg is disabled: line 1");
-    // The error of the door itself is the same.
+    // The error of the backend itself is the same.
     assert!(error.contains(report.get("AF_ALG", "detail")), "{error}");
     report.mend("AF_ALG");
     assert!(is_af_alg_loaded());

@@ -21,12 +21,12 @@ use adler32_tests::trials;
 use adler32_tests::try_sh;
 
 trials!(after install:
-    sum_agrees_over_every_door,
+    sum_agrees_over_every_backend,
     sum_of_standard_input,
     sum_without_the_module,
     sum_where_af_alg_is_closed,
     sum_where_the_node_is_forbidden,
-    bench_measures_every_door,
+    bench_measures_every_backend,
     bench_without_the_module,
 );
 
@@ -54,7 +54,7 @@ pub fn as_user(line: &str) -> (bool, String) {
     )
 }
 
-fn sum_agrees_over_every_door() {
+fn sum_agrees_over_every_backend() {
     module::ensure_loaded();
     let data = reference::noise(1_100_000, 70);
     let file = tempfile::NamedTempFile::new().expect("a temporary file");
@@ -63,12 +63,12 @@ fn sum_agrees_over_every_door() {
         fs::write(file.path(), &data[..len]).expect("write");
         let expected = format!("{:08x}  {path}\n", reference::adler(&data[..len]));
         assert_eq!(sh(&format!("{COMMAND} sum {path}")), expected);
-        for door in ["device", "ioctl", "afalg", "cpu"] {
-            // With no word of a door used instead.
+        for backend in ["device", "ioctl", "afalg", "cpu"] {
+            // With no word of a backend used instead.
             assert_eq!(
-                sh(&format!("{COMMAND} sum --via {door} {path}")),
+                sh(&format!("{COMMAND} sum --via {backend} {path}")),
                 expected,
-                "{door}"
+                "{backend}"
             );
         }
     }
@@ -77,18 +77,20 @@ fn sum_agrees_over_every_door() {
 
 fn sum_of_standard_input() {
     module::ensure_loaded();
-    for door in ["device", "ioctl", "afalg", "cpu"] {
-        let output = sh(&format!("printf Wikipedia | {COMMAND} sum --via {door} -"));
-        assert_eq!(output, "11e60398  -\n", "{door}");
+    for backend in ["device", "ioctl", "afalg", "cpu"] {
+        let output = sh(&format!(
+            "printf Wikipedia | {COMMAND} sum --via {backend} -"
+        ));
+        assert_eq!(output, "11e60398  -\n", "{backend}");
     }
 }
 
 fn sum_without_the_module() {
-    for door in ["device", "ioctl"] {
-        let (success, output) = try_sh(&format!("printf abc | {COMMAND} sum --via {door}"));
+    for backend in ["device", "ioctl"] {
+        let (success, output) = try_sh(&format!("printf abc | {COMMAND} sum --via {backend}"));
         assert!(
             !success && output.contains("modprobe adler32"),
-            "{door}: {output}"
+            "{backend}: {output}"
         );
     }
     assert!(!module::is_loaded());
@@ -102,7 +104,7 @@ fn sum_where_af_alg_is_closed() -> Completion {
     }
     for level in [1, 2] {
         let _restricted = Restricted::to(level);
-        for (prepare, door) in [
+        for (prepare, backend) in [
             (module::ensure_loaded as fn(), "device"),
             (module::ensure_unloaded, "cpu"),
         ] {
@@ -111,7 +113,7 @@ fn sum_where_af_alg_is_closed() -> Completion {
             assert!(
                 output.contains(&format!("level {level} of crypto.af_alg_restrict"))
                     && output.contains("as root: sysctl crypto.af_alg_restrict=0")
-                    && output.contains(&format!("(used instead: {door})"))
+                    && output.contains(&format!("(used instead: {backend})"))
                     && output.ends_with("\n024d0127  -\n"),
                 "{output}"
             );
@@ -142,7 +144,7 @@ fn bench(data: &[u8]) -> Value {
     serde_json::from_str(&report).expect("JSON")
 }
 
-fn bench_measures_every_door() {
+fn bench_measures_every_backend() {
     module::ensure_loaded();
     let data = reference::noise(200_000, 71);
     let report = bench(&data);
@@ -154,10 +156,10 @@ fn bench_measures_every_door() {
     let sum = format!("{:08x}", reference::adler(&data));
     assert_eq!(sources[0]["adler32"], sum);
     for source in sources {
-        let doors = source["doors"].as_array().expect("doors");
+        let backends = source["backends"].as_array().expect("backends");
         for name in ["device", "ioctl", "afalg", "cpu"] {
-            let door = doors.iter().find(|door| door["name"] == name);
-            let rate = door.and_then(|door| door["best"].as_f64());
+            let backend = backends.iter().find(|backend| backend["name"] == name);
+            let rate = backend.and_then(|backend| backend["best"].as_f64());
             assert!(rate > Some(0.0), "{name} in {source}");
         }
     }
@@ -166,9 +168,9 @@ fn bench_measures_every_door() {
 
 fn bench_without_the_module() {
     let report = bench(b"abc");
-    for door in ["device", "ioctl", "afalg"] {
-        let why = report["closed"][door].as_str().expect("a reason");
-        assert!(why.contains("modprobe adler32"), "{door}: {why}");
+    for backend in ["device", "ioctl", "afalg"] {
+        let why = report["closed"][backend].as_str().expect("a reason");
+        assert!(why.contains("modprobe adler32"), "{backend}: {why}");
     }
     assert_eq!(report["sources"][0]["adler32"], "024d0127");
     assert!(!module::is_loaded(), "measuring loaded the module");

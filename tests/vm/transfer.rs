@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! How the library gets the bytes of open files to every door.
+//! How the library gets the bytes of open files to every backend.
 
 use std::fs;
 use std::fs::File;
@@ -17,10 +17,10 @@ use std::time::Duration;
 
 use adler32::Adler32;
 use adler32::AfAlg;
-use adler32::Engine;
+use adler32::Backend;
+use adler32::BackendKind;
 use adler32::Error;
 use adler32::Sum;
-use adler32::Via;
 use libc::c_long;
 use libtest_mimic::Completion;
 use nix::errno::Errno;
@@ -60,11 +60,11 @@ const FOLDERS: [&str; 2] = ["/var/tmp", "/dev/shm"];
 const SENT_FROM: usize = 128 * 1024 + 1;
 const CALL_MAX: u64 = 1 << 30;
 
-/// The doors to which the kernel can send.
-const TAKE_PAGES: [Via; 2] = [Via::Device, Via::AfAlg];
+/// The backends to which the kernel can send.
+const TAKE_PAGES: [BackendKind; 2] = [BackendKind::Device, BackendKind::AfAlg];
 
-fn open(via: Via) -> Engine {
-    Engine::open(via).unwrap_or_else(|error| panic!("{via}: {error}"))
+fn open(via: BackendKind) -> Backend {
+    Backend::open(via).unwrap_or_else(|error| panic!("{via}: {error}"))
 }
 
 fn sum(value: u32, length: u64) -> Sum {
@@ -78,11 +78,11 @@ fn sum_of(data: &[u8]) -> Sum {
 
 /// Sums what is left of `file`. A session covers what the library says that it does.
 #[track_caller]
-fn sum_left(engine: &mut Engine, file: impl AsFd) -> Sum {
-    let via = engine.via();
-    let sum = engine.checksum_file(file);
+fn sum_left(backend: &mut Backend, file: impl AsFd) -> Sum {
+    let via = backend.kind();
+    let sum = backend.checksum_file(file);
     let sum = sum.unwrap_or_else(|error| panic!("{via}: {error}"));
-    if let Engine::Device(session) | Engine::Ioctl(session) = engine {
+    if let Backend::Device(session) | Backend::Ioctl(session) = backend {
         assert_eq!(session.sum().expect("GET"), sum, "{via}");
     }
     sum
@@ -102,8 +102,8 @@ fn file_of(data: &[u8]) -> NamedTempFile {
 
 fn regular_files() {
     let data = reference::noise(3_000_001, 80);
-    for via in Via::ALL {
-        let mut engine = open(via);
+    for via in BackendKind::ALL {
+        let mut backend = open(via);
         for folder in FOLDERS {
             for len in [
                 data.len(),
@@ -116,7 +116,7 @@ fn regular_files() {
             ] {
                 let data = &data[..len];
                 let mut file = file_in(folder, data);
-                let found = sum_left(&mut engine, &file);
+                let found = sum_left(&mut backend, &file);
                 assert_eq!(found, sum_of(data), "{via}: {len} bytes in {folder}");
                 assert_eq!(file.stream_position().expect("lseek"), len as u64);
             }
@@ -127,7 +127,7 @@ fn regular_files() {
 /// Sums what comes out of `reader` while `data` goes in pieces into `writer`.
 #[track_caller]
 fn check_stream(
-    engine: &mut Engine,
+    backend: &mut Backend,
     (reader, writer): (impl Into<OwnedFd>, impl Into<OwnedFd>),
     data: &[u8],
 ) {
@@ -141,9 +141,9 @@ fn check_stream(
                 }
             }
         });
-        sum_left(engine, reader.into())
+        sum_left(backend, reader.into())
     });
-    assert_eq!(found, sum_of(data), "{}", engine.via());
+    assert_eq!(found, sum_of(data), "{}", backend.kind());
 }
 
 fn streams() {
@@ -151,17 +151,17 @@ fn streams() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let fifo = folder.path().join("fifo");
     unistd::mkfifo(&fifo, Mode::S_IRWXU).expect("mkfifo");
-    for via in Via::ALL {
-        let mut engine = open(via);
+    for via in BackendKind::ALL {
+        let mut backend = open(via);
         for data in [&data[..], &data[..5], b""] {
-            check_stream(&mut engine, unistd::pipe().expect("pipe"), data);
+            check_stream(&mut backend, unistd::pipe().expect("pipe"), data);
             // Who opens a FIFO waits for the other end, but not who opens both.
             let mut options = File::options();
             let both = options.read(true).write(true).open(&fifo).expect("open");
             let reader = File::open(&fifo).expect("open");
-            check_stream(&mut engine, (reader, both), data);
+            check_stream(&mut backend, (reader, both), data);
             let sockets = UnixStream::pair().expect("socketpair");
-            check_stream(&mut engine, sockets, data);
+            check_stream(&mut backend, sockets, data);
         }
     }
 }
@@ -176,10 +176,10 @@ fn files_of_the_kernel() {
         "/dev/null",
     ];
     for path in paths {
-        for via in [Via::Cpu].into_iter().chain(TAKE_PAGES) {
-            let mut engine = open(via);
+        for via in [BackendKind::Cpu].into_iter().chain(TAKE_PAGES) {
+            let mut backend = open(via);
             let content = fs::read(path).expect(path);
-            let found = sum_left(&mut engine, File::open(path).expect(path));
+            let found = sum_left(&mut backend, File::open(path).expect(path));
             assert_eq!(found, sum_of(&content), "{via}: {path}");
         }
     }
@@ -189,12 +189,16 @@ fn position_in_the_middle() {
     let data = reference::noise(1_000_000, 82);
     let file = file_of(&data);
     let mut shared = file.as_file().try_clone().expect("dup");
-    for via in Via::ALL {
-        let mut engine = open(via);
+    for via in BackendKind::ALL {
+        let mut backend = open(via);
         for start in [1, 500_001, 999_999, 1_000_000, 1_000_001] {
             shared.seek(SeekFrom::Start(start)).expect("lseek");
             let rest = data.get(start as usize..).unwrap_or_default();
-            assert_eq!(sum_left(&mut engine, &file), sum_of(rest), "{via}: {start}");
+            assert_eq!(
+                sum_left(&mut backend, &file),
+                sum_of(rest),
+                "{via}: {start}"
+            );
             let position = shared.stream_position().expect("lseek");
             assert_eq!(position, start.max(1_000_000), "{via}");
         }
@@ -231,18 +235,18 @@ fn files_longer_than_a_call() {
 fn seeded_sockets_keep_their_start() {
     let start = 0x1234_5678;
     let seed = Adler32::from_value(start).expect("a possible value");
-    let mut engine = Engine::AfAlg(AfAlg::open_from(seed).expect("AF_ALG"));
+    let mut backend = Backend::AfAlg(AfAlg::open_from(seed).expect("AF_ALG"));
     let (file, value) = sparse(CALL_MAX, start);
-    assert_eq!(sum_left(&mut engine, &file), sum(value, CALL_MAX));
-    let abc = sum_left(&mut engine, file_of(b"abc"));
+    assert_eq!(sum_left(&mut backend, &file), sum(value, CALL_MAX));
+    let abc = sum_left(&mut backend, file_of(b"abc"));
     assert_eq!(abc, sum(reference::append(start, b"abc"), 3));
 }
 
 fn file_that_grows() {
     const LEN: usize = 8_000_000;
     let data = reference::noise(20_000_000, 84);
-    for via in Via::ALL {
-        let mut engine = open(via);
+    for via in BackendKind::ALL {
+        let mut backend = open(via);
         process::eventually(&format!("{via}: a file grows while it is sent"), || {
             let file = file_of(&data[..LEN]);
             let mut end = File::options()
@@ -254,7 +258,7 @@ fn file_that_grows() {
                 end.write_all(rest.next().unwrap_or_default())
                     .expect("write");
             };
-            let found = beside(grow, || sum_left(&mut engine, &file));
+            let found = beside(grow, || sum_left(&mut backend, &file));
             assert_eq!(found, sum_of(&data[..found.length as usize]), "{via}");
             found.length > LEN as u64
         });
@@ -263,8 +267,8 @@ fn file_that_grows() {
 
 fn file_that_shrinks() {
     const LEN: u64 = 20_000_000;
-    for via in Via::ALL {
-        let mut engine = open(via);
+    for via in BackendKind::ALL {
+        let mut backend = open(via);
         process::eventually(&format!("{via}: a file shrinks while it is sent"), || {
             let file = file_of(&[0; LEN as usize]);
             let mut len = LEN;
@@ -272,7 +276,7 @@ fn file_that_shrinks() {
                 len = len * 31 / 32;
                 file.as_file().set_len(len).expect("ftruncate");
             };
-            let found = beside(shrink, || sum_left(&mut engine, &file));
+            let found = beside(shrink, || sum_left(&mut backend, &file));
             let value = reference::append_repeated(1, 0, found.length);
             assert_eq!(found, sum(value, found.length), "{via}");
             (1..LEN).contains(&found.length)
@@ -288,15 +292,15 @@ fn signals_lose_nothing() {
         process::interrupt(us);
         thread::sleep(Duration::from_micros(300));
     };
-    for via in Via::ALL {
-        let mut engine = open(via);
+    for via in BackendKind::ALL {
+        let mut backend = open(via);
         let before = process::interruptions();
         beside(interrupt, || {
             process::eventually("signals come", || process::interruptions() > before);
             file.as_file().rewind().expect("lseek");
-            assert_eq!(sum_left(&mut engine, &file), sum_of(&data), "{via}");
+            assert_eq!(sum_left(&mut backend, &file), sum_of(&data), "{via}");
             let pipe = unistd::pipe().expect("pipe");
-            check_stream(&mut engine, pipe, &data[..3_000_000]);
+            check_stream(&mut backend, pipe, &data[..3_000_000]);
         });
     }
 }
@@ -342,7 +346,7 @@ fn no_seccomp() -> Completion {
     Completion::ignored_with("this kernel has no seccomp filters")
 }
 
-/// Without `read`, all of a file and a pipe goes to the door all the same; only where it ends
+/// Without `read`, all of a file and a pipe goes to the backend all the same; only where it ends
 /// cannot be read.
 fn kernel_sends_files_and_pipes() -> Completion {
     let data = reference::noise(1_000_003, 86);
@@ -352,8 +356,8 @@ fn kernel_sends_files_and_pipes() -> Completion {
         File::from(writer)
             .write_all(&data[..50_000])
             .expect("write");
-        let mut engine = open(via);
-        let (sent, values) = (&mut engine, &mut Vec::new());
+        let mut backend = open(via);
+        let (sent, values) = (&mut backend, &mut Vec::new());
         let refused = in_thread(|| {
             if !refuse(&[libc::SYS_read]) {
                 return false;
@@ -365,8 +369,8 @@ fn kernel_sends_files_and_pipes() -> Completion {
                 };
                 assert_eq!(error.raw_os_error(), Some(Errno::EPERM as i32), "{via}");
                 values.push(match sent {
-                    Engine::Device(session) => session.sum().expect("GET").checksum,
-                    Engine::AfAlg(hash) => hash.digest().expect("a digest"),
+                    Backend::Device(session) => session.sum().expect("GET").checksum,
+                    Backend::AfAlg(hash) => hash.digest().expect("a digest"),
                     _ => unreachable!("it takes no pages"),
                 });
             }
@@ -387,13 +391,13 @@ fn refused_calls_are_made_up_for() -> Completion {
     let file = file_of(&data);
     for via in TAKE_PAGES {
         let refused = in_thread(|| {
-            let mut engine = open(via);
+            let mut backend = open(via);
             if !refuse(&[libc::SYS_sendfile, libc::SYS_splice]) {
                 return false;
             }
             file.as_file().rewind().expect("lseek");
-            assert_eq!(sum_left(&mut engine, &file), sum_of(&data), "{via}");
-            check_stream(&mut engine, unistd::pipe().expect("pipe"), &data);
+            assert_eq!(sum_left(&mut backend, &file), sum_of(&data), "{via}");
+            check_stream(&mut backend, unistd::pipe().expect("pipe"), &data);
             true
         });
         if !refused {
@@ -407,17 +411,17 @@ fn unreadable_files() {
     let folder = File::open("/dev/shm").expect("open");
     let file = file_of(&[0; SENT_FROM]);
     let written = File::options().write(true).open(file.path()).expect("open");
-    for via in Via::ALL {
-        let mut engine = open(via);
+    for via in BackendKind::ALL {
+        let mut backend = open(via);
         for (file, message) in [
             (&folder, "Is a directory"),
             (&written, "Bad file descriptor"),
         ] {
-            let error = engine.checksum_file(file).expect_err("unreadable");
+            let error = backend.checksum_file(file).expect_err("unreadable");
             assert!(matches!(error, Error::Read(_)), "{via}: {error}");
             assert_eq!(error.to_string(), message, "{via}");
         }
-        let abc = sum_left(&mut engine, file_of(b"abc"));
+        let abc = sum_left(&mut backend, file_of(b"abc"));
         assert_eq!(abc, sum_of(b"abc"), "{via}");
     }
 }
@@ -428,7 +432,7 @@ fn command_reads_what_is_left() {
     let file = file_of(&data);
     let path = file.path().display();
     let expected = format!("{:08x}  -\n0\n", reference::adler(&data[5..]));
-    for via in Via::ALL {
+    for via in BackendKind::ALL {
         let line = format!(
             "{{ dd bs=5 count=1 of=/dev/null status=none; adler32 sum --via {via}; wc -c; }}"
         );

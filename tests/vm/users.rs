@@ -38,8 +38,8 @@ trials!(after module::ensure_loaded:
     opener_counts_not_the_reader,
     user_namespace_root_is_not_root,
     unmapped_users_of_namespaces_stay_apart,
-    registers_are_forgotten_at_unload,
-    register_table_is_bounded,
+    slots_are_forgotten_at_unload,
+    slot_table_is_bounded,
 );
 
 fn two_users_have_their_own() {
@@ -192,7 +192,7 @@ fn unmapped_users_of_namespaces_stay_apart() {
     assert_eq!(as_user(1000, device::register), EMPTY);
 }
 
-fn registers_are_forgotten_at_unload() {
+fn slots_are_forgotten_at_unload() {
     device::publish(b"abc");
     module::unload();
     module::ensure_loaded();
@@ -208,7 +208,7 @@ impl Drop for Full {
     }
 }
 
-fn register_table_is_bounded() {
+fn slot_table_is_bounded() {
     const MAX: u32 = 65_536;
     const FIRST: u32 = 10_000_000;
     // From an empty table.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! Shows the module at work, as a terminal transcript: the same file through every door.
+//! Shows the module at work, as a terminal transcript: the same file through every backend.
 //!
 //! Runs as root in a virtual machine with the module installed and not loaded. Ends in `demo: OK`
 //! if every command did what it should and all checksums are that of zlib.
@@ -109,7 +109,7 @@ END"#,
 );
 
 const COMMAND: Chapter = (
-    "The command adler32, over every door",
+    "The command adler32, over every backend",
     &[
         ("adler32 info", Success),
         (
@@ -124,7 +124,7 @@ const COMMAND: Chapter = (
             "adler32 sum --via afalg $FILE",
             Checksum("adler32 sum, AF_ALG"),
         ),
-        // Where that is closed, another door would have answered.
+        // Where that is closed, another backend would have answered.
         (
             "adler32 sum --via afalg --debug $FILE",
             Words(&["used: afalg"]),

@@ -90,7 +90,7 @@ const NO_TWINS: &str = "--skip info::module_ --skip info::kernel_ --skip info::n
 
 /// Leaves out of the suite what takes longest.
 const SHORT: &str = "--skip reload_100_times --skip more_than_two_gibibytes \
-    --skip register_table_is_bounded --skip info::";
+    --skip slot_table_is_bounded --skip info::";
 
 /// A machine or a kernel command line other than usual: two processors, lazy preemption, vectors.
 struct Setting {

@@ -39,7 +39,10 @@ const STYLE: &[(&str, &str)] = &[
     ("user space is formatted", "cargo fmt --all --check"),
     ("the lab is formatted", "cd lab; cargo fmt --all --check"),
     ("the fuzz target is formatted", "cd fuzz; cargo fmt --check"),
-    ("the benchmark is formatted", "cd bench/core; cargo fmt --check"),
+    (
+        "the benchmark is formatted",
+        "cd bench/core; cargo fmt --check",
+    ),
     ("the module is formatted", "rustfmt --check src/lib.rs"),
     (
         "clippy has nothing to say on user space",
@@ -113,10 +116,7 @@ const EXAMPLES: &[(&str, &str)] = &[
         "$LAB run --packages parallel \
              env PATH=\"$PWD/tests/fixtures:$PWD/$TOOLS:$PATH\" sh tests/suites/parallel.sh",
     ),
-    (
-        "Dask sums a file by two workers",
-        "sh tests/suites/dask.sh",
-    ),
+    ("Dask sums a file by two workers", "sh tests/suites/dask.sh"),
 ];
 
 /// Valgrind refuses loads that are only in part within a block, too. It knows no AVX-512.

@@ -22,11 +22,11 @@ use adler32::host;
 use adler32::processor;
 use adler32::Adler32;
 use adler32::AfAlg;
-use adler32::Engine;
+use adler32::Backend;
+use adler32::BackendKind;
 use adler32::Error;
 use adler32::Hasher;
 use adler32::Sum;
-use adler32::Via;
 use console::Term;
 use indicatif::HumanBytes;
 use nix::sys::memfd::memfd_create;
@@ -36,7 +36,7 @@ use serde_json::Map;
 use serde_json::Value;
 
 use crate::cli::BenchArgs;
-use crate::console::Console;
+use crate::output::Output;
 use crate::quote::quote;
 
 const MIB: usize = 1 << 20;
@@ -58,18 +58,18 @@ const PAGE: usize = 4096;
 const LABEL: usize = 19;
 const FIGURE: usize = 8;
 
-/// Measures all doors and prints how fast they are. Returns whether all went well and they agreed.
-pub fn run(args: &BenchArgs, console: &mut Console) -> bool {
-    match bench(args, console) {
+/// Measures all backends and prints how fast they are. Returns whether all went well and they agreed.
+pub fn run(args: &BenchArgs, output: &mut Output) -> bool {
+    match bench(args, output) {
         Ok(()) => true,
         Err(error) => {
-            console.error(error);
+            output.error(error);
             false
         }
     }
 }
 
-fn bench(args: &BenchArgs, console: &mut Console) -> Result<(), String> {
+fn bench(args: &BenchArgs, output: &mut Output) -> Result<(), String> {
     let rounds = usize::from(args.rounds.get());
     let data = noise(usize::from(args.size.get()) * MIB)?;
     let file = match &args.file {
@@ -82,13 +82,13 @@ fn bench(args: &BenchArgs, console: &mut Console) -> Result<(), String> {
             format!("no temporary file: {error}; name a file by --file")
         })?,
     };
-    let mut doors = Doors::open();
-    let print = |line: &str, console: &mut Console| {
+    let mut backends = Backends::open();
+    let print = |line: &str, output: &mut Output| {
         if !args.json {
-            console.print(line.as_bytes());
+            output.print(line.as_bytes());
         }
     };
-    print(&doors.describe(rounds), console);
+    print(&backends.describe(rounds), output);
 
     let mut groups = Vec::new();
     let picture = Picture::of_terminal();
@@ -97,16 +97,16 @@ fn bench(args: &BenchArgs, console: &mut Console) -> Result<(), String> {
     let sources = iter::once(Source::File(&file)).chain(pieces.map(Source::Memory));
     for source in sources {
         // What there is so far is shown while the rest is measured.
-        console.flush();
+        output.flush();
         let sum = source.sum().map_err(|error| error.to_string())?;
-        let contenders = doors.contenders(source, sum.length);
+        let contenders = backends.contenders(source, sum.length);
         let group = Group::measure(source.name(), sum, contenders, rounds)?;
-        print(&picture.draw(&group), console);
+        print(&picture.draw(&group), output);
         groups.push(group);
     }
     if args.json {
-        let report = doors.to_json(rounds, &groups);
-        console.print(format!("{report}\n").as_bytes());
+        let report = backends.to_json(rounds, &groups);
+        output.print(format!("{report}\n").as_bytes());
     }
     Ok(())
 }
@@ -162,7 +162,7 @@ impl Source<'_> {
     fn sum(self) -> Result<Sum, Error> {
         match self {
             Self::File(file) => file::checksum(rewound(file)?, None),
-            Self::Memory(data) => Engine::Cpu(Hasher::new()).checksum_bytes(data),
+            Self::Memory(data) => Backend::Cpu(Hasher::new()).checksum_bytes(data),
         }
     }
 
@@ -175,37 +175,37 @@ impl Source<'_> {
     }
 }
 
-/// The doors of this machine.
-struct Doors {
-    open: Vec<Engine>,
+/// The backends of this machine.
+struct Backends {
+    open: Vec<Backend>,
     /// Those that are not open, and why.
-    closed: Vec<(Via, String)>,
+    closed: Vec<(BackendKind, String)>,
 }
 
-impl Doors {
+impl Backends {
     fn open() -> Self {
-        let mut doors = Self {
+        let mut backends = Self {
             open: Vec::new(),
             closed: Vec::new(),
         };
-        for via in [Via::Device, Via::Ioctl, Via::AfAlg] {
+        for via in [BackendKind::Device, BackendKind::Ioctl, BackendKind::AfAlg] {
             // Opening AF_ALG could load the module, and the device would be there later on.
             let works = match via {
-                Via::AfAlg => AfAlg::probe(),
+                BackendKind::AfAlg => AfAlg::probe(),
                 _ => Ok(()),
             };
-            match works.and_then(|()| Engine::open(via)) {
-                Ok(engine) => doors.open.push(engine),
-                Err(error) => doors.closed.push((via, error.to_string())),
+            match works.and_then(|()| Backend::open(via)) {
+                Ok(backend) => backends.open.push(backend),
+                Err(error) => backends.closed.push((via, error.to_string())),
             }
         }
-        doors
+        backends
     }
 
     /// The implementation of the module, as far as the device tells.
     fn module(&self) -> Option<String> {
-        self.open.iter().find_map(|engine| match engine {
-            Engine::Device(session) => Some(session.info().ok()?.implementation),
+        self.open.iter().find_map(|backend| match backend {
+            Backend::Device(session) => Some(session.info().ok()?.implementation),
             _ => None,
         })
     }
@@ -219,7 +219,7 @@ impl Doors {
         if let Ok(release) = host::kernel_release() {
             line("kernel", &release);
         }
-        line(Via::Cpu.name(), &processor::fastest().name());
+        line(BackendKind::Cpu.name(), &processor::fastest().name());
         line("threads", &threads());
         if let Some(implementation) = self.module() {
             line("module", &implementation);
@@ -262,7 +262,7 @@ impl Doors {
         }
         let parallel = len >= source.parallel_from() && threads() > 1;
         let one = parallel.then_some(("cpu, 1 thread", NonZero::new(1)));
-        for (name, threads) in iter::once((Via::Cpu.name(), None)).chain(one) {
+        for (name, threads) in iter::once((BackendKind::Cpu.name(), None)).chain(one) {
             contenders.push(Contender::new(name, move || {
                 match source {
                     Source::File(file) => file::checksum(rewound(file)?, threads),
@@ -272,11 +272,11 @@ impl Doors {
                 .map(Some)
             }));
         }
-        for engine in &mut self.open {
-            contenders.push(Contender::new(engine.via().name(), move || {
+        for backend in &mut self.open {
+            contenders.push(Contender::new(backend.kind().name(), move || {
                 match source {
-                    Source::File(file) => engine.checksum_file(rewound(file)?),
-                    Source::Memory(data) => engine.checksum_bytes(data),
+                    Source::File(file) => backend.checksum_file(rewound(file)?),
+                    Source::Memory(data) => backend.checksum_bytes(data),
                 }
                 .map(Some)
             }));
@@ -389,7 +389,7 @@ impl Group {
 
     fn to_json(&self) -> Value {
         let figures = self.figures.iter();
-        let doors: Vec<_> = figures
+        let backends: Vec<_> = figures
             .map(|Figure { name, best, median }| {
                 json!({ "name": name, "best": best, "median": median })
             })
@@ -398,7 +398,7 @@ impl Group {
             "source": self.source,
             "length": self.sum.length,
             "adler32": format!("{:08x}", self.sum.checksum.value()),
-            "doors": doors,
+            "backends": backends,
         })
     }
 }

@@ -12,18 +12,18 @@ use adler32::Error;
 use adler32::Sum;
 
 use crate::cli::SumArgs;
-use crate::console::Console;
 use crate::line;
 use crate::line::Entry;
 use crate::line::Parser;
 use crate::ordered::in_order;
+use crate::output::Output;
 use crate::quote::quote;
 use crate::sum::open;
 use crate::sum::Summer;
 use crate::sum::STDIN;
 
 /// Checks the files that lists name. Returns whether all went well.
-pub fn run(args: &SumArgs, lists: &[OsString], mut summer: Summer, console: &mut Console) -> bool {
+pub fn run(args: &SumArgs, lists: &[OsString], mut summer: Summer, output: &mut Output) -> bool {
     let mut parser = Parser::default();
     let mut well = true;
     for list in lists {
@@ -32,7 +32,7 @@ pub fn run(args: &SumArgs, lists: &[OsString], mut summer: Summer, console: &mut
             name: list,
             counts: Counts::default(),
         };
-        well &= list.check(&mut parser, &mut summer, console);
+        well &= list.check(&mut parser, &mut summer, output);
     }
     well
 }
@@ -65,12 +65,12 @@ struct Counts {
 
 impl List<'_> {
     /// Reads the list and checks each file. Returns whether all went well.
-    fn check(mut self, parser: &mut Parser, summer: &mut Summer, console: &mut Console) -> bool {
+    fn check(mut self, parser: &mut Parser, summer: &mut Summer, output: &mut Output) -> bool {
         let reader = match open(self.name) {
             Ok(reader) => reader,
             Err(error) => {
                 let name = quote(self.name);
-                console.error(format_args!("{name}: {error}"));
+                output.error(format_args!("{name}: {error}"));
                 return false;
             }
         };
@@ -109,63 +109,63 @@ impl List<'_> {
             |(short, line)| match line {
                 Line::Entry(entry) => {
                     let sum = short.unwrap_or_else(|| {
-                        console.flush();
+                        output.flush();
                         summer.sum(&entry.name)
                     });
-                    self.count(&entry, sum, console);
+                    self.count(&entry, sum, output);
                 }
                 Line::Misformatted(number) => {
                     self.counts.misformatted += 1;
                     if self.args.warn {
-                        console.error(format_args!(
+                        output.error(format_args!(
                             "{}: {number}: improperly formatted ADLER32 checksum line",
                             self.quoted_name()
                         ));
                     }
                 }
                 Line::Unreadable => {
-                    console.error(format_args!("{}: read error", self.quoted_name()));
+                    output.error(format_args!("{}: read error", self.quoted_name()));
                     complete = false;
                 }
             },
         );
-        complete && self.conclude(console)
+        complete && self.conclude(output)
     }
 
     /// Prints what comes of an entry whose file has that checksum, if it could be read.
-    fn count(&mut self, entry: &Entry, sum: Result<Sum, Error>, console: &mut Console) {
+    fn count(&mut self, entry: &Entry, sum: Result<Sum, Error>, output: &mut Output) {
         self.counts.formatted += 1;
         match sum {
             Ok(sum) if sum.checksum.value() == entry.checksum => {
                 self.counts.matched += 1;
                 if !self.args.quiet {
-                    self.print(entry, "OK", console);
+                    self.print(entry, "OK", output);
                 }
             }
             Ok(_) => {
                 self.counts.mismatched += 1;
-                self.print(entry, "FAILED", console);
+                self.print(entry, "FAILED", output);
             }
             Err(Error::Read(error))
                 if self.args.ignore_missing && error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => {
                 self.counts.unreadable += 1;
-                console.error(format_args!("{}: {error}", quote(&entry.name)));
-                self.print(entry, "FAILED open or read", console);
+                output.error(format_args!("{}: {error}", quote(&entry.name)));
+                self.print(entry, "FAILED open or read", output);
             }
         }
     }
 
-    fn print(&self, entry: &Entry, result: &str, console: &mut Console) {
+    fn print(&self, entry: &Entry, result: &str, output: &mut Output) {
         if !self.args.status {
             let (backslash, name) = line::escape(&entry.name);
             let line = [backslash.as_bytes(), &name, b": ", result.as_bytes(), b"\n"];
-            console.print(&line.concat());
+            output.print(&line.concat());
         }
     }
 
     /// Prints what is to be said of the whole list, and returns whether all went well.
-    fn conclude(&self, console: &mut Console) -> bool {
+    fn conclude(&self, output: &mut Output) -> bool {
         let Counts {
             formatted,
             misformatted,
@@ -174,7 +174,7 @@ impl List<'_> {
             unreadable,
         } = self.counts;
         if formatted == 0 {
-            console.error(format_args!(
+            output.error(format_args!(
                 "{}: no properly formatted checksum lines found",
                 self.quoted_name()
             ));
@@ -183,8 +183,8 @@ impl List<'_> {
         if !self.args.status {
             let mut warn = |count, one: &str, many: &str| match count {
                 0 => {}
-                1 => console.error(format_args!("WARNING: 1 {one}")),
-                _ => console.error(format_args!("WARNING: {count} {many}")),
+                1 => output.error(format_args!("WARNING: 1 {one}")),
+                _ => output.error(format_args!("WARNING: {count} {many}")),
             };
             warn(
                 misformatted,
@@ -202,7 +202,7 @@ impl List<'_> {
                 "computed checksums did NOT match",
             );
             if self.args.ignore_missing && matched == 0 {
-                console.error(format_args!("{}: no file was verified", self.quoted_name()));
+                output.error(format_args!("{}: no file was verified", self.quoted_name()));
             }
         }
         matched > 0 && mismatched + unreadable == 0 && !(self.args.strict && misformatted > 0)

@@ -10,7 +10,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::path::PathBuf;
 
-use adler32::Via;
+use adler32::BackendKind;
 use clap::builder::PossibleValuesParser;
 use clap::builder::TypedValueParser;
 use clap::error::ErrorKind;
@@ -50,7 +50,7 @@ With --range, a line is like 05c801f0  0:5/9  name: a checksum, where its bytes
 begin, how many there are and how many the file has. adler32 combine makes sums
 of whole files of such lines, also of those of JSON.
 
-Objects of JSON have file, adler32 and length; engine, who computed; for a part,
+Objects of JSON have file, adler32 and length; backend, who computed; for a part,
 offset and size, too. Bytes of a name that are not UTF-8 become U+FFFD there.
 
 The exit status is 0 if all files could be read and have the checksums of the
@@ -90,10 +90,10 @@ pub enum Command {
     /// parts are all there and none is there twice. The exit status is 0 if all files could be put
     /// together, else 1.
     Combine(CombineArgs),
-    /// Measure how fast each door of this machine is
+    /// Measure how fast each backend of this machine is
     ///
-    /// A file is summed by each door as sum does it, beside reading it alone; then pieces of memory. All
-    /// take turns, and their answers are compared. A door that is closed says why. Loads nothing. The
+    /// A file is summed by each backend as sum does it, beside reading it alone; then pieces of memory. All
+    /// take turns, and their answers are compared. A backend that is closed says why. Loads nothing. The
     /// exit status is 0 if all answers are the same, else 1.
     Bench(BenchArgs),
     /// Show what works on this machine, and the commands that mend what does not
@@ -178,11 +178,11 @@ pub struct SumArgs {
     /// Who computes
     #[arg(
         long,
-        value_name = "DOOR",
+        value_name = "BACKEND",
         default_value = AUTO,
-        value_parser = PossibleValuesParser::new(Door::names()).map(|name| Door::named(&name)),
+        value_parser = PossibleValuesParser::new(BackendChoice::names()).map(|name| BackendChoice::named(&name)),
     )]
-    pub via: Door,
+    pub via: BackendChoice,
     /// How many threads compute, for auto and cpu [default: one for each processor]
     #[arg(long, value_name = "NUMBER", value_parser = parse_threads)]
     pub threads: Option<NonZero<usize>>,
@@ -308,30 +308,30 @@ fn first(texts: &[(bool, &'static str)]) -> Option<&'static str> {
     found.map(|(_, text)| *text)
 }
 
-/// The door to open, as `--via` names it.
+/// The backend to open, as `--via` names it.
 #[derive(Clone, Copy)]
-pub enum Door {
-    /// The processor, which needs nothing of the kernel. To look at other doors first would take
+pub enum BackendChoice {
+    /// The processor, which needs nothing of the kernel. To look at other backends first would take
     /// time, and at AF_ALG could load modules.
     Auto,
     /// This one.
-    Only(Via),
+    Only(BackendKind),
 }
 
-impl Door {
+impl BackendChoice {
     fn names() -> impl Iterator<Item = &'static str> {
-        iter::once(AUTO).chain(Via::ALL.map(Via::name))
+        iter::once(AUTO).chain(BackendKind::ALL.map(BackendKind::name))
     }
 
     fn named(name: &str) -> Self {
-        let via = Via::ALL.into_iter().find(|via| via.name() == name);
+        let via = BackendKind::ALL.into_iter().find(|via| via.name() == name);
         via.map_or(Self::Auto, Self::Only)
     }
 
-    /// The door.
-    pub fn via(self) -> Via {
+    /// The backend.
+    pub fn kind(self) -> BackendKind {
         match self {
-            Self::Auto => Via::Cpu,
+            Self::Auto => BackendKind::Cpu,
             Self::Only(via) => via,
         }
     }

@@ -10,11 +10,11 @@ use std::io::BufReader;
 use adler32::describe;
 
 use crate::cli::CombineArgs;
-use crate::console::Console;
 use crate::json;
 use crate::line;
 use crate::line::End;
 use crate::line::Form;
+use crate::output::Output;
 use crate::part;
 use crate::part::Part;
 use crate::quote::quote;
@@ -23,10 +23,10 @@ use crate::sum::STDIN;
 
 /// Reads parts from the standard input and prints the checksums of the files. Returns whether all went
 /// well.
-pub fn run(args: &CombineArgs, console: &mut Console) -> bool {
-    let files = match read(console) {
+pub fn run(args: &CombineArgs, output: &mut Output) -> bool {
+    let files = match read(output) {
         Some(files) if files.is_empty() => {
-            console.error("no parts of files on the standard input");
+            output.error("no parts of files on the standard input");
             return false;
         }
         Some(files) => files,
@@ -35,13 +35,13 @@ pub fn run(args: &CombineArgs, console: &mut Console) -> bool {
     let mut well = true;
     for (name, parts) in files {
         match part::combine(parts) {
-            Ok(sum) => console.print(&match args.json {
+            Ok(sum) => output.print(&match args.json {
                 true => json::whole(&name, sum),
                 false => line::format(Form::Text, End::Newline, sum.checksum.value(), &name),
             }),
             Err(wrong) => {
                 for wrong in wrong {
-                    console.error(format_args!("{}: {wrong}", quote(&name)));
+                    output.error(format_args!("{}: {wrong}", quote(&name)));
                 }
                 well = false;
             }
@@ -51,13 +51,13 @@ pub fn run(args: &CombineArgs, console: &mut Console) -> bool {
 }
 
 /// Reads the parts of each file, unless there is anything else.
-fn read(console: &mut Console) -> Option<BTreeMap<OsString, Vec<Part>>> {
+fn read(output: &mut Output) -> Option<BTreeMap<OsString, Vec<Part>>> {
     let mut files: BTreeMap<OsString, Vec<Part>> = BTreeMap::new();
     let mut well = true;
     let stdin = match sum::open(STDIN.as_ref()) {
         Ok(stdin) => stdin,
         Err(error) => {
-            console.error(format_args!("standard input: {error}"));
+            output.error(format_args!("standard input: {error}"));
             return None;
         }
     };
@@ -65,14 +65,14 @@ fn read(console: &mut Console) -> Option<BTreeMap<OsString, Vec<Part>>> {
         let part = match &line {
             Ok(line) => Part::parse(line),
             Err(error) => {
-                console.error(format_args!("standard input: {}", describe(error)));
+                output.error(format_args!("standard input: {}", describe(error)));
                 return None;
             }
         };
         match part {
             Ok(part) => files.entry(part.name.clone()).or_default().push(part),
             Err(wrong) => {
-                console.error(format_args!("line {number} is {wrong}"));
+                output.error(format_args!("line {number} is {wrong}"));
                 well = false;
             }
         }

@@ -17,15 +17,15 @@ use adler32::Session;
 use serde_json::json;
 
 use crate::cli::InfoArgs;
-use crate::console::Console;
 use crate::json;
+use crate::output::Output;
 
 /// How wide labels are, and lines at most, unless a single command is longer.
 const INDENT: usize = 14;
 const WIDTH: usize = 80;
 
 /// Prints what works and how to mend what does not. Returns whether the device or AF_ALG works.
-pub fn run(args: &InfoArgs, console: &mut Console) -> bool {
+pub fn run(args: &InfoArgs, output: &mut Output) -> bool {
     let device = Session::open().and_then(|session| session.info());
     let af_alg = AfAlg::probe();
 
@@ -45,11 +45,11 @@ pub fn run(args: &InfoArgs, console: &mut Console) -> bool {
     let mut told: Option<&str> = None;
     for finding in &findings {
         if args.json {
-            console.print(&finding.json());
+            output.print(&finding.json());
         } else {
             // The same remedy mends what depends on it.
             let remedy = finding.fix.as_deref().filter(|fix| told != Some(fix));
-            console.print(finding.text(remedy).as_bytes());
+            output.print(finding.text(remedy).as_bytes());
             told = finding.fix.as_deref().or(told);
         }
     }

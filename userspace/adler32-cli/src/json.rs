@@ -4,8 +4,8 @@
 
 use std::ffi::OsStr;
 
+use adler32::BackendKind;
 use adler32::Sum;
-use adler32::Via;
 use serde_json::json;
 use serde_json::Value;
 
@@ -17,16 +17,16 @@ pub fn whole(name: &OsStr, sum: Sum) -> Vec<u8> {
 }
 
 /// Puts a line together for a file that was summed so.
-pub fn summed(name: &OsStr, sum: Sum, engine: Via) -> Vec<u8> {
+pub fn summed(name: &OsStr, sum: Sum, backend: BackendKind) -> Vec<u8> {
     let mut object = object(name, sum);
-    object["engine"] = engine.name().into();
+    object["backend"] = backend.name().into();
     line(object)
 }
 
 /// Puts a line together for a part that was summed so.
-pub fn part(part: &Part, engine: Via) -> Vec<u8> {
+pub fn part(part: &Part, backend: BackendKind) -> Vec<u8> {
     let mut object = object(&part.name, part.sum);
-    object["engine"] = engine.name().into();
+    object["backend"] = backend.name().into();
     object["offset"] = part.offset.into();
     object["size"] = part.size.into();
     line(object)

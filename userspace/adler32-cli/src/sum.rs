@@ -22,19 +22,19 @@ use std::thread;
 use adler32::file;
 use adler32::processor;
 use adler32::AfAlg;
-use adler32::Engine;
+use adler32::Backend;
+use adler32::BackendKind;
 use adler32::Error;
 use adler32::Session;
 use adler32::Sum;
-use adler32::Via;
 
 use crate::check;
 use crate::cli::SumArgs;
-use crate::console::Console;
 use crate::json;
 use crate::line;
 use crate::line::End;
 use crate::ordered::in_order;
+use crate::output::Output;
 use crate::part::Part;
 use crate::quote::quote;
 use crate::walk;
@@ -44,15 +44,15 @@ use crate::walk::Found;
 pub const STDIN: &str = "-";
 
 /// Prints the checksums of files, or checks those in lists. Returns whether all went well.
-pub fn run(args: &SumArgs, console: &mut Console) -> bool {
-    let Some(engine) = open_door(args.via.via(), console) else {
+pub fn run(args: &SumArgs, output: &mut Output) -> bool {
+    let Some(backend) = open_backend(args.via.kind(), output) else {
         return false;
     };
     if args.debug {
-        explain(&engine, console);
+        explain(&backend, output);
     }
     let summer = Summer {
-        engine,
+        backend,
         threads: args.threads,
     };
     let stdin = [OsString::from(STDIN)];
@@ -64,57 +64,57 @@ pub fn run(args: &SumArgs, console: &mut Console) -> bool {
     let known = !args.check && !args.recursive && args.range.is_none();
     // Nor is there a bar where somebody types.
     if !(names.iter().any(|name| name == STDIN) && io::stdin().is_terminal()) {
-        console.show_progress(known.then_some(names));
+        output.show_progress(known.then_some(names));
     }
     if args.check {
-        check::run(args, names, summer, console)
+        check::run(args, names, summer, output)
     } else {
-        print(args, names, summer, console)
+        print(args, names, summer, output)
     }
 }
 
-/// Opens a door. What closes AF_ALG is not up to most users, so another door does.
-fn open_door(via: Via, console: &mut Console) -> Option<Engine> {
-    let error = match Engine::open(via) {
-        Ok(engine) => return Some(engine),
+/// Opens a backend. What closes AF_ALG is not up to most users, so another backend does.
+fn open_backend(via: BackendKind, output: &mut Output) -> Option<Backend> {
+    let error = match Backend::open(via) {
+        Ok(backend) => return Some(backend),
         Err(error) => error,
     };
-    if via != Via::AfAlg {
-        console.error(error);
+    if via != BackendKind::AfAlg {
+        output.error(error);
         return None;
     }
-    let engine = Engine::first();
-    console.error(format_args!("{error} (used instead: {})", engine.via()));
-    Some(engine)
+    let backend = Backend::first();
+    output.error(format_args!("{error} (used instead: {})", backend.kind()));
+    Some(backend)
 }
 
-/// Tells which door is open, and why the others are not.
-fn explain(engine: &Engine, console: &mut Console) {
-    let used = engine.via();
-    match engine {
-        Engine::Cpu(_) => {
+/// Tells which backend is open, and why the others are not.
+fn explain(backend: &Backend, output: &mut Output) {
+    let used = backend.kind();
+    match backend {
+        Backend::Cpu(_) => {
             let implementation = processor::fastest();
-            console.error(format_args!("used: {used}, {}", implementation.name()));
+            output.error(format_args!("used: {used}, {}", implementation.name()));
         }
-        _ => console.error(format_args!("used: {used}")),
+        _ => output.error(format_args!("used: {used}")),
     }
-    for via in Via::ALL.into_iter().filter(|via| *via != used) {
+    for via in BackendKind::ALL.into_iter().filter(|via| *via != used) {
         let works = match via {
-            Via::Device | Via::Ioctl => Session::open().map(drop),
-            Via::AfAlg => AfAlg::probe(),
-            Via::Cpu => Ok(()),
+            BackendKind::Device | BackendKind::Ioctl => Session::open().map(drop),
+            BackendKind::AfAlg => AfAlg::probe(),
+            BackendKind::Cpu => Ok(()),
         };
         match works {
-            Ok(()) => console.error(format_args!(
+            Ok(()) => output.error(format_args!(
                 "not used: {via}: works, and --via {via} asks for it"
             )),
-            Err(error) => console.error(format_args!("not used: {via}: {error}")),
+            Err(error) => output.error(format_args!("not used: {via}: {error}")),
         }
     }
 }
 
 /// Prints a line for each file, and an error for each that cannot be read.
-fn print(args: &SumArgs, names: &[OsString], mut summer: Summer, console: &mut Console) -> bool {
+fn print(args: &SumArgs, names: &[OsString], mut summer: Summer, output: &mut Output) -> bool {
     let files = names.iter().flat_map(|name| found(args, name));
     let threads = match args.recursive {
         true => summer.threads(),
@@ -133,15 +133,15 @@ fn print(args: &SumArgs, names: &[OsString], mut summer: Summer, console: &mut C
         |file| {
             let line = file.and_then(|(short, name)| {
                 if short.is_none() {
-                    console.flush();
+                    output.flush();
                 }
                 let line = line(args, &name, short, &mut summer);
                 line.map_err(|error| (name, error))
             });
             match line {
-                Ok(line) => console.print(&line),
+                Ok(line) => output.print(&line),
                 Err((name, error)) => {
-                    console.error(format_args!("{}: {error}", quote(&name)));
+                    output.error(format_args!("{}: {error}", quote(&name)));
                     well = false;
                 }
             }
@@ -157,7 +157,7 @@ fn line(
     short: Option<Result<Sum, Error>>,
     summer: &mut Summer,
 ) -> Result<Vec<u8>, Error> {
-    let via = summer.engine.via();
+    let via = summer.backend.kind();
     if let Some(range) = &args.range {
         let part = summer.part(name, range)?;
         return Ok(match args.json {
@@ -184,19 +184,19 @@ fn found(args: &SumArgs, name: &OsStr) -> Box<dyn Iterator<Item = Found> + Send>
 
 /// Sums files.
 pub struct Summer {
-    engine: Engine,
+    backend: Backend,
     threads: Option<NonZero<usize>>,
 }
 
 impl Summer {
     /// Returns how many threads may sum files at the same time.
     pub fn threads(&self) -> usize {
-        match self.engine {
-            Engine::Cpu(_) => self
+        match self.backend {
+            Backend::Cpu(_) => self
                 .threads
                 .or_else(|| thread::available_parallelism().ok())
                 .map_or(1, NonZero::get),
-            // Other doors are open once.
+            // Other backends are open once.
             _ => 1,
         }
     }
@@ -204,7 +204,7 @@ impl Summer {
     /// Returns what sums a short file by the calling thread alone, while others sum others. It leaves
     /// to [`Self::sum`] what is worth all threads, or may keep a reader waiting.
     pub fn short(&self) -> impl Fn(&OsStr) -> Option<Result<Sum, Error>> + Sync {
-        let cpu = matches!(self.engine, Engine::Cpu(_));
+        let cpu = matches!(self.backend, Backend::Cpu(_));
         move |name| {
             if !cpu || name == STDIN {
                 return None;
@@ -221,9 +221,9 @@ impl Summer {
     /// Sums a file, or the standard input, however long that takes.
     pub fn sum(&mut self, name: &OsStr) -> Result<Sum, Error> {
         let file = open(name)?;
-        match self.engine {
-            Engine::Cpu(_) => file::checksum(file, self.threads),
-            _ => self.engine.checksum_file(file),
+        match self.backend {
+            Backend::Cpu(_) => file::checksum(file, self.threads),
+            _ => self.backend.checksum_file(file),
         }
     }
 
@@ -236,11 +236,11 @@ impl Summer {
             let text = format!("the range begins at {start}, after the end at {size}");
             return Err(Error::Read(io::Error::other(text)));
         }
-        let sum = match self.engine {
-            Engine::Cpu(_) => file::checksum_range(file, start..end, self.threads)?,
+        let sum = match self.backend {
+            Backend::Cpu(_) => file::checksum_range(file, start..end, self.threads)?,
             _ => {
                 file.seek(SeekFrom::Start(start)).map_err(Error::Read)?;
-                self.engine.checksum(file.take(end - start))?
+                self.backend.checksum(file.take(end - start))?
             }
         };
         // Else no parts ever make the whole. Files in `/sys` say that they have a page.

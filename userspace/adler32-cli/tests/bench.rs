@@ -8,7 +8,7 @@ use std::io::Read;
 use std::process::Command;
 use std::process::Output;
 
-use adler32::Via;
+use adler32::BackendKind;
 use nix::pty;
 use nix::pty::Winsize;
 use serde_json::Value;
@@ -76,7 +76,7 @@ fn fills_the_lines_of_a_terminal() {
 }
 
 #[test]
-fn json_has_all_sources_and_doors() {
+fn json_has_all_sources_and_backends() {
     let folder = tempdir().expect("a folder");
     let path = folder.path().join("file");
     fs::write(&path, "Wikipedia").expect("a file");
@@ -89,14 +89,14 @@ fn json_has_all_sources_and_doors() {
     assert_eq!(sources[0]["source"], "file");
     assert_eq!(sources[0]["adler32"], "11e60398");
     for source in sources {
-        let doors = source["doors"].as_array().expect("doors");
-        for via in Via::ALL.map(Via::name) {
-            let measured = doors.iter().any(|door| door["name"] == via);
+        let backends = source["backends"].as_array().expect("backends");
+        for via in BackendKind::ALL.map(BackendKind::name) {
+            let measured = backends.iter().any(|backend| backend["name"] == via);
             assert_ne!(measured, report["closed"][via].is_string(), "{via}");
         }
-        for door in doors {
-            let [best, median] = ["best", "median"].map(|rate| door[rate].as_f64());
-            assert!(best >= median && median > Some(0.0), "{door}");
+        for backend in backends {
+            let [best, median] = ["best", "median"].map(|rate| backend[rate].as_f64());
+            assert!(best >= median && median > Some(0.0), "{backend}");
         }
     }
 }

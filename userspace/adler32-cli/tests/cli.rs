@@ -23,9 +23,9 @@ use std::time::Duration;
 
 use adler32::processor;
 use adler32::AfAlg;
-use adler32::Engine;
+use adler32::Backend;
+use adler32::BackendKind;
 use adler32::Session;
-use adler32::Via;
 use nix::pty;
 use nix::sys::signal;
 use nix::sys::signal::Signal;
@@ -81,7 +81,7 @@ fn sum_of(arguments: &[&str], stdin: &[&[u8]]) -> Outcome {
         .expect("the command runs");
     let mut pipe = child.stdin.take().expect("a pipe");
     for piece in stdin {
-        // A command that could not open its door reads nothing.
+        // A command that could not open its backend reads nothing.
         let _ = pipe.write_all(piece);
     }
     drop(pipe);
@@ -363,8 +363,8 @@ fn prints_json() {
     let folder = folder(&[("abcde", b"abcde"), ("\"\n\u{e9}", b"")]);
     let sum = |arguments: &[&str]| sum_in(folder.path(), arguments);
     let lines = [
-        r#"{"adler32":"05c801f0","engine":"cpu","file":"abcde","length":5}"#,
-        r#"{"adler32":"00000001","engine":"cpu","file":"\"\né","length":0}"#,
+        r#"{"adler32":"05c801f0","backend":"cpu","file":"abcde","length":5}"#,
+        r#"{"adler32":"00000001","backend":"cpu","file":"\"\né","length":0}"#,
         "",
     ];
     assert_eq!(
@@ -456,12 +456,12 @@ fn parts_make_the_whole() {
 }
 
 #[test]
-fn a_part_over_each_door() {
+fn a_part_over_each_backend() {
     let folder = folder(&[("digits", b"0123456789")]);
     let line = format!("{:08x}  3:4/10  digits\n", definition(b"3456"));
-    for via in Via::ALL
+    for via in BackendKind::ALL
         .into_iter()
-        .filter(|via| Engine::open(*via).is_ok())
+        .filter(|via| Backend::open(*via).is_ok())
     {
         let arguments = ["--via", via.name(), "--range", "3:4", "digits"];
         assert_eq!(sum_in(folder.path(), &arguments), outcome(&line, "", 0));
@@ -633,7 +633,7 @@ fn sums_folders_in_the_order_of_names() {
 }
 
 #[test]
-fn checks_over_any_door() {
+fn checks_over_any_backend() {
     let folder = folder(&[("a", b"a"), ("list", b"00620062  a\n")]);
     for via in ["auto", "cpu"] {
         assert_eq!(
@@ -812,13 +812,13 @@ fn tells_of_a_file_while_the_list_goes_on() {
 }
 
 #[test]
-fn every_door_sums_or_says_why_not() {
-    for via in Via::ALL {
+fn every_backend_sums_or_says_why_not() {
+    for via in BackendKind::ALL {
         let sum = sum_of(&["--via", via.name()], &[b"abc"]);
-        match Engine::open(via) {
+        match Backend::open(via) {
             Ok(_) => assert_eq!(sum, outcome("024d0127  -\n", "", 0)),
-            Err(error) if via == Via::AfAlg => {
-                let other = Engine::first().via();
+            Err(error) if via == BackendKind::AfAlg => {
+                let other = Backend::first().kind();
                 let error = format!("adler32: {error} (used instead: {other})\n");
                 assert_eq!(sum, outcome("024d0127  -\n", &error, 0));
             }
@@ -870,7 +870,7 @@ fn dies_quietly_of_a_closed_pipe() {
 
 #[test]
 fn refuses_wrong_usage() {
-    let doors =
+    let backends =
         "\nValid arguments are:\n  - 'auto'\n  - 'device'\n  - 'ioctl'\n  - 'afalg'\n  - 'cpu'";
     for (arguments, command, message) in [
         (&[][..], "adler32", "a command is missing"),
@@ -892,7 +892,7 @@ fn refuses_wrong_usage() {
         (
             &["sum", "--via", "gpu"],
             "adler32 sum",
-            &format!("invalid argument 'gpu' for '--via'{doors}"),
+            &format!("invalid argument 'gpu' for '--via'{backends}"),
         ),
     ] {
         let text = format!("adler32: {message}\nTry '{command} --help' for more information.\n");

@@ -46,12 +46,12 @@ fn both_commands_are_installed_and_say_who_computes() {
     let file = root.path().join("file");
     fs::write(&file, "Wikipedia").expect("a file");
     let line = format!("11e60398  {}\n", text(&file));
-    let engine = processor::fastest().name();
+    let backend = processor::fastest().name();
     for (program, sum) in [("adler32", &["sum"][..]), ("adler32sum", &[])] {
         let arguments = [sum, &["--debug", text(&file)]].concat();
         let (stdout, stderr) = run(bin.join(program), &arguments);
         assert_eq!(stdout, line);
-        let used = format!("{program}: used: cpu, {engine}\n");
+        let used = format!("{program}: used: cpu, {backend}\n");
         assert!(stderr.starts_with(&used), "{stderr}");
     }
 }

@@ -7,7 +7,7 @@ pub fn of(page: &str) -> &'static [(&'static str, &'static [&'static str])] {
     match page {
         "adler32" => &[
             (
-                "Which doors work here, and what mends those that do not:",
+                "Which backends work here, and what mends those that do not:",
                 &["adler32 info"],
             ),
             (

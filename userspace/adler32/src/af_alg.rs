@@ -230,7 +230,7 @@ fn accept(algorithm: &OwnedFd) -> Result<OwnedFd, Error> {
 
 fn failed(call: &'static str) -> impl Fn(Errno) -> Error {
     move |errno| Error::Kernel {
-        door: "AF_ALG",
+        backend: "AF_ALG",
         call,
         source: errno.into(),
     }

@@ -57,8 +57,8 @@ pub enum Error {
     Read(io::Error),
     /// Something else failed in the kernel.
     Kernel {
-        /// The door: the device or AF_ALG.
-        door: &'static str,
+        /// The backend: the device or AF_ALG.
+        backend: &'static str,
         /// The call that failed.
         call: &'static str,
         /// How it failed.
@@ -67,7 +67,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// Says what failed: the door, or nothing if it is the data.
+    /// Says what failed: the backend, or nothing if it is the data.
     pub fn subject(&self) -> &'static str {
         match self {
             Self::DeviceMissing(_)
@@ -80,7 +80,7 @@ impl Error {
             | Self::AfAlgBlocked
             | Self::AfAlgRestricted(_)
             | Self::AlgorithmMissing(_) => "AF_ALG",
-            Self::Kernel { door, .. } => door,
+            Self::Kernel { backend, .. } => backend,
             Self::Read(_) => "",
         }
     }

@@ -58,24 +58,24 @@
 //!
 //! # The kernel
 //!
-//! An [`Engine`] sums over the door that is asked for: the device `/dev/adler32`, an AF_ALG socket
-//! of the kernel's crypto API, or the processor. A door that does not open says why and how to mend
+//! A [`Backend`] sums over the backend that is asked for: the device `/dev/adler32`, an AF_ALG socket
+//! of the kernel's crypto API, or the processor. A backend that does not open says why and how to mend
 //! it, see [`Error`]:
 //!
 //! ```
-//! use adler32::Engine;
-//! use adler32::Via;
+//! use adler32::Backend;
+//! use adler32::BackendKind;
 //!
-//! let mut engine = Engine::open(Via::Device).or_else(|error| {
+//! let mut backend = Backend::open(BackendKind::Device).or_else(|error| {
 //!     eprintln!("{error}");
-//!     Engine::open(Via::Cpu)
+//!     Backend::open(BackendKind::Cpu)
 //! })?;
-//! let sum = engine.checksum(&b"Wikipedia"[..])?;
+//! let sum = backend.checksum(&b"Wikipedia"[..])?;
 //! assert_eq!(sum.checksum.value(), 0x11e6_0398);
 //! # Ok::<(), adler32::Error>(())
 //! ```
 //!
-//! The doors themselves are [`Session`] and [`AfAlg`]; [`host`] tells what there is of the module,
+//! The backends themselves are [`Session`] and [`AfAlg`]; [`host`] tells what there is of the module,
 //! and [`uapi`] is what the module and its users agree on.
 
 #![warn(missing_docs)]
@@ -83,7 +83,7 @@
 use std::ffi::CStr;
 
 mod af_alg;
-mod engine;
+mod backend;
 mod error;
 mod hasher;
 mod session;
@@ -102,8 +102,8 @@ pub use self::af_alg::AfAlg;
 pub use self::af_alg::DRIVER_NAME;
 pub use self::algorithm::Adler32;
 pub use self::algorithm::MODULUS;
-pub use self::engine::Engine;
-pub use self::engine::Via;
+pub use self::backend::Backend;
+pub use self::backend::BackendKind;
 pub use self::error::describe;
 pub use self::error::Error;
 pub use self::hasher::Hasher;

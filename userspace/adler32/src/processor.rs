@@ -21,7 +21,7 @@ use std::sync::OnceLock;
 use crate::algorithm::Adler32;
 use crate::algorithm::Features;
 use crate::algorithm::Implementation;
-use crate::algorithm::Machine;
+use crate::algorithm::Platform;
 use crate::algorithm::Runnable;
 use crate::algorithm::IMPLEMENTATIONS;
 
@@ -37,7 +37,7 @@ pub struct Processor;
 
 // SAFETY: The features are those that the processor and the operating system report, and the vector
 // registers are a program's own.
-unsafe impl Machine for Processor {
+unsafe impl Platform for Processor {
     #[cfg(target_arch = "x86_64")]
     fn features() -> Features {
         let mut features = Features::NONE;

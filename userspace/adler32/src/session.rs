@@ -236,7 +236,7 @@ fn open_error(source: io::Error) -> Error {
 
 pub(crate) fn failed(call: &'static str, source: io::Error) -> Error {
     Error::Kernel {
-        door: host::DEVICE_PATH,
+        backend: host::DEVICE_PATH,
         call,
         source,
     }

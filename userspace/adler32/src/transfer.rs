@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! How the bytes of an open file get to a door.
+//! How the bytes of an open file get to a backend.
 
 use std::os::fd::AsFd;
 
@@ -11,7 +11,7 @@ use nix::sys::sendfile;
 use nix::sys::stat::FileStat;
 use nix::sys::stat::SFlag;
 
-use crate::Via;
+use crate::BackendKind;
 
 /// From how many bytes on a file is sent rather than read.
 const SENT_FROM: i64 = 128 * 1024;
@@ -29,7 +29,7 @@ pub(crate) enum Call {
     Splice,
 }
 
-/// Chooses how the kernel moves the bytes of a file to a door. What it does not move is read, see
+/// Chooses how the kernel moves the bytes of a file to a backend. What it does not move is read, see
 /// [`file`](crate::file).
 ///
 /// `make bench-device` prints, for a file of 1 GiB in the page cache, in User Mode Linux on a
@@ -49,8 +49,8 @@ pub(crate) enum Call {
 /// took equally long at 16 KiB natively, to `/dev/null`, and between 64 and 256 KiB in User Mode Linux,
 /// to the device (by a program that was not kept). Files that say they are empty, as those in `/proc`
 /// do, are among these.
-pub(crate) fn choose(via: Via, stat: &FileStat) -> Option<Call> {
-    if !matches!(via, Via::Device | Via::AfAlg) {
+pub(crate) fn choose(via: BackendKind, stat: &FileStat) -> Option<Call> {
+    if !matches!(via, BackendKind::Device | BackendKind::AfAlg) {
         return None;
     }
     let kind = SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT;
@@ -61,16 +61,21 @@ pub(crate) fn choose(via: Via, stat: &FileStat) -> Option<Call> {
     }
 }
 
-/// Has the kernel move bytes of `file` to `door` and returns how many, by which the position of
+/// Has the kernel move bytes of `file` to `backend` and returns how many, by which the position of
 /// `file` has advanced. There are none at the end of the file, nor where the kernel refuses, be it
-/// because of the file, the door or a policy: whoever reads on from there finds out.
-pub(crate) fn send(file: impl AsFd, door: impl AsFd, call: Call) -> usize {
+/// because of the file, the backend or a policy: whoever reads on from there finds out.
+pub(crate) fn send(file: impl AsFd, backend: impl AsFd, call: Call) -> usize {
     loop {
         let sent = match call {
-            Call::Sendfile => sendfile::sendfile(&door, &file, None, MOST),
-            Call::Splice => {
-                fcntl::splice(&file, None, &door, None, MOST, SpliceFFlags::SPLICE_F_MORE)
-            }
+            Call::Sendfile => sendfile::sendfile(&backend, &file, None, MOST),
+            Call::Splice => fcntl::splice(
+                &file,
+                None,
+                &backend,
+                None,
+                MOST,
+                SpliceFFlags::SPLICE_F_MORE,
+            ),
         };
         match sent {
             Err(Errno::EINTR) => {}

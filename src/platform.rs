@@ -11,7 +11,7 @@ use crate::adler32::verify::Mismatch;
 use crate::adler32::Adler32;
 use crate::adler32::Features;
 use crate::adler32::Implementation;
-use crate::adler32::Machine;
+use crate::adler32::Platform;
 use crate::adler32::Runnable;
 use kernel::prelude::*;
 use kernel::sync::SetOnce;
@@ -32,7 +32,7 @@ const SECTION: usize = 32 * 1024;
 struct Kernel;
 
 // SAFETY: The features are those that the kernel uses itself, and it saves their registers.
-unsafe impl Machine for Kernel {
+unsafe impl Platform for Kernel {
     #[cfg(CONFIG_X86_64)]
     fn features() -> Features {
         use crate::kernel_ext::fpu;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! One engine over many inputs, for every door that this machine has open.
+//! One backend over many inputs, for every backend that this machine has open.
 
 use std::fs;
 use std::fs::File;
@@ -11,11 +11,11 @@ use std::io::SeekFrom;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::OpenOptionsExt;
 
-use adler32::Engine;
+use adler32::Backend;
+use adler32::BackendKind;
 use adler32::Error;
 use adler32::Hasher;
 use adler32::Sum;
-use adler32::Via;
 use nix::libc;
 use tempfile::tempdir;
 use tempfile::NamedTempFile;
@@ -46,13 +46,13 @@ impl Read for Slow<'_> {
     }
 }
 
-fn open_engines() -> Vec<Engine> {
-    let engines: Vec<_> = Via::ALL
+fn open_backends() -> Vec<Backend> {
+    let backends: Vec<_> = BackendKind::ALL
         .into_iter()
-        .filter_map(|via| Engine::open(via).ok())
+        .filter_map(|via| Backend::open(via).ok())
         .collect();
-    assert_eq!(engines.last().map(Engine::via), Some(Via::Cpu));
-    engines
+    assert_eq!(backends.last().map(Backend::kind), Some(BackendKind::Cpu));
+    backends
 }
 
 fn data(len: u32) -> Vec<u8> {
@@ -68,34 +68,38 @@ fn sum_of(data: &[u8]) -> Sum {
 #[test]
 fn sums_one_input_after_the_other() {
     let long = data(1_000_003);
-    for mut engine in open_engines() {
+    for mut backend in open_backends() {
         for data in [&b"Wikipedia"[..], b"", &long, b"abc"] {
-            assert_eq!(engine.checksum(data).unwrap(), sum_of(data));
+            assert_eq!(backend.checksum(data).unwrap(), sum_of(data));
             let slow = Slow {
                 data,
                 interrupted: false,
             };
-            assert_eq!(engine.checksum(slow).unwrap(), sum_of(data));
+            assert_eq!(backend.checksum(slow).unwrap(), sum_of(data));
         }
     }
 }
 
 #[test]
 fn a_failed_read_does_not_spoil_the_next_sum() {
-    for mut engine in open_engines() {
-        let error = engine.checksum(b"half".chain(Bad)).unwrap_err();
+    for mut backend in open_backends() {
+        let error = backend.checksum(b"half".chain(Bad)).unwrap_err();
         assert!(matches!(error, Error::Read(_)));
         assert_eq!(error.to_string(), "bad sector");
-        let sum = engine.checksum(&b"abc"[..]).unwrap();
+        let sum = backend.checksum(&b"abc"[..]).unwrap();
         assert_eq!((sum.checksum.value(), sum.length), (0x024d_0127, 3));
     }
 }
 
 #[test]
 fn the_first_is_the_device_or_the_processor() {
-    let device = open_engines()[0].via() == Via::Device;
-    let expected = if device { Via::Device } else { Via::Cpu };
-    assert_eq!(Engine::first().via(), expected);
+    let device = open_backends()[0].kind() == BackendKind::Device;
+    let expected = if device {
+        BackendKind::Device
+    } else {
+        BackendKind::Cpu
+    };
+    assert_eq!(Backend::first().kind(), expected);
 }
 
 /// A file of `data`, at its start.
@@ -108,10 +112,10 @@ fn file_of(data: &[u8]) -> NamedTempFile {
 #[test]
 fn sums_one_file_after_the_other() {
     let long = data(40_000_001);
-    for mut engine in open_engines() {
+    for mut backend in open_backends() {
         for len in [long.len(), 0, 1, 131_071, 131_072, 131_073, 1_000_003, 4096] {
             let mut file = file_of(&long[..len]);
-            let sum = engine.checksum_file(&file).unwrap();
+            let sum = backend.checksum_file(&file).unwrap();
             assert_eq!(sum, sum_of(&long[..len]));
             assert_eq!(file.stream_position().unwrap(), len as u64);
         }
@@ -121,7 +125,7 @@ fn sums_one_file_after_the_other() {
 #[test]
 fn begins_at_the_position_which_all_duplicates_share() {
     let data = data(500_000);
-    for mut engine in open_engines() {
+    for mut backend in open_backends() {
         let file = file_of(&data);
         let mut shared = file.as_file().try_clone().unwrap();
         for (from, rest) in [
@@ -131,7 +135,7 @@ fn begins_at_the_position_which_all_duplicates_share() {
             (600_000, b""),
         ] {
             shared.seek(SeekFrom::Start(from)).unwrap();
-            assert_eq!(engine.checksum_file(&file).unwrap(), sum_of(rest));
+            assert_eq!(backend.checksum_file(&file).unwrap(), sum_of(rest));
             assert_eq!(shared.stream_position().unwrap(), from.max(500_000));
         }
     }
@@ -140,9 +144,9 @@ fn begins_at_the_position_which_all_duplicates_share() {
 #[test]
 fn sums_files_that_say_they_are_empty() {
     let version = fs::read("/proc/version").unwrap();
-    for mut engine in open_engines() {
+    for mut backend in open_backends() {
         let file = File::open("/proc/version").unwrap();
-        assert_eq!(engine.checksum_file(file).unwrap(), sum_of(&version));
+        assert_eq!(backend.checksum_file(file).unwrap(), sum_of(&version));
     }
 }
 
@@ -159,17 +163,17 @@ fn says_which_files_cannot_be_read() {
         .open(path)
         .unwrap();
     let folder = File::open(&folder).unwrap();
-    for mut engine in open_engines() {
+    for mut backend in open_backends() {
         for (file, message) in [
             (&folder, "Is a directory"),
             (&written, "Bad file descriptor"),
             (&empty, "Resource temporarily unavailable"),
         ] {
-            let error = engine.checksum_file(file).unwrap_err();
+            let error = backend.checksum_file(file).unwrap_err();
             assert!(matches!(error, Error::Read(_)));
             assert_eq!(error.to_string(), message);
         }
         let file = file_of(b"abc");
-        assert_eq!(engine.checksum_file(&file).unwrap(), sum_of(b"abc"));
+        assert_eq!(backend.checksum_file(&file).unwrap(), sum_of(b"abc"));
     }
 }

@@ -12,7 +12,7 @@ use core::marker::PhantomData;
 /// # Safety
 ///
 /// What [`Self::features()`] returns is there whenever [`Self::run()`] uses it.
-pub unsafe trait Machine {
+pub unsafe trait Platform {
     /// Returns what implementations can use here, the same each time.
     fn features() -> Features;
 
@@ -24,17 +24,17 @@ pub unsafe trait Machine {
     unsafe fn run(implementation: &Implementation, start: Adler32, data: &[u8]) -> Adler32;
 }
 
-/// An implementation that the machine `M` can run.
+/// An implementation that the platform `P` can run.
 ///
 /// # Invariants
 ///
-/// The features of `M` contain what the implementation requires.
-pub struct Runnable<M>(Implementation, PhantomData<M>);
+/// The features of `P` contain what the implementation requires.
+pub struct Runnable<P>(Implementation, PhantomData<P>);
 
-impl<M: Machine> Runnable<M> {
+impl<P: Platform> Runnable<P> {
     /// Returns the implementation ready to run, or `None` if it cannot run here.
     pub fn new(implementation: Implementation) -> Option<Self> {
-        M::features()
+        P::features()
             .contains(implementation.requires())
             // INVARIANT: Just checked.
             .then_some(Self(implementation, PhantomData))
@@ -49,14 +49,14 @@ impl<M: Machine> Runnable<M> {
     #[inline]
     pub fn update(&self, start: Adler32, data: &[u8]) -> Adler32 {
         // SAFETY: By the type invariant.
-        unsafe { M::run(&self.0, start, data) }
+        unsafe { P::run(&self.0, start, data) }
     }
 }
 
-impl<M> Clone for Runnable<M> {
+impl<P> Clone for Runnable<P> {
     fn clone(&self) -> Self {
         *self
     }
 }
 
-impl<M> Copy for Runnable<M> {}
+impl<P> Copy for Runnable<P> {}

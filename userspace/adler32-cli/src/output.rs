@@ -42,7 +42,7 @@ const PATIENCE: Duration = Duration::from_millis(100);
 const WAITING: usize = 4096;
 
 /// Where a command prints.
-pub struct Console {
+pub struct Output {
     program: &'static str,
     /// Whether lines appear where the bar is.
     terminal: bool,
@@ -55,7 +55,7 @@ pub struct Console {
     failure: Option<io::Error>,
 }
 
-impl Console {
+impl Output {
     /// Prints for the program of that name.
     pub fn new(program: &'static str) -> Self {
         Self {

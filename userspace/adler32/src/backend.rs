@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! One way to checksum over any door.
+//! One way to checksum over any backend.
 
 use std::fmt;
 use std::io;
@@ -23,9 +23,9 @@ use crate::Hasher;
 use crate::Session;
 use crate::Sum;
 
-/// A door to the checksum.
+/// A way to compute the checksum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Via {
+pub enum BackendKind {
     /// What is written to the device, or sent to it by the kernel.
     Device,
     /// The UPDATE ioctl of the device.
@@ -36,7 +36,7 @@ pub enum Via {
     Cpu,
 }
 
-impl Via {
+impl BackendKind {
     /// All of them.
     pub const ALL: [Self; 4] = [Self::Device, Self::Ioctl, Self::AfAlg, Self::Cpu];
 
@@ -51,64 +51,64 @@ impl Via {
     }
 }
 
-impl fmt::Display for Via {
+impl fmt::Display for BackendKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.name())
     }
 }
 
-/// An open door.
+/// An open backend.
 #[derive(Debug)]
-pub enum Engine {
-    /// See [`Via::Device`].
+pub enum Backend {
+    /// See [`BackendKind::Device`].
     Device(Session),
-    /// See [`Via::Ioctl`].
+    /// See [`BackendKind::Ioctl`].
     Ioctl(Session),
-    /// See [`Via::AfAlg`].
+    /// See [`BackendKind::AfAlg`].
     AfAlg(AfAlg),
-    /// See [`Via::Cpu`].
+    /// See [`BackendKind::Cpu`].
     Cpu(Hasher),
 }
 
-impl Engine {
-    /// Opens the door asked for.
-    pub fn open(via: Via) -> Result<Self, Error> {
+impl Backend {
+    /// Opens the backend asked for.
+    pub fn open(via: BackendKind) -> Result<Self, Error> {
         Ok(match via {
-            Via::Device => Self::Device(Session::open()?),
-            Via::Ioctl => Self::Ioctl(Session::open()?),
-            Via::AfAlg => Self::AfAlg(AfAlg::open()?),
-            Via::Cpu => Self::Cpu(Hasher::new()),
+            BackendKind::Device => Self::Device(Session::open()?),
+            BackendKind::Ioctl => Self::Ioctl(Session::open()?),
+            BackendKind::AfAlg => Self::AfAlg(AfAlg::open()?),
+            BackendKind::Cpu => Self::Cpu(Hasher::new()),
         })
     }
 
     /// Opens the device, or takes the processor if that fails. AF_ALG is not tried: to look for the
     /// algorithm there can load modules.
     pub fn first() -> Self {
-        Self::open(Via::Device).unwrap_or(Self::Cpu(Hasher::new()))
+        Self::open(BackendKind::Device).unwrap_or(Self::Cpu(Hasher::new()))
     }
 
-    /// Tells which door it is.
-    pub const fn via(&self) -> Via {
+    /// Tells which backend it is.
+    pub const fn kind(&self) -> BackendKind {
         match self {
-            Self::Device(_) => Via::Device,
-            Self::Ioctl(_) => Via::Ioctl,
-            Self::AfAlg(_) => Via::AfAlg,
-            Self::Cpu(_) => Via::Cpu,
+            Self::Device(_) => BackendKind::Device,
+            Self::Ioctl(_) => BackendKind::Ioctl,
+            Self::AfAlg(_) => BackendKind::AfAlg,
+            Self::Cpu(_) => BackendKind::Cpu,
         }
     }
 
     /// Reads `data` to its end and returns its checksum, independent of what was summed before.
     ///
-    /// [`Error::Read`] is a failure of `data`, all others are failures of the door. For an open file,
-    /// [`Engine::checksum_file`] is faster, and for bytes in memory [`Engine::checksum_bytes`].
+    /// [`Error::Read`] is a failure of `data`, all others are failures of the backend. For an open file,
+    /// [`Backend::checksum_file`] is faster, and for bytes in memory [`Backend::checksum_bytes`].
     ///
     /// ```
-    /// use adler32::Engine;
+    /// use adler32::Backend;
     /// use std::io;
     /// use std::io::Read;
     ///
     /// let stream = io::repeat(b'a').take(1_000_000);
-    /// let sum = Engine::first().checksum(stream)?;
+    /// let sum = Backend::first().checksum(stream)?;
     /// assert_eq!(sum.length, 1_000_000);
     /// # Ok::<(), adler32::Error>(())
     /// ```
@@ -123,9 +123,9 @@ impl Engine {
     /// The device and AF_ALG read them where they lie.
     ///
     /// ```
-    /// use adler32::Engine;
+    /// use adler32::Backend;
     ///
-    /// let sum = Engine::first().checksum_bytes(b"Wikipedia")?;
+    /// let sum = Backend::first().checksum_bytes(b"Wikipedia")?;
     /// assert_eq!(sum.checksum.value(), 0x11e6_0398);
     /// # Ok::<(), adler32::Error>(())
     /// ```
@@ -146,19 +146,19 @@ impl Engine {
     ///
     /// As after reading, the position is then at the end, and so it is for all who share it. Nothing
     /// is seen of what a buffer over the file, like that of [`io::Stdin`], holds already. Where the
-    /// kernel can take the bytes from a file or a pipe to the door by itself, it does; the processor
+    /// kernel can take the bytes from a file or a pipe to the backend by itself, it does; the processor
     /// reads them as [`file::checksum()`] does, by as many threads as there are processors. The
     /// checksum of a file that others change meanwhile is that of the bytes which were found; the
     /// length is their number.
     ///
-    /// [`Error::Read`] is a failure of `file`, all others are failures of the door.
+    /// [`Error::Read`] is a failure of `file`, all others are failures of the backend.
     ///
     /// ```
-    /// use adler32::Engine;
+    /// use adler32::Backend;
     /// use std::fs::File;
     ///
     /// let file = File::open("/proc/self/cmdline")?;
-    /// let sum = Engine::first().checksum_file(&file)?;
+    /// let sum = Backend::first().checksum_file(&file)?;
     /// assert!(sum.length > 0);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
@@ -169,12 +169,12 @@ impl Engine {
         }
         let stat = stat::fstat(file).map_err(|errno| Error::Read(errno.into()))?;
         self.reset()?;
-        let sent = match transfer::choose(self.via(), &stat) {
+        let sent = match transfer::choose(self.kind(), &stat) {
             Some(call) => self.send(file, call)?,
             None => 0,
         };
         // Only a read tells the end of a file from what the kernel does not send, and what fails in
-        // reading from what fails in the door.
+        // reading from what fails in the backend.
         let read = self.read_rest(|buffer| Ok(unistd::read(file, buffer)?))?;
         self.finish(sent + read)
     }
@@ -187,7 +187,7 @@ impl Engine {
             let sent = match self {
                 Self::Device(session) => transfer::send(file, &*session, call),
                 Self::AfAlg(hash) => hash.send(file, call)?,
-                Self::Ioctl(_) | Self::Cpu(_) => unreachable!("nothing is sent to {}", self.via()),
+                Self::Ioctl(_) | Self::Cpu(_) => unreachable!("nothing is sent to {}", self.kind()),
             };
             if sent == 0 {
                 return Ok(length);

@@ -3,7 +3,7 @@
 //! How the bytes that a caller has reach the algorithm.
 
 use crate::adler32::Adler32;
-use crate::implementation;
+use crate::platform;
 use crate::kernel_ext::iov;
 use crate::kernel_ext::task;
 use core::mem::MaybeUninit;
@@ -54,7 +54,7 @@ pub(super) fn append(
             return Err(EINTR);
         }
         let len = if to_copy == 0 && iov::segment_len(iov) >= in_place {
-            match iov::for_each_run::<PAGES>(iov, |run| sum = implementation::update(sum, run)) {
+            match iov::for_each_run::<PAGES>(iov, |run| sum = platform::update(sum, run)) {
                 Some(len) => len,
                 None => {
                     to_copy = RETRY;
@@ -64,7 +64,7 @@ pub(super) fn append(
         } else {
             buffer.reserve(iov.len().min(CHUNK), GFP_KERNEL)?;
             let copy = copy(iov, buffer.spare_capacity_mut())?;
-            sum = implementation::update(sum, copy);
+            sum = platform::update(sum, copy);
             to_copy = to_copy.saturating_sub(copy.len());
             copy.len()
         };
