@@ -17,7 +17,10 @@ pub mod ring;
 use std::fs;
 use std::io;
 use std::process::Command;
+use std::process::Stdio;
 
+use anyhow::ensure;
+use anyhow::Context;
 use libtest_mimic::Completion;
 use libtest_mimic::Failed;
 use libtest_mimic::Trial;
@@ -82,6 +85,24 @@ impl<T> ErrnoOf for nix::Result<T> {
     fn errno(self) -> Errno {
         self.err().unwrap_or(Errno::UnknownErrno)
     }
+}
+
+/// Runs a command without input and returns its standard output. Fails with all of its output if the
+/// command fails.
+pub fn output(command: &mut Command) -> anyhow::Result<String> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    let output = command
+        .stdin(Stdio::null())
+        .output()
+        .with_context(|| format!("cannot run {program}"))?;
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+    ensure!(
+        output.status.success(),
+        "{program} failed ({}):\n{printed}{}",
+        output.status,
+        String::from_utf8_lossy(&output.stderr)
+    );
+    Ok(printed)
 }
 
 /// Runs a command line in a shell and returns what it printed, both streams; it must succeed.
