@@ -143,11 +143,11 @@ endif
 
 .PHONY: test
 test: lab tools checkers cmake python ## Prove everything, on every supported kernel
-	@$(TOOLS)/run-tests
+	@$(TOOLS)/test-runner
 
 .PHONY: check
 check: lab tools cmake ## The quick loop: formatting, lints, host tests, one boot
-	@$(TOOLS)/run-tests --check
+	@$(TOOLS)/test-runner --check
 
 .PHONY: bench-core
 bench-core: cmake ## Measure the implementations beside those of other libraries
@@ -195,7 +195,7 @@ fuzz: checkers ## Look for data that an implementation gets wrong: FUZZ_SECONDS=
 
 .PHONY: soak
 soak: lab tools ## The long forms: all settings, a million random operations, 1000 times loaded, 10 minutes of stress
-	@$(TOOLS)/run-tests --soak
+	@$(TOOLS)/test-runner --soak
 
 .PHONY: vm
 vm: lab tools ## Run CMD='...' in a stock kernel: KERNEL=7.2|7.3|debug PACKAGES="..."

@@ -210,7 +210,7 @@ impl Found {
         let all: Vec<_> = all.into_iter().map(Sequence::to_string).collect();
         if setting.failure_alone(&self.sequence)?.is_none() {
             println!(
-                "not each time, or not alone; to try again: operations --replay {}",
+                "not each time, or not alone; to try again: test-operations --replay {}",
                 all.join(" ")
             );
             return Ok(());
@@ -220,7 +220,7 @@ impl Found {
         if operations.is_empty() {
             println!(
                 "now whatever is done fails; to see it again, in a kernel just started: \
-                 operations --replay {}",
+                 test-operations --replay {}",
                 all.join(" ")
             );
             return Ok(());
@@ -231,7 +231,7 @@ impl Found {
         }
         let failure = setting.failure_alone(&shortest)?;
         println!("{}", failure.unwrap_or_default());
-        println!("to see it again: operations --replay {shortest}");
+        println!("to see it again: test-operations --replay {shortest}");
         Ok(())
     }
 }

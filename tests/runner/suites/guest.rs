@@ -164,7 +164,7 @@ const VM: &str = "\
         mv $program.$$ $program
     done
     $LAB vm $MACHINE --kernel $KERNEL --build . --build build/tests/modules \
-        --path $TOOLS --path build/tests -- sh -c \"$CHECK && exec vm-suite $ARGUMENTS 2>&1\"";
+        --path $TOOLS --path build/tests -- sh -c \"$CHECK && exec test-vm $ARGUMENTS 2>&1\"";
 
 /// The same as [`VM`] in User Mode Linux, where implementations run that QEMU cannot emulate. Left out is
 /// what it has not: programs of 32 bits, device-mapper, huge pages, secret memory, memory of devices,
@@ -174,12 +174,12 @@ const VM: &str = "\
 /// sent: on its one processor, either is over before the other has begun.
 const UML: &str = "\
     $LAB vm $MACHINE --kernel $KERNEL --build . --build build/tests/modules --path $TOOLS \
-        -- sh -c \"exec vm-suite 2>&1 --skip compat:: --skip kernel_api::mapping_ --skip memory:: \
+        -- sh -c \"exec test-vm 2>&1 --skip compat:: --skip kernel_api::mapping_ --skip memory:: \
             --skip huge_ --skip mappings::secret --skip mappings::device_ --skip mappings::kernel_ \
             --skip ::protected_ --skip pinned::many_ --skip transfer::file_that_ $ARGUMENTS\"";
 
 /// The detectors of the debug kernel report what they are there for.
-const DETECTORS: &str = "$TOOLS/detectors";
+const DETECTORS: &str = "$TOOLS/test-detectors";
 
 /// The module's own tests, which the kernel runs when it is loaded. What was to run and did not pass has
 /// failed, and so has all if the kernel is in trouble.
@@ -198,13 +198,13 @@ const KUNIT: &str = r#"
 /// The commands of a page print what it says, those for one guest and those for the host.
 const LEARN: &str = "\
     $LAB vm --kernel $KERNEL --append adler32.implementation=1 --build . \
-        --build build/tests/modules/learn --path $TOOLS -- learn docs/learn.md '#'
-    PATH=${LAB%/*}:$PATH $TOOLS/learn docs/learn.md '$'";
+        --build build/tests/modules/learn --path $TOOLS -- test-learn docs/learn.md '#'
+    PATH=${LAB%/*}:$PATH $TOOLS/test-learn docs/learn.md '$'";
 
 /// Everything that can fail for want of memory or for a bad address does, one at a time.
 const INJECT: &str = "\
     $LAB vm $MACHINE --kernel $KERNEL --build . --build build/tests/modules --path $TOOLS \
-        -- sh -c 'exec inject 2>&1'";
+        -- sh -c 'exec test-inject 2>&1'";
 
 /// All that is made for users is installed, and removed again.
 const INSTALL: &[(&str, &str)] = &[(
@@ -247,17 +247,17 @@ const BENCH_KERNEL: &[(&str, &str)] = &[
 const OPERATIONS: &[(&str, &str)] = &[(
     "random operations are answered as they should be",
     "$LAB vm --flavour uml-debug --timeout 7200 --kernel $KERNEL --build . --path $TOOLS \
-         -- operations $ARGUMENTS",
+         -- test-operations $ARGUMENTS",
 )];
 
 const CYCLES: &[(&str, &str)] = &[(
     "the kernel has all back after loading and unloading",
     "$LAB vm --flavour uml --timeout 3600 --kernel $KERNEL --build . --path $TOOLS \
-         -- endurance $ARGUMENTS",
+         -- test-endurance $ARGUMENTS",
 )];
 
 const STRESS: &[(&str, &str)] = &[(
     "all at once gives the right answers",
     "$LAB vm --flavour uml-debug --timeout 3600 --kernel $KERNEL --build . --path $TOOLS \
-         -- endurance $ARGUMENTS",
+         -- test-endurance $ARGUMENTS",
 )];
