@@ -65,7 +65,7 @@ const STYLE: &[(&str, &str)] = &[
         r#"names=$(grep -o '`[a-z0-9_]*::[a-z0-9_]*`' SECURITY.md)
          for name in $(echo "$names" | tr -d '`'); do
              theme=${name%::*}
-             grep -qs "fn ${name#*::}()" tests/vm/$theme.rs tests/inject/$theme.rs \
+             grep -qs "fn ${name#*::}()" tests/*/$theme.rs \
                  $(grep -rl "kunit_tests($theme)" src) ||
                  { echo "there is no test $name"; exit 1; }
          done"#,
