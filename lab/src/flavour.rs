@@ -1,27 +1,34 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! The flavours of a kernel: as Debian built it, and others that are built here from its sources.
+//! The flavours of a kernel: as Debian built it, or built here from the same source.
 
 use std::fs;
 use std::path::Path;
 
-use anyhow::{bail, Context, Result};
+use anyhow::bail;
+use anyhow::Context;
+use anyhow::Result;
 use clap::ValueEnum;
-use rust_kernel_kit::{archive, progress, remove_folder};
+use rust_kernel_kit::archive;
+use rust_kernel_kit::command;
+use rust_kernel_kit::directory;
 
 use crate::cache::Cache;
-use crate::kernel::{Kernel, Series};
-use crate::root::{Root, STAMPS};
-use crate::{sources, stock};
+use crate::kernel::Kernel;
+use crate::kernel::Series;
+use crate::root::Root;
+use crate::root::STAMPS;
+use crate::source;
+use crate::stock;
 
-/// A flavour.
+/// A flavour of a kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Flavour {
     /// As Debian built it, in QEMU
     Stock,
-    /// With detectors of what modules do wrong, in QEMU
+    /// With detectors of a module's faults, in QEMU
     Debug,
-    /// User Mode Linux: the kernel is a program, and runs at the processor's own speed
+    /// User Mode Linux: the kernel is a program, and runs at native speed
     Uml,
     /// User Mode Linux with the detectors
     UmlDebug,
@@ -30,24 +37,24 @@ pub enum Flavour {
 /// How a flavour is built.
 #[derive(Debug)]
 struct Recipe {
-    /// What follows the version in the kernel's release.
+    /// The end of the kernel's release, after the version.
     name: &'static str,
-    /// What is set in its configuration; all else is not.
+    /// The options that are set in the configuration.
     config: &'static [Fragment],
-    /// Packages that it is built with, besides those of every root.
+    /// Packages that the build needs in addition to those of every root.
     packages: &'static [&'static str],
-    /// Arguments for make, for the kernel and for modules.
+    /// Arguments for make when it builds the kernel or a module.
     make: &'static [&'static str],
-    /// More arguments for make, for modules.
+    /// Additional arguments for make when it builds a module.
     modules: &'static [&'static str],
-    /// The kernel, in the build folder.
+    /// The path of the kernel image in the build directory.
     image: &'static str,
 }
 
 /// A part of a configuration.
 #[derive(Debug)]
 struct Fragment {
-    /// The series that it is for, if not for all.
+    /// The only series that the settings are for, or `None` if they are for all series.
     only: Option<Series>,
     settings: &'static str,
 }
@@ -72,10 +79,10 @@ const USER_MODE: Fragment = Fragment::all(include_str!("../flavours/uml.config")
 const STATIC: Fragment = Fragment::all("CONFIG_STATIC_LINK=y\n");
 const DETECTORS: Fragment = Fragment::all(include_str!("../flavours/debug.config"));
 
-/// Clang, because the kernel's Rust code and KASAN go together with it only.
+/// Clang, because KASAN in a kernel with Rust needs it.
 const LLVM: &[&str] = &["clang", "lld", "llvm"];
 
-/// UML's module loader does not know the relocations that position-independent code needs, and its
+/// UML's module loader does not support the relocations of position-independent code, and UML's
 /// modules are far from the kernel.
 const UML_RUST: &str = "RUSTFLAGS_MODULE=-Crelocation-model=static -Ccode-model=large";
 
@@ -104,20 +111,19 @@ const UML_DEBUG: Recipe = Recipe {
     make: &[
         "ARCH=um",
         "LLVM=1",
-        // No data is put out of reach of the kernel's code, and Clang does not complain of options
-        // for the linker.
+        // Keep data within reach of the kernel's code, and do not warn about linker options.
         "KCFLAGS=-mlarge-data-threshold=2147483647 -Wno-unused-command-line-argument",
     ],
     modules: &[
         UML_RUST,
-        // Clang takes offence at a header of the kernel.
+        // Clang warns about a header of the kernel.
         "CFLAGS_MODULE=-Wno-null-pointer-arithmetic",
     ],
     image: "linux",
 };
 
 impl Recipe {
-    /// What is set in the configuration of `kernel`.
+    /// Returns the options that are set in the configuration of `kernel`.
     fn config(&self, kernel: &Kernel) -> String {
         let name = format!("CONFIG_LOCALVERSION=\"-{}\"\n", self.name);
         self.config
@@ -128,7 +134,7 @@ impl Recipe {
     }
 }
 
-/// What is not needed of the sources. Their Kconfig files are.
+/// The parts of the source that are not needed. Kconfig files are needed.
 const EXCLUDED: &[&str] = &[
     "Documentation/*.rst",
     "arch/[!ux]*/*.[chS]",
@@ -140,29 +146,18 @@ const EXCLUDED: &[&str] = &[
     "tools/testing",
 ];
 
-/// Leaves in the folder with `source` and `build` what module builds need, and the kernel.
-const PRUNE: &str = "\
-    find source -mindepth 1 -maxdepth 1 \
-        ! -name Makefile ! -name .clippy.toml ! -name arch ! -name include ! -name scripts \
-        -exec rm -r {} +
-    find source/arch -type f ! -name '*.h' ! -name 'Makefile*' ! -name Kbuild -delete
-    find build -mindepth 1 -maxdepth 1 \
-        ! -name Makefile ! -name .config ! -name Module.symvers ! -name source \
-        ! -name arch ! -name include ! -name rust ! -name scripts ! -name tools ! -name linux \
-        -exec rm -r {} +
-    find build/rust -type f ! -name '*.rmeta' ! -name '*.so' -delete
-    find build -type f '(' -name '*.o' -o -name '*.a' -o -name '*.cmd' ')' -delete
-    find source build -type d -empty -delete";
+/// Leaves only what module builds and guests need of a build.
+const PRUNE: &str = include_str!("../scripts/prune-build.sh");
 
-/// A kernel in one of its flavours.
+/// A kernel in one flavour.
 #[derive(Clone, Debug)]
-pub struct Target {
+pub struct Variant {
     pub flavour: Flavour,
-    /// What `uname -r` says in it.
+    /// The kernel's release, as `uname -r` prints it.
     pub release: String,
 }
 
-impl Target {
+impl Variant {
     pub fn new(kernel: &Kernel, flavour: Flavour) -> Self {
         let release = match flavour.recipe() {
             None => kernel.release.clone(),
@@ -171,7 +166,7 @@ impl Target {
         Self { flavour, release }
     }
 
-    /// Arguments for make when it builds a module for this kernel.
+    /// Returns the arguments for make when it builds a module for this kernel.
     pub fn module_arguments(&self) -> impl Iterator<Item = &'static str> {
         let (make, modules) = self
             .flavour
@@ -180,25 +175,26 @@ impl Target {
         make.iter().chain(modules).copied()
     }
 
-    /// The folder that modules for this kernel are built against, in `root`.
-    pub fn module_folder(&self, root: &Root) -> Result<String> {
+    /// Returns the directory in `root` that modules for this kernel are built against.
+    pub fn build_dir(&self, root: &Root) -> Result<String> {
         match self.flavour.recipe() {
-            None => stock::folder(root, &self.release)
+            None => stock::build_dir(root, &self.release)
                 .with_context(|| format!("the kernel {} is not ready", self.release)),
             Some(_) => Ok(format!("/lib/modules/{}/build", self.release)),
         }
     }
 
-    /// The folder of a kernel that was built here, in the root.
-    fn folder(&self) -> String {
+    /// Returns the directory in the root of a kernel that was built here.
+    fn dir(&self) -> String {
         format!("/usr/src/linux-{}", self.release)
     }
 
-    /// The kernel, in the root: what QEMU loads, or the program that User Mode Linux is.
+    /// Returns the path in the root of the kernel that QEMU loads, or of the program that is User
+    /// Mode Linux.
     pub fn image(&self) -> String {
         match self.flavour.recipe() {
             None => format!("/usr/lib/modules/{}/vmlinuz", self.release),
-            Some(recipe) => format!("{}/build/{}", self.folder(), recipe.image),
+            Some(recipe) => format!("{}/build/{}", self.dir(), recipe.image),
         }
     }
 }
@@ -213,7 +209,7 @@ impl Flavour {
         }
     }
 
-    /// The size of a guest's memory in MiB, if not told.
+    /// Returns the default size of a guest's memory in MiB.
     pub fn memory(self) -> u32 {
         match self {
             Self::Stock => 1024,
@@ -223,23 +219,23 @@ impl Flavour {
         }
     }
 
-    /// Words for the kernel's command line. Those of debug kernels show the reports of kmemleak, which
-    /// are mere information to the kernel; have the allocator keep no objects in reserve, as kmemleak
-    /// takes those for used; and turn on the checks of copies to and from programs.
-    pub fn words(self) -> &'static str {
+    /// Returns kernel parameters. In debug kernels, `loglevel` shows kmemleak's reports, which have
+    /// the level "info"; `slab_debug` keeps the allocator from holding free objects in reserve,
+    /// which kmemleak takes for used ones; `hardened_usercopy` checks copies to and from programs.
+    pub fn parameters(self) -> &'static str {
         match self {
             Self::Stock | Self::Uml => "loglevel=6",
             Self::Debug | Self::UmlDebug => "loglevel=7 slab_debug=U hardened_usercopy=on",
         }
     }
 
-    /// Whether it is User Mode Linux.
+    /// Returns whether the flavour is User Mode Linux.
     pub fn is_uml(self) -> bool {
         matches!(self, Self::Uml | Self::UmlDebug)
     }
 }
 
-/// The releases of the kernels that were built here.
+/// Returns the releases of the kernels that were built here.
 pub fn built(root: &Root) -> Result<Vec<String>> {
     let Ok(stamps) = fs::read_dir(root.join(STAMPS).join("flavours")) else {
         return Ok(Vec::new());
@@ -251,17 +247,17 @@ pub fn built(root: &Root) -> Result<Vec<String>> {
     Ok(releases)
 }
 
-/// Whether `kernel` is ready in `flavour`.
+/// Returns whether `kernel` is ready in `flavour`.
 pub fn is_ready(root: &Root, kernel: &Kernel, flavour: Flavour) -> bool {
-    let target = Target::new(kernel, flavour);
+    let variant = Variant::new(kernel, flavour);
     match flavour.recipe() {
-        None => stock::folder(root, &kernel.release).is_some(),
-        Some(recipe) => fs::read_to_string(root.join(STAMPS).join(stamp(&target)))
-            .is_ok_and(|made_of| made_of == inputs(kernel, recipe)),
+        None => stock::build_dir(root, &kernel.release).is_some(),
+        Some(recipe) => fs::read_to_string(root.join(STAMPS).join(stamp(&variant)))
+            .is_ok_and(|made_of| essence(&made_of) == essence(&inputs(kernel, recipe))),
     }
 }
 
-/// Makes `kernel` ready in `flavour`, unless it is.
+/// Makes `kernel` ready in `flavour`, unless it is ready.
 pub fn ensure(cache: &Cache, root: &Root, kernel: &Kernel, flavour: Flavour) -> Result<()> {
     if is_ready(root, kernel, flavour) {
         return Ok(());
@@ -270,29 +266,29 @@ pub fn ensure(cache: &Cache, root: &Root, kernel: &Kernel, flavour: Flavour) -> 
     if is_ready(root, kernel, flavour) {
         return Ok(());
     }
-    let target = Target::new(kernel, flavour);
+    let variant = Variant::new(kernel, flavour);
     let Some(recipe) = flavour.recipe() else {
         return stock::prepare(root, kernel);
     };
-    // What is built only in part is not to be taken for the whole.
-    let stamp_file = root.join(STAMPS).join(stamp(&target));
+    // Without the stamp, an interrupted build cannot be taken for a complete one.
+    let stamp_file = root.join(STAMPS).join(stamp(&variant));
     if stamp_file.exists() {
         fs::remove_file(&stamp_file)
             .with_context(|| format!("cannot remove {}", stamp_file.display()))?;
     }
-    let modules = format!("usr/lib/modules/{}", target.release);
-    for folder in [target.folder().trim_start_matches('/'), &modules] {
-        remove_folder(&root.join(folder))?;
+    let modules = format!("usr/lib/modules/{}", variant.release);
+    for dir in [variant.dir().trim_start_matches('/'), &modules] {
+        directory::remove(&root.join(dir))?;
     }
-    build(root, kernel, recipe, &target)?;
-    root.write_stamp(&stamp(&target), &inputs(kernel, recipe))
+    build(root, kernel, recipe, &variant)?;
+    root.write_stamp(&stamp(&variant), &inputs(kernel, recipe))
 }
 
-fn stamp(target: &Target) -> String {
-    format!("flavours/{}", target.release)
+fn stamp(variant: &Variant) -> String {
+    format!("flavours/{}", variant.release)
 }
 
-/// All that makes the kernel what it is.
+/// Returns everything that the built kernel depends on.
 fn inputs(kernel: &Kernel, recipe: &Recipe) -> String {
     let version = &kernel.package_version;
     let make = recipe.make;
@@ -300,29 +296,40 @@ fn inputs(kernel: &Kernel, recipe: &Recipe) -> String {
     format!("{version}\n{make:?}\n{EXCLUDED:?}\n{PRUNE}\n{config}")
 }
 
-fn build(root: &Root, kernel: &Kernel, recipe: &Recipe, target: &Target) -> Result<()> {
-    let release = &target.release;
+/// Returns the words of `inputs` without comments and line breaks, which are no reason to build a
+/// kernel again.
+fn essence(inputs: &str) -> Vec<&str> {
+    inputs
+        .lines()
+        .filter(|line| !line.starts_with('#') || line.ends_with(" is not set"))
+        .flat_map(str::split_whitespace)
+        .filter(|word| *word != "\\")
+        .collect()
+}
+
+fn build(root: &Root, kernel: &Kernel, recipe: &Recipe, variant: &Variant) -> Result<()> {
+    let release = &variant.release;
     if !recipe.packages.is_empty() {
         let packages = recipe.packages;
         root.install(&format!("install {}", packages.join(" ")), packages)?;
     }
-    let folder = target.folder();
-    let folder = Path::new(&folder);
-    let build = folder.join("build");
+    let dir = variant.dir();
+    let dir = Path::new(&dir);
+    let build = dir.join("build");
     archive::unpack(
         &mut root.command("bash")?,
-        &sources::kept(root, kernel)?,
-        &folder.join("source"),
+        &source::fetch(root, kernel)?,
+        &dir.join("source"),
         EXCLUDED,
     )?;
-    let build_host = root.join(build.strip_prefix("/")?);
-    fs::create_dir_all(&build_host)?;
+    let build_on_host = root.join(build.strip_prefix("/")?);
+    fs::create_dir_all(&build_on_host)?;
     let wanted = recipe.config(kernel);
-    fs::write(build_host.join("fragment"), &wanted)?;
+    fs::write(build_on_host.join("fragment"), &wanted)?;
     let make = |arguments: &[&str]| -> Result<()> {
-        progress::step(
+        command::step(
             &format!("{release}: make {}", arguments.join(" ")),
-            root.command_in(&folder.join("source"), "make", None)?
+            root.command_in(&dir.join("source"), "make", None)?
                 .arg(format!("O={}", build.display()))
                 .args(recipe.make)
                 .args(arguments)
@@ -330,24 +337,24 @@ fn build(root: &Root, kernel: &Kernel, recipe: &Recipe, target: &Target) -> Resu
         )
     };
     make(&["allnoconfig"])?;
-    let config = fs::read_to_string(build_host.join(".config"))?;
+    let config = fs::read_to_string(build_on_host.join(".config"))?;
     let lacking: Vec<_> = lacking(&wanted, &config).collect();
     if !lacking.is_empty() {
         bail!(
-            "{release} cannot be configured with {}: other options may be needed for that",
+            "{release} cannot be configured with {}: these options may depend on others",
             lacking.join(", ")
         );
     }
     let jobs = std::thread::available_parallelism()?;
     make(&[&format!("-j{jobs}"), "all"])?;
     make(&["modules_install"])?;
-    progress::step(
-        &format!("{release}: keep what modules need"),
-        root.command_in(folder, "sh", None)?.args(["-ec", PRUNE]),
+    command::step(
+        &format!("{release}: remove what modules do not need"),
+        root.command_in(dir, "sh", None)?.args(["-ec", PRUNE]),
     )
 }
 
-/// The settings of `fragment` that `config` does not have.
+/// Returns the settings of `fragment` that `config` does not contain.
 fn lacking<'a>(fragment: &'a str, config: &'a str) -> impl Iterator<Item = &'a str> {
     fragment
         .lines()
@@ -365,5 +372,13 @@ mod tests {
         let config = "CONFIG_AB=y\n# CONFIG_A is not set\nCONFIG_B=m\nCONFIG_C=\"c\"\n";
         let lacking: Vec<_> = lacking(fragment, config).collect();
         assert_eq!(lacking, ["CONFIG_A=y"]);
+    }
+    #[test]
+    fn comments_and_line_breaks_change_no_kernel() {
+        let inputs = "7.3.4-1\n[\"ARCH=um\"]\nfind a -delete\n# What for.\nCONFIG_A=y\n";
+        let same = "7.3.4-1\n[\"ARCH=um\"]\n#!/bin/sh\nfind a \\\n\t-delete\n\nCONFIG_A=y\n";
+        assert_eq!(essence(inputs), essence(same));
+        let other = inputs.replace("CONFIG_A=y", "# CONFIG_A is not set");
+        assert_ne!(essence(inputs), essence(&other));
     }
 }

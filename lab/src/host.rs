@@ -1,17 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! What the host must have: root's rights, and the packages that make the root.
+//! What the lab needs of the host: root privileges, and the packages that make the root.
 
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::{anyhow, bail, Context, Result};
-use nix::unistd::{getgid, getuid};
-use rust_kernel_kit::progress;
+use anyhow::anyhow;
+use anyhow::bail;
+use anyhow::Context;
+use anyhow::Result;
+use nix::unistd::getgid;
+use nix::unistd::getuid;
+use rust_kernel_kit::command;
 
-/// What makes a Debian root, by the file that shows it is there.
+/// The packages that make a Debian root, each with a file that shows that it is installed.
 const NEEDED: [(&str, &str); 2] = [
     ("mmdebstrap", "/usr/bin/mmdebstrap"),
     (
@@ -20,8 +24,8 @@ const NEEDED: [(&str, &str); 2] = [
     ),
 ];
 
-/// Replaces this process by the same command under sudo, unless it is root already. The cache
-/// folder and the caller travel as arguments, because sudo clears the environment.
+/// Replaces this process by the same command under sudo, unless it runs as root. The cache
+/// directory and the caller are passed as arguments, because sudo clears the environment.
 pub fn become_root(cache: &Path) -> Result<()> {
     if getuid().is_root() {
         return Ok(());
@@ -38,11 +42,11 @@ pub fn become_root(cache: &Path) -> Result<()> {
         .args(std::env::args_os().skip(1).collect::<Vec<OsString>>());
     let error = command.exec();
     Err(anyhow!(
-        "root's rights are needed and sudo does not run ({error}): install sudo or run as root"
+        "the lab must run as root, and sudo does not run ({error}): install sudo or run as root"
     ))
 }
 
-/// Installs what is missing on the host with apt.
+/// Installs with apt the packages that are missing on the host.
 pub fn ensure_packages() -> Result<()> {
     let missing: Vec<_> = NEEDED
         .iter()
@@ -54,16 +58,16 @@ pub fn ensure_packages() -> Result<()> {
     }
     if !Path::new("/usr/bin/apt-get").exists() {
         bail!(
-            "missing on this machine: {}; install it with your package manager",
+            "missing on this host: {}: install with your package manager",
             missing.join(", ")
         );
     }
-    eprintln!("lab: installing on this machine: {}", missing.join(" "));
-    // A broken archive that has nothing to do with these packages must not stop us.
-    if let Err(error) = progress::step("apt-get update", Command::new("apt-get").arg("update")) {
+    eprintln!("lab: installing on this host: {}", missing.join(" "));
+    // An archive that does not offer these packages may be broken: try to install all the same.
+    if let Err(error) = command::step("apt-get update", Command::new("apt-get").arg("update")) {
         eprintln!("lab: {error:#}");
     }
-    progress::step(
+    command::step(
         "apt-get install",
         Command::new("apt-get")
             .args(["install", "--yes", "--no-install-recommends"])
@@ -72,9 +76,9 @@ pub fn ensure_packages() -> Result<()> {
     )
 }
 
-/// Lines of a `sources.list` for `suite`, from the archives that this machine uses; none if it is no
-/// Debian or has not read its package index.
-pub fn archives(suite: &str) -> Result<Vec<String>> {
+/// Returns apt's lines for `suite` in the archives that the host uses. There are none if the host
+/// is not Debian, or has not downloaded its package index.
+pub fn apt_lines(suite: &str) -> Result<Vec<String>> {
     let output = Command::new("apt-get")
         .args([
             "indextargets",
@@ -84,14 +88,11 @@ pub fn archives(suite: &str) -> Result<Vec<String>> {
         ])
         .output()
         .context("cannot run apt-get")?;
-    Ok(archive_lines(
-        &String::from_utf8_lossy(&output.stdout),
-        suite,
-    ))
+    Ok(lines_of(&String::from_utf8_lossy(&output.stdout), suite))
 }
 
-/// Makes the lines of `LABEL|URI` pairs, of which the first of each label counts.
-fn archive_lines(targets: &str, suite: &str) -> Vec<String> {
+/// Makes apt's lines from `LABEL|URI` pairs. The first pair of each label counts.
+fn lines_of(targets: &str, suite: &str) -> Vec<String> {
     let uri = |wanted: &str| {
         targets
             .lines()
@@ -114,18 +115,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn archives_are_those_of_the_machine() {
+    fn archives_are_those_of_the_host() {
         let targets = "Other|http://other/\nDebian-Security|http://mirror/security/\n\
                        Debian|http://mirror/debian/\nDebian|http://second/\n";
         assert_eq!(
-            archive_lines(targets, "trixie"),
+            lines_of(targets, "trixie"),
             [
                 "deb http://mirror/debian/ trixie main",
                 "deb http://mirror/debian/ trixie-updates main",
                 "deb http://mirror/security/ trixie-security main",
             ]
         );
-        assert!(archive_lines("Ubuntu|http://mirror/ubuntu/\n", "trixie").is_empty());
-        assert!(archive_lines("", "trixie").is_empty());
+        assert!(lines_of("Ubuntu|http://mirror/ubuntu/\n", "trixie").is_empty());
+        assert!(lines_of("", "trixie").is_empty());
     }
 }

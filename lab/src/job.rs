@@ -1,26 +1,26 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! What the host tells the guest to do, and what the guest tells back.
+//! What the host sends to the guest, and what the guest sends back.
 
-use anyhow::{Context, Result};
+use anyhow::Context;
+use anyhow::Result;
 
-/// The init program as the guest's kernel sees it.
+/// The path of the init program in the guest.
 pub const INIT: &str = "/lab/init";
-/// The job as the guest sees it.
+/// The path of the job file in the guest.
 pub const FILE: &str = "/lab/job";
-/// Where the guest finds programs.
+/// The default value of PATH in the guest and in the root.
 pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-/// The variable that tells the guest's init, through the kernel's command line, that it runs in
-/// User Mode Linux.
+/// A kernel parameter, which init finds in its environment: the guest is User Mode Linux.
 pub const UML: &str = "lab_uml";
 /// The tag of the file system that holds the guest's root.
 pub const ROOT_TAG: &str = "root";
-/// The tag of the file system that holds the current folder.
-pub const FOLDER_TAG: &str = "folder";
+/// The tag of the file system that holds the current directory.
+pub const DIR_TAG: &str = "directory";
 
 /// The numbers of the ports: virtio-serial ports, or serial lines in User Mode Linux.
 pub mod port {
-    /// Only a serial line.
+    /// Exists only in User Mode Linux.
     pub const TERMINAL: u32 = 0;
     pub const STDOUT: u32 = 1;
     pub const STDERR: u32 = 2;
@@ -31,13 +31,13 @@ pub mod port {
 /// One command to run in the guest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Job {
-    /// Whether the command has a terminal; otherwise its input is empty and its output goes
+    /// Whether the command runs on a terminal. Otherwise its input is empty, and its output goes
     /// through pipes.
     pub terminal: bool,
     /// The value of TERM.
     pub term: String,
-    /// The current folder, shown at the same path.
-    pub folder: String,
+    /// The current directory, which the guest sees at the same path.
+    pub dir: String,
     /// The value of PATH.
     pub path: String,
     /// The program and its arguments.
@@ -45,25 +45,26 @@ pub struct Job {
 }
 
 impl Job {
-    /// The job's form in the job file: fields that end in a NUL, which none can hold.
+    /// Returns the contents of the job file. Each field ends with a NUL, which no field can
+    /// contain.
     pub fn to_bytes(&self) -> Vec<u8> {
         let terminal = if self.terminal { "terminal" } else { "pipes" };
-        [terminal, &self.term, &self.folder, &self.path]
+        [terminal, &self.term, &self.dir, &self.path]
             .into_iter()
             .chain(self.command.iter().map(String::as_str))
             .flat_map(|field| field.bytes().chain([0]))
             .collect()
     }
 
-    /// Reads what [`Self::to_bytes`] wrote.
+    /// Parses what [`Self::to_bytes`] returned.
     pub fn from_bytes(bytes: Vec<u8>) -> Result<Self> {
         let text = String::from_utf8(bytes)?;
         let mut fields = text.split_terminator('\0').map(str::to_owned);
-        let mut next = || fields.next().context("the job is cut short");
+        let mut next = || fields.next().context("the job is truncated");
         Ok(Self {
             terminal: next()? == "terminal",
             term: next()?,
-            folder: next()?,
+            dir: next()?,
             path: next()?,
             command: fields.collect(),
         })
@@ -73,7 +74,7 @@ impl Job {
 /// A line from the guest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Report {
-    /// The command starts now, or when the host has told the size of the terminal it has.
+    /// The command starts now, or on a terminal when the host has sent the terminal's size.
     Ready,
     /// The guest could not be set up.
     Failed(String),
@@ -99,7 +100,7 @@ impl std::str::FromStr for Report {
             None if line == "ready" => Self::Ready,
             Some(("failed", why)) => Self::Failed(why.to_owned()),
             Some(("exit", status)) => Self::Exit(status.parse()?),
-            _ => anyhow::bail!("the guest says `{line}`"),
+            _ => anyhow::bail!("unknown report from the guest: `{line}`"),
         })
     }
 }
@@ -109,11 +110,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_job_survives_the_journey() {
+    fn a_job_is_parsed_as_written() {
         let job = Job {
             terminal: false,
             term: String::new(),
-            folder: "/home/me/my module".into(),
+            dir: "/home/me/my module".into(),
             path: "/usr/bin".into(),
             command: vec![
                 "printf".into(),
@@ -126,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn a_report_survives_the_journey() {
+    fn a_report_is_parsed_as_written() {
         for report in [
             Report::Ready,
             Report::Failed("no overlay".into()),

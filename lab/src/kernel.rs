@@ -1,17 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! Which stock kernels there are, and which one is meant.
+//! The stock kernels that exist, and the choice of one.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
 use std::str::FromStr;
 
-use anyhow::{anyhow, bail, Result};
+use anyhow::anyhow;
+use anyhow::bail;
+use anyhow::Result;
+use rust_kernel_kit::command;
 
-use crate::root::{Root, STAMPS};
+use crate::root::Root;
+use crate::root::STAMPS;
 
-/// The series that lab is tried with, oldest first.
+/// The supported series, oldest first.
 pub const SUPPORTED: [Series; 2] = [Series(7, 2), Series(7, 3)];
 
 /// A series of kernels, such as 7.2.
@@ -24,7 +28,7 @@ impl fmt::Display for Series {
     }
 }
 
-/// What the user asks for: the newest of a series, or one exact version.
+/// The kernel that the user names: the newest one of a series, or an exact version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wanted {
     /// `7.2`
@@ -44,7 +48,7 @@ impl FromStr for Wanted {
             .collect::<Result<_, _>>()
             .map_err(|_| {
                 anyhow!(
-                    "`{text}` is no kernel: say {} or an exact x.y.z",
+                    "`{text}` is no kernel: use {} or an exact version x.y.z",
                     supported()
                 )
             })?;
@@ -52,14 +56,14 @@ impl FromStr for Wanted {
             [x, y] => Self::Newest(Series(x, y)),
             [x, y, z] => Self::Exact(Series(x, y), z),
             _ => bail!(
-                "`{text}` is no kernel: say {} or an exact x.y.z",
+                "`{text}` is no kernel: use {} or an exact version x.y.z",
                 supported()
             ),
         };
         let (Self::Newest(series) | Self::Exact(series, _)) = wanted;
         if !SUPPORTED.contains(&series) {
             bail!(
-                "kernel {series} is not supported: say {} or an exact x.y.z of those",
+                "kernel {series} is not supported: use {} or an exact version x.y.z of these series",
                 supported()
             );
         }
@@ -81,14 +85,15 @@ impl fmt::Display for Wanted {
 pub struct Kernel {
     pub series: Series,
     patch: u32,
-    /// What `uname -r` says in it, such as `7.2.11+deb13-amd64`.
+    /// The kernel's release, as `uname -r` prints it, such as `7.2.11+deb13-amd64`.
     pub release: String,
     /// The version of its Debian packages, such as `7.2.11-1~bpo13+1`.
     pub package_version: String,
 }
 
 impl Kernel {
-    /// From a release and the version of its packages; `None` for another flavour or series.
+    /// Makes a kernel from a release and the version of its packages. Returns `None` for another of
+    /// Debian's flavours, and for a series that is not supported.
     fn new(release: &str, package_version: &str) -> Option<Self> {
         let (upstream, flavour) = release.split_once('+')?;
         let (_, "amd64") = flavour.split_once('-')? else {
@@ -105,12 +110,12 @@ impl Kernel {
         })
     }
 
-    /// `7.2.11`
+    /// Returns the version without Debian's additions, such as `7.2.11`.
     pub fn upstream(&self) -> String {
         Wanted::Exact(self.series, self.patch).to_string()
     }
 
-    /// The package with this kernel's sources; one package for all of a series.
+    /// Returns the name of the package with this kernel's source. Each series has one package.
     pub fn source_package(&self) -> String {
         format!("linux-source-{}", self.series)
     }
@@ -123,16 +128,16 @@ impl Kernel {
     }
 }
 
-/// The kernels there are, oldest first.
+/// The known kernels, oldest first.
 pub struct Kernels {
-    /// Offered whole (headers and sources of one version) by the package index.
+    /// The kernels of which the package index offers both headers and source in the same version.
     pub offered: Vec<Kernel>,
-    /// Prepared in the root.
+    /// The kernels that are prepared in the root.
     pub prepared: Vec<Kernel>,
 }
 
 impl Kernels {
-    /// Asks the package index in `root`, and the stamps of prepared kernels.
+    /// Reads the package index in `root` and the stamps of prepared kernels.
     pub fn query(root: &Root) -> Result<Self> {
         let mut headers = root.command("apt-cache")?;
         headers.args([
@@ -141,8 +146,8 @@ impl Kernels {
             "--full",
             r"^linux-headers-[0-9.]+\+deb[0-9]+-amd64$",
         ]);
-        let mut sources = root.command("apt-cache")?;
-        sources
+        let mut source = root.command("apt-cache")?;
+        source
             .arg("madison")
             .args(SUPPORTED.map(|series| format!("linux-source-{series}")));
         let mut prepared = Vec::new();
@@ -158,12 +163,15 @@ impl Kernels {
         }
         prepared.sort_by_key(|kernel| (kernel.series, kernel.patch));
         Ok(Self {
-            offered: offered(&root.output(&mut headers)?, &root.output(&mut sources)?),
+            offered: offered(
+                &command::output(&mut headers)?,
+                &command::output(&mut source)?,
+            ),
             prepared,
         })
     }
 
-    /// The kernel that is meant; with no wish, the newest supported one.
+    /// Returns the `wanted` kernel; by default, the newest supported one.
     pub fn choose(&self, wanted: Option<Wanted>) -> Result<&Kernel> {
         let Some(wanted) = wanted else {
             return self.offered.last().ok_or_else(|| {
@@ -180,13 +188,13 @@ impl Kernels {
         };
         newest.or_else(prepared).ok_or_else(|| {
             anyhow!(
-                "the package index does not offer kernel {wanted} (any more): {}",
+                "the package index does not offer kernel {wanted}, or no longer: {}",
                 self.overview()
             )
         })
     }
 
-    /// The newest offered kernel of each supported series, oldest first.
+    /// Returns the newest offered kernel of each supported series, oldest series first.
     pub fn newest(&self) -> BTreeMap<Series, Option<&Kernel>> {
         SUPPORTED
             .iter()
@@ -209,17 +217,17 @@ impl Kernels {
                 .join(", "),
         };
         format!(
-            "offered are {}, prepared are {}; `lab kernels --refresh` reads the index again",
+            "offered are {}; prepared are {}; `lab kernels --refresh` downloads the index again",
             list(&self.offered),
             list(&self.prepared)
         )
     }
 }
 
-/// The supported kernels that `headers` (package records) and `sources` (lines of `apt-cache
-/// madison`) offer at the same version, oldest first.
-fn offered(headers: &str, sources: &str) -> Vec<Kernel> {
-    let sources: Vec<(&str, &str)> = sources
+/// Returns the supported kernels that `headers` (package records) and `source` (lines of `apt-cache
+/// madison`) offer in the same version, oldest first.
+fn offered(headers: &str, source: &str) -> Vec<Kernel> {
+    let source_packages: Vec<(&str, &str)> = source
         .lines()
         .filter_map(|line| {
             let mut fields = line.split('|').map(str::trim);
@@ -234,7 +242,7 @@ fn offered(headers: &str, sources: &str) -> Vec<Kernel> {
             Kernel::new(release, field("Version: ")?)
         })
         .filter(|kernel| {
-            sources.contains(&(
+            source_packages.contains(&(
                 kernel.source_package().as_str(),
                 kernel.package_version.as_str(),
             ))
@@ -255,13 +263,13 @@ mod tests {
         Package: linux-headers-7.2.12+deb13-rt-amd64\nVersion: 7.2.12-1~bpo13+1\n\n\
         Package: linux-headers-6.12.9+deb13-amd64\nVersion: 6.12.9-1\n\n\
         Package: linux-headers-7.3.4+deb13-amd64\nVersion: 7.3.4-1~bpo13+1\n";
-    const SOURCES: &str = "linux-source-7.2 | 7.2.12-1~bpo13+1 | http://mirror\n\
+    const SOURCE: &str = "linux-source-7.2 | 7.2.12-1~bpo13+1 | http://mirror\n\
         linux-source-7.2 | 7.2.9-1~bpo13+1 | http://mirror\n\
         linux-source-7.3 | 7.3.4-1~bpo13+1 | http://mirror\n";
 
     fn kernels(headers: &str) -> Kernels {
         Kernels {
-            offered: offered(headers, SOURCES),
+            offered: offered(headers, SOURCE),
             prepared: vec![Kernel::new("7.2.6+deb13-amd64", "7.2.6-1~bpo13+1").unwrap()],
         }
     }
@@ -272,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn only_whole_supported_kernels_are_offered() {
+    fn only_complete_supported_kernels_are_offered() {
         let offered: Vec<_> = kernels(HEADERS)
             .offered
             .iter()

@@ -1,58 +1,74 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! The kernel in QEMU.
+//! Runs a kernel in QEMU.
 
-use std::fs::{self, File};
+use std::fs;
+use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::process::{Child, Stdio};
+use std::process::Child;
+use std::process::Stdio;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use std::time::Instant;
 
-use anyhow::{bail, Context, Result};
+use anyhow::bail;
+use anyhow::Context;
+use anyhow::Result;
 
-use crate::flavour::Target;
-use crate::job::{port, Job, FOLDER_TAG, INIT, ROOT_TAG};
-use crate::root::{Root, STAMPS};
-use crate::vm::{write_job, Guest, Machine, Start, Streams, RUN, SHARE};
+use crate::flavour::Variant;
+use crate::guest::write_job;
+use crate::guest::Guest;
+use crate::guest::Start;
+use crate::guest::Streams;
+use crate::guest::VmOptions;
+use crate::guest::RUN;
+use crate::guest::SHARE;
+use crate::job::port;
+use crate::job::Job;
+use crate::job::DIR_TAG;
+use crate::job::INIT;
+use crate::job::ROOT_TAG;
+use crate::root::Root;
+use crate::root::STAMPS;
 
 /// How long virtiofsd may take to start.
 const START_LIMIT: Duration = Duration::from_secs(10);
-/// How long the trial of KVM may take; a sound one is through in a few seconds.
+/// How long the trial of KVM may take. If KVM works, it takes a few seconds.
 const TRIAL_LIMIT: Duration = Duration::from_secs(20);
 
-/// How the processor is emulated.
+/// How QEMU runs the guest's processors.
 #[derive(Clone, Copy)]
 enum Accelerator {
     Kvm,
     Tcg,
-    /// TCG with a clock that counts instructions.
+    /// TCG, with a clock that counts instructions.
     Counting,
 }
 
-/// Boots `target` to run `job`.
+/// Boots `variant` to run `job`.
 pub fn start(
     root: &Root,
     share: &Path,
-    target: &Target,
-    machine: &Machine,
+    variant: &Variant,
+    options: &VmOptions,
     job: &Job,
 ) -> Result<Guest> {
-    let accelerator = if machine.icount {
-        if machine.processors != 1 {
+    let accelerator = if options.icount {
+        if options.processors != 1 {
             bail!("--icount counts the instructions of one processor: leave out --smp");
         }
         Accelerator::Counting
     } else {
-        accelerator(root, share, target, job)?
+        accelerator(root, share, variant, job)?
     };
-    start_with(root, share, target, accelerator, machine, job)
+    start_with(root, share, variant, accelerator, options, job)
 }
 
-/// KVM if a guest really reached user space with it since the host was booted, else TCG.
-fn accelerator(root: &Root, share: &Path, target: &Target, job: &Job) -> Result<Accelerator> {
+/// Returns KVM if a guest reached user space with it since the host was booted, else TCG.
+fn accelerator(root: &Root, share: &Path, variant: &Variant, job: &Job) -> Result<Accelerator> {
     if File::options()
         .read(true)
         .write(true)
@@ -67,7 +83,7 @@ fn accelerator(root: &Root, share: &Path, target: &Target, job: &Job) -> Result<
         Some((id, verdict)) if id == boot_id.trim() => verdict == "works",
         _ => {
             eprintln!("lab: trying whether KVM works");
-            let machine = Machine {
+            let options = VmOptions {
                 processors: 1,
                 memory: 512,
                 icount: false,
@@ -80,7 +96,7 @@ fn accelerator(root: &Root, share: &Path, target: &Target, job: &Job) -> Result<
                 command: vec!["true".into()],
                 ..job.clone()
             };
-            let guest = start_with(root, share, target, Accelerator::Kvm, &machine, &job)?;
+            let guest = start_with(root, share, variant, Accelerator::Kvm, &options, &job)?;
             let works = guest.wait(TRIAL_LIMIT, None)?.status == Some(0);
             let verdict = if works { "works" } else { "fails" };
             eprintln!("lab: KVM {verdict} here");
@@ -98,13 +114,13 @@ fn accelerator(root: &Root, share: &Path, target: &Target, job: &Job) -> Result<
 fn start_with(
     root: &Root,
     share: &Path,
-    target: &Target,
+    variant: &Variant,
     accelerator: Accelerator,
-    machine: &Machine,
+    options: &VmOptions,
     job: &Job,
 ) -> Result<Guest> {
     write_job(share, job)?;
-    let (complaints, stderr) = io::pipe()?;
+    let (messages, stderr) = io::pipe()?;
     let shared = Path::new("/").join(RUN).join(SHARE);
     let daemons = vec![
         serve(
@@ -116,11 +132,11 @@ fn start_with(
         )?,
         serve(
             root,
-            FOLDER_TAG,
-            Path::new(&job.folder),
-            // Else the guest drops a program's pages whenever it is started, and reads them again
-            // into other ones. Emulation does not notice what virtiofsd writes there, and executes
-            // what it has translated before.
+            DIR_TAG,
+            Path::new(&job.dir),
+            // Without this, the guest drops a program's pages at each start, and reads them back
+            // into other pages. TCG does not see virtiofsd's writes to those pages, and would
+            // execute stale translations.
             &["--cache=always"],
             stderr.try_clone()?.into(),
         )?,
@@ -136,14 +152,14 @@ fn start_with(
         Accelerator::Counting => ("tcg,thread=single", "max"),
     };
     if let Accelerator::Counting = accelerator {
-        // 2^0 nanoseconds for each.
+        // Each instruction takes 2^0 ns.
         qemu.args(["-icount", "shift=0"]);
     }
-    let memory = machine.memory;
-    let words = format!(
+    let memory = options.memory;
+    let parameters = format!(
         "console=ttyS0 {} rootfstype=virtiofs root={ROOT_TAG} ro init={INIT} oops=panic panic=-1 {}",
-        target.flavour.words(),
-        machine.append
+        variant.flavour.parameters(),
+        options.append
     );
     qemu.args([
         "-nodefaults",
@@ -162,7 +178,7 @@ fn start_with(
     ])
     .args([
         "-smp",
-        &machine.processors.to_string(),
+        &options.processors.to_string(),
         "-m",
         &format!("{memory}M"),
     ])
@@ -170,11 +186,11 @@ fn start_with(
         "-object",
         &format!("memory-backend-memfd,id=memory,size={memory}M,share=on"),
     ])
-    .args(["-kernel", &target.image()])
-    .args(["-append", words.trim_end()])
-    // First, so that its ports are called vport0pN.
+    .args(["-kernel", &variant.image()])
+    .args(["-append", parameters.trim_end()])
+    // The first device, so that its ports are called vport0pN.
     .args(["-device", "virtio-serial-pci,romfile="]);
-    for tag in [ROOT_TAG, FOLDER_TAG] {
+    for tag in [ROOT_TAG, DIR_TAG] {
         qemu.args(["-chardev", &format!("socket,id={tag},path=/{RUN}/{tag}")])
             .args([
                 "-device",
@@ -183,10 +199,10 @@ fn start_with(
     }
     let mut streams = Streams::default();
     let mut stream = |id: &str, device: &[&str]| -> Result<UnixStream> {
-        let (ours, theirs) = streams.add()?;
-        qemu.args(["-chardev", &format!("socket,id={id},fd={theirs}")])
+        let (host, end) = streams.add()?;
+        qemu.args(["-chardev", &format!("socket,id={id},fd={end}")])
             .args(device);
-        Ok(ours)
+        Ok(host)
     };
     let console = stream("console", &["-serial", "chardev:console"])?;
     let terminal = stream(
@@ -207,8 +223,8 @@ fn start_with(
     let control = port("control", port::CONTROL)?;
     streams.pass_to(&mut qemu);
     Start {
-        machine: qemu,
-        complaints,
+        process: qemu,
+        messages,
         daemons,
         console,
         terminal,
@@ -219,7 +235,7 @@ fn start_with(
     .spawn()
 }
 
-/// Starts virtiofsd in the root for `dir` there, and waits until it listens.
+/// Starts virtiofsd in the root, serving `dir` there, and waits until virtiofsd listens.
 fn serve(root: &Root, tag: &str, dir: &Path, options: &[&str], stderr: OwnedFd) -> Result<Child> {
     let socket = root.join(RUN).join(tag);
     let _ = fs::remove_file(&socket);
@@ -241,11 +257,11 @@ fn serve(root: &Root, tag: &str, dir: &Path, options: &[&str], stderr: OwnedFd) 
     let started = Instant::now();
     while !socket.exists() {
         if let Some(status) = daemon.try_wait()? {
-            bail!("virtiofsd ends at once ({status})");
+            bail!("virtiofsd ended early ({status})");
         }
         if started.elapsed() > START_LIMIT {
             bail!(
-                "virtiofsd does not listen after {} s",
+                "virtiofsd did not listen within {} s",
                 START_LIMIT.as_secs()
             );
         }

@@ -1,26 +1,32 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! The root: a Debian trixie with the kernel's toolchain, QEMU and the guest's user space.
+//! The root: a Debian trixie system with the kernel's toolchain, QEMU and the guest's user space.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::path::PathBuf;
 use std::process::Command;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
+use std::time::SystemTime;
 
-use anyhow::{bail, Context, Result};
+use anyhow::bail;
+use anyhow::Context;
+use anyhow::Result;
 use nix::mount::MsFlags;
-use rust_kernel_kit::{progress, remove_folder};
+use rust_kernel_kit::command;
+use rust_kernel_kit::directory;
 
 use crate::cache::Cache;
 use crate::host;
 use crate::job::PATH;
-use crate::sandbox::{self, Caller};
+use crate::sandbox;
+use crate::sandbox::Caller;
 
 const SUITE: &str = "trixie";
 const BACKPORTS: &str = "trixie-backports";
-const SOURCES: &str = "etc/apt/sources.list";
+const APT_LINES: &str = "etc/apt/sources.list";
 
-/// What every root has.
+/// The packages in every root.
 const PACKAGES: &[&str] = &[
     // The toolchain for kernels and modules, and for 32-bit test programs.
     "bc",
@@ -53,20 +59,20 @@ const PACKAGES: &[&str] = &[
     "udev",
 ];
 
-/// Where the guest's init and its job are mounted; an empty folder in the root.
+/// An empty directory in the root, where the guest finds its init and its job.
 pub const GUEST_DIR: &str = "lab";
-/// Where the root keeps the stamps of whole steps.
+/// The directory in the root with a stamp for each completed step.
 pub const STAMPS: &str = "var/lib/lab";
-/// How long a package index counts as fresh.
+/// How long a package index is considered fresh.
 const FRESH: Duration = Duration::from_secs(3600);
 
-/// The root, with its /proc, /dev and the like mounted.
+/// The root, in which /proc, /dev and the like are mounted.
 pub struct Root {
     dir: PathBuf,
 }
 
 impl Root {
-    /// Makes the root if need be, and mounts into it what programs expect.
+    /// Makes the root if needed, and mounts the file systems that programs expect.
     pub fn open(cache: &Cache) -> Result<Self> {
         let dir = cache.join("root");
         if !dir.exists() {
@@ -93,18 +99,18 @@ impl Root {
         sandbox::mount_new("tmpfs", &self.join("tmp"), "mode=1777")?;
         let resolver = Path::new("/etc/resolv.conf");
         if resolver.exists() {
-            let target = self.join("etc/resolv.conf");
-            sandbox::bind(resolver, &target, MsFlags::empty())?;
+            sandbox::bind(resolver, &self.join("etc/resolv.conf"), MsFlags::empty())?;
         }
         Ok(())
     }
 
-    /// The host's path of `path` (relative) in the root.
+    /// Returns the path on the host of the relative path `path` in the root.
     pub fn join(&self, path: impl AsRef<Path>) -> PathBuf {
         self.dir.join(path)
     }
 
-    /// A command that will run in the root, in `dir` there, with a clean environment.
+    /// Returns a command that runs in the root, in the directory `dir` there, as `caller` or root,
+    /// with a clean environment.
     pub fn command_in(&self, dir: &Path, program: &str, caller: Option<Caller>) -> Result<Command> {
         let mut command = Command::new(program);
         command.env_clear().envs([
@@ -122,39 +128,25 @@ impl Root {
         Ok(command)
     }
 
-    /// A command that will run in the root with root's rights.
+    /// Returns a command that runs in the root as root.
     pub fn command(&self, program: &str) -> Result<Command> {
         self.command_in(Path::new("/"), program, None)
     }
 
-    /// The output of `command`, which must succeed.
-    pub fn output(&self, command: &mut Command) -> Result<String> {
-        let output = command.output()?;
-        if !output.status.success() {
-            bail!(
-                "{} failed in the root ({}): {}",
-                command.get_program().display(),
-                output.status,
-                String::from_utf8_lossy(&output.stderr).trim()
-            );
-        }
-        Ok(String::from_utf8(output.stdout)?)
-    }
-
-    /// Makes the host's folder `dir` visible in the root at the same path.
+    /// Makes the host's directory `dir` visible in the root at the same path.
     pub fn show(&self, dir: &Path) -> Result<()> {
         if hides_system(dir) {
             bail!(
-                "{} cannot be shown in the root, which has its own: work in a folder below it",
+                "{} cannot be shown in the root, which has its own: work in a subdirectory",
                 dir.display()
             );
         }
-        let target = self.join(dir.strip_prefix("/")?);
-        fs::create_dir_all(&target)?;
-        sandbox::bind(dir, &target, MsFlags::MS_REC)
+        let shown = self.join(dir.strip_prefix("/")?);
+        fs::create_dir_all(&shown)?;
+        sandbox::bind(dir, &shown, MsFlags::MS_REC)
     }
 
-    /// Reads the package index again, unless that was done within the hour.
+    /// Downloads the package index again, unless it is fresh.
     pub fn refresh_stale_index(&self) -> Result<()> {
         let age = fs::metadata(self.join(STAMPS).join("index"))
             .and_then(|stamp| stamp.modified())
@@ -166,16 +158,16 @@ impl Root {
         self.refresh_index()
     }
 
-    /// Reads the package index again.
+    /// Downloads the package index again.
     pub fn refresh_index(&self) -> Result<()> {
-        progress::step(
-            "read the package index",
+        command::step(
+            "download the package index",
             self.command("apt-get")?.arg("update"),
         )?;
         self.write_stamp("index", "")
     }
 
-    /// Installs what is missing of `packages`.
+    /// Installs those of `packages` that are missing.
     pub fn ensure_packages(&self, cache: &Cache, packages: &[&str]) -> Result<()> {
         if self.missing(packages)?.is_empty() {
             return Ok(());
@@ -189,11 +181,11 @@ impl Root {
         self.install(&format!("install {}", missing.join(" ")), &missing)
     }
 
-    /// Installs `packages`, whatever state an interrupted run has left. Needs the cache's lock.
+    /// Installs `packages`, also after an interrupted run. The caller must hold the cache's lock.
     pub fn install(&self, what: &str, packages: &[&str]) -> Result<()> {
-        self.output(self.command("dpkg")?.args(["--configure", "-a"]))
-            .context("`lab clean` and start again if this goes on")?;
-        progress::step(
+        command::output(self.command("dpkg")?.args(["--configure", "-a"]))
+            .context("if this repeats, run `lab clean` and start again")?;
+        command::step(
             what,
             self.command("apt-get")?
                 .args(["-o", "Dpkg::Options::=--force-unsafe-io"])
@@ -205,7 +197,7 @@ impl Root {
     fn missing<'a>(&self, packages: &[&'a str]) -> Result<Vec<&'a str>> {
         let mut query = self.command("dpkg-query")?;
         query.args(["--show", "--showformat", "${Package} ${db:Status-Status}\n"]);
-        let list = self.output(&mut query)?;
+        let list = command::output(&mut query)?;
         Ok(packages
             .iter()
             .filter(|package| {
@@ -217,7 +209,7 @@ impl Root {
             .collect())
     }
 
-    /// Writes the stamp `name`: the sign that a step is whole.
+    /// Writes the stamp `name`, which shows that a step is complete.
     pub fn write_stamp(&self, name: &str, text: &str) -> Result<()> {
         let stamp = self.join(STAMPS).join(name);
         let new = stamp.with_extension("new");
@@ -227,7 +219,7 @@ impl Root {
     }
 }
 
-/// Whether `dir` shown in the root would hide what the root itself needs.
+/// Returns whether showing `dir` in the root would hide files that the root needs.
 fn hides_system(dir: &Path) -> bool {
     const SYSTEM: [&str; 11] = [
         "/", "/usr", "/etc", "/var", "/bin", "/sbin", "/lib", "/lib64", "/boot", "/run", "/tmp",
@@ -238,25 +230,25 @@ fn hides_system(dir: &Path) -> bool {
             .any(|system| dir.starts_with(system))
 }
 
-/// Makes the root in `new`, then gives it its name.
+/// Makes the root in `new`, then renames it to `dir`.
 fn create(dir: &Path, new: &Path) -> Result<()> {
     host::ensure_packages()?;
-    remove_folder(new)?;
-    progress::step(
+    directory::remove(new)?;
+    command::step(
         &format!("make a Debian {SUITE} root with the toolchain"),
         Command::new("mmdebstrap")
             .arg("--variant=apt")
             .arg(format!("--include={}", PACKAGES.join(",")))
             .arg(SUITE)
             .arg(new)
-            .args(host::archives(SUITE)?),
+            .args(host::apt_lines(SUITE)?),
     )?;
-    let sources = fs::read_to_string(new.join(SOURCES))
-        .with_context(|| format!("mmdebstrap left no {SOURCES}"))?;
-    let backports = backports(&sources)
-        .with_context(|| format!("{SOURCES} in the new root names no {SUITE} archive"))?;
+    let lines = fs::read_to_string(new.join(APT_LINES))
+        .with_context(|| format!("mmdebstrap wrote no {APT_LINES}"))?;
+    let backports = backports(&lines)
+        .with_context(|| format!("{APT_LINES} in the new root names no {SUITE} archive"))?;
     fs::write(new.join("etc/apt/sources.list.d/backports.list"), backports)?;
-    // Packages installed later must not start their services in the root.
+    // Keep packages that are installed later from starting services in the root.
     let policy = new.join("usr/sbin/policy-rc.d");
     fs::write(&policy, "#!/bin/sh\nexit 101\n")?;
     fs::set_permissions(&policy, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
@@ -265,9 +257,9 @@ fn create(dir: &Path, new: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The line for the backports, from the `sources.list` that mmdebstrap wrote.
-fn backports(sources: &str) -> Option<String> {
-    let line = sources.lines().find(|line| {
+/// Returns apt's line for the backports, made from the `lines` that mmdebstrap wrote.
+fn backports(lines: &str) -> Option<String> {
+    let line = lines.lines().find(|line| {
         line.starts_with("deb ") && line.split_whitespace().any(|word| word == SUITE)
     })?;
     let words: Vec<_> = line
@@ -283,10 +275,10 @@ mod tests {
 
     #[test]
     fn backports_come_from_the_same_mirror() {
-        let sources = "deb [signed-by=/k.gpg] http://mirror/debian trixie main\n\
+        let lines = "deb [signed-by=/k.gpg] http://mirror/debian trixie main\n\
                        deb http://security/debian-security trixie-security main\n";
         assert_eq!(
-            backports(sources).as_deref(),
+            backports(lines).as_deref(),
             Some("deb [signed-by=/k.gpg] http://mirror/debian trixie-backports main\n")
         );
         assert_eq!(backports("deb http://mirror/debian sid main\n"), None);

@@ -1,33 +1,47 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! Private mount and process namespaces for the whole program: every mount and every process it
-//! makes is gone when it ends, however it ends.
+//! Private mount and process namespaces for the whole program. When the program ends, even by a
+//! kill, the kernel removes the program's mounts and kills its processes.
 
 use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
-use anyhow::{Context, Result};
-use nix::mount::{mount, MsFlags};
-use nix::sched::{unshare, CloneFlags};
+use anyhow::Context;
+use anyhow::Result;
+use nix::mount::mount;
+use nix::mount::MsFlags;
+use nix::sched::unshare;
+use nix::sched::CloneFlags;
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::Signal;
-use nix::sys::wait::{wait, waitpid, WaitStatus};
-use nix::unistd::{chdir, chroot, fork, setgid, setgroups, setuid, ForkResult, Gid, Pid, Uid};
+use nix::sys::wait::wait;
+use nix::sys::wait::waitpid;
+use nix::sys::wait::WaitStatus;
+use nix::unistd::chdir;
+use nix::unistd::chroot;
+use nix::unistd::fork;
+use nix::unistd::setgid;
+use nix::unistd::setgroups;
+use nix::unistd::setuid;
+use nix::unistd::ForkResult;
+use nix::unistd::Gid;
+use nix::unistd::Pid;
+use nix::unistd::Uid;
 
-/// Goes on in a process of its own that sees private namespaces; the calling process only waits
-/// for it and ends with its status. Must be called before any thread is started.
+/// Continues in a new process in private namespaces. The calling process only waits for the new one
+/// and exits with its status. Must be called before any thread is started.
 pub fn enter() -> Result<()> {
     unshare(CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWPID).context(
-        "cannot make namespaces: root of the whole machine or of a privileged container is needed",
+        "cannot make namespaces: root on the host or in a privileged container is needed",
     )?;
-    // SAFETY: no other thread exists, so the child may do anything.
+    // SAFETY: The caller guarantees that there is no other thread, so the child may run any code.
     if let ForkResult::Parent { child } = unsafe { fork() }? {
         std::process::exit(status_of(waitpid(child, None)?));
     }
-    // The first process of the namespace. When it dies, the kernel kills all others.
+    // This is the first process of the namespace: when it dies, the kernel kills all others.
     set_pdeathsig(Signal::SIGKILL)?;
     mount(
         None::<&str>,
@@ -36,15 +50,15 @@ pub fn enter() -> Result<()> {
         MsFlags::MS_REC | MsFlags::MS_PRIVATE,
         None::<&str>,
     )?;
-    // SAFETY: as above.
+    // SAFETY: The caller guarantees that there is no other thread, so the child may run any code.
     if let ForkResult::Parent { child } = unsafe { fork() }? {
         std::process::exit(reap(child)?);
     }
     Ok(())
 }
 
-/// Waits for every child until `child` ends, and returns its exit status. This is what the first
-/// process of a process namespace is for.
+/// Waits for every child until `child` ends, and returns the exit status of `child`. The first
+/// process of a process namespace must do this for processes that lost their parents.
 pub fn reap(child: Pid) -> Result<i32> {
     loop {
         let status = wait()?;
@@ -56,7 +70,7 @@ pub fn reap(child: Pid) -> Result<i32> {
     }
 }
 
-/// The exit status as a shell reports it.
+/// Returns the exit status as a shell reports it.
 fn status_of(status: WaitStatus) -> i32 {
     match status {
         WaitStatus::Exited(_, code) => code,
@@ -65,31 +79,31 @@ fn status_of(status: WaitStatus) -> i32 {
     }
 }
 
-/// Makes `target` show `source`, a file or a folder; `flags` may add `MS_REC`.
-pub fn bind(source: &Path, target: &Path, flags: MsFlags) -> Result<()> {
+/// Makes the file or directory `from` visible at `to`. `flags` may contain `MS_REC`.
+pub fn bind(from: &Path, to: &Path, flags: MsFlags) -> Result<()> {
     mount(
-        Some(source),
-        target,
+        Some(from),
+        to,
         None::<&str>,
         MsFlags::MS_BIND | flags,
         None::<&str>,
     )
-    .with_context(|| format!("cannot bind {} to {}", source.display(), target.display()))
+    .with_context(|| format!("cannot bind {} to {}", from.display(), to.display()))
 }
 
-/// Mounts a new file system of type `fstype` on `target`.
-pub fn mount_new(fstype: &str, target: &Path, options: &str) -> Result<()> {
+/// Mounts a new file system of type `fstype` on `dir`.
+pub fn mount_new(fstype: &str, dir: &Path, options: &str) -> Result<()> {
     mount(
         Some(fstype),
-        target,
+        dir,
         Some(fstype),
         MsFlags::empty(),
         Some(options),
     )
-    .with_context(|| format!("cannot mount {fstype} on {}", target.display()))
+    .with_context(|| format!("cannot mount {fstype} on {}", dir.display()))
 }
 
-/// Who runs a command: user and group id.
+/// The user and the group that a command runs as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Caller {
     pub uid: u32,
@@ -109,7 +123,8 @@ impl std::str::FromStr for Caller {
     }
 }
 
-/// Makes `command` start below `root`, in `dir` there, as `caller` if one is given.
+/// Makes `command` run in the root directory `root`, in the directory `dir` there, as `caller` if
+/// one is given.
 pub fn confine(
     command: &mut Command,
     root: &Path,
@@ -117,12 +132,13 @@ pub fn confine(
     caller: Option<Caller>,
 ) -> Result<()> {
     let root = CString::new(root.as_os_str().as_bytes())?;
-    let dir: PathBuf = dir.to_owned();
-    // SAFETY: the closure makes system calls only.
+    let dir = CString::new(dir.as_os_str().as_bytes())?;
+    // SAFETY: The closure only makes system calls, which are allowed between fork and exec. It owns
+    // what it uses.
     unsafe {
         command.pre_exec(move || {
             chroot(root.as_c_str())?;
-            chdir(&dir)?;
+            chdir(dir.as_c_str())?;
             if let Some(Caller { uid, gid }) = caller {
                 setgroups(&[])?;
                 setgid(Gid::from_raw(gid))?;

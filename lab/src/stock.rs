@@ -1,26 +1,31 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! Preparing one stock kernel: its packages, and the folder that modules are built against.
+//! Prepares a stock kernel: its packages, and the directory that modules are built against.
 
 use std::fs;
 use std::path::Path;
 use std::process::Stdio;
 
-use anyhow::{Context, Result};
-use rust_kernel_kit::progress;
+use anyhow::Context;
+use anyhow::Result;
+use rust_kernel_kit::command;
 
 use crate::kernel::Kernel;
-use crate::root::{Root, STAMPS};
-use crate::sources;
+use crate::root::Root;
+use crate::root::STAMPS;
+use crate::source;
 
-/// The folder that modules for the kernel called `release` are built against, if it is ready in
-/// `root`.
-pub fn folder(root: &Root, release: &str) -> Option<String> {
+const UNPACK: &str = include_str!("../scripts/unpack-image.sh");
+
+/// Returns the directory in `root` that modules for the kernel `release` are built against, if the
+/// kernel is ready.
+pub fn build_dir(root: &Root, release: &str) -> Option<String> {
     let text = fs::read_to_string(root.join(STAMPS).join(stamp(release))).ok()?;
     text.lines().nth(1).map(str::to_owned)
 }
 
-/// Its first line is the version of the kernel's packages, its second one the folder.
+/// Returns the name of the stamp for the kernel `release`. The first line of the stamp is the
+/// version of the kernel's packages, the second line is the directory for modules.
 fn stamp(release: &str) -> String {
     format!("kernels/{release}")
 }
@@ -32,53 +37,42 @@ pub fn prepare(root: &Root, kernel: &Kernel) -> Result<()> {
         &format!("{release}: install headers"),
         &[&format!("linux-headers-{release}")],
     )?;
-    // In memory: none of it outlives this run.
+    // In memory, so that an interrupted run leaves nothing.
     let work = Path::new("/tmp/kernel");
     fs::create_dir(root.join("tmp/kernel"))?;
     unpack(root, kernel, work)?;
     let kit = Path::new("tmp").join(rust_kernel_kit::NAME);
     fs::copy("/proc/self/exe", root.join(&kit))?;
     let kit = Path::new("/").join(kit);
-    let folder = root
-        .output(
-            root.command(kit.to_str().context("the kit's name")?)?
-                .arg(release)
-                .arg("--source")
-                .arg(sources::kept(root, kernel)?)
-                .stderr(Stdio::inherit()),
-        )
-        .with_context(|| format!("try another version than {release}: `lab kernels` lists them"))?;
+    let build_dir = command::output(
+        root.command(kit.to_str().context("the kit's name")?)?
+            .arg(release)
+            .arg("--source")
+            .arg(source::fetch(root, kernel)?)
+            .stderr(Stdio::inherit()),
+    )
+    .with_context(|| format!("try another version than {release}: `lab kernels` lists them"))?;
     fs::remove_dir_all(root.join("tmp/kernel"))?;
     let version = &kernel.package_version;
-    root.write_stamp(&stamp(release), &format!("{version}\n{folder}"))
+    root.write_stamp(&stamp(release), &format!("{version}\n{build_dir}"))
 }
 
-/// Downloads the image and the modules of exactly `kernel` and unpacks them.
+/// Downloads the image and the modules of `kernel` and unpacks them.
 fn unpack(root: &Root, kernel: &Kernel, work: &Path) -> Result<()> {
     let release = &kernel.release;
-    progress::step(
+    command::step(
         &format!("{release}: download image and modules"),
         root.command_in(work, "apt-get", None)?
-            // The sandbox user of apt may not write here.
+            // The user `_apt` may not write in `work`.
             .args(["-o", "APT::Sandbox::User=root", "download"])
             .args([
                 format!("linux-binary-{release}"),
                 format!("linux-modules-{release}"),
             ]),
     )?;
-    // Modules that are not compressed are listed for modprobe in half a second instead of seven,
-    // which counts because that is done again for every module under test.
-    progress::step(
+    command::step(
         &format!("{release}: unpack image and modules"),
-        root.command_in(work, "sh", None)?.args([
-            "-ec",
-            "dpkg-deb -x linux-binary-$0_*.deb /
-             dpkg-deb -x linux-modules-$0_*.deb /
-             rm linux-binary-* linux-modules-*
-             cd /usr/lib/modules/$0
-             find kernel -name '*.xz' -print0 | xargs -0r -n 200 -P $(nproc) xz -df
-             depmod $0",
-            release,
-        ]),
+        root.command_in(work, "sh", None)?
+            .args(["-c", UNPACK, "unpack-image.sh", release]),
     )
 }

@@ -1,29 +1,36 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! This program's terminal, joined to the guest's.
+//! The lab's own terminal, connected to the guest's.
 
-use std::io::{self, Write};
+use std::io;
+use std::io::Write;
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::thread;
 
-use anyhow::{Context, Result};
+use anyhow::Context;
+use anyhow::Result;
 use nix::libc;
 use nix::pty::Winsize;
-use nix::sys::signal::{SigSet, Signal};
-use nix::sys::termios::{cfmakeraw, tcgetattr, tcsetattr, SetArg, Termios};
+use nix::sys::signal::SigSet;
+use nix::sys::signal::Signal;
+use nix::sys::termios::cfmakeraw;
+use nix::sys::termios::tcgetattr;
+use nix::sys::termios::tcsetattr;
+use nix::sys::termios::SetArg;
+use nix::sys::termios::Termios;
 
 nix::ioctl_read_bad!(window_size, libc::TIOCGWINSZ, Winsize);
 
-/// The terminal; dropping it restores its mode.
+/// The terminal. Dropping this value restores the terminal's mode.
 pub struct Terminal {
     before: Termios,
     resized: SigSet,
 }
 
 impl Terminal {
-    /// Takes the terminal. Must be called before any thread is started: one that does not block
-    /// the signal for a new size would swallow it.
+    /// Opens the terminal. Must be called before any thread is started: a thread that does not
+    /// block SIGWINCH would receive the signal and ignore it.
     pub fn open() -> Result<Self> {
         let before = tcgetattr(io::stdin())
             .context("a shell needs a terminal: use `lab vm` for commands in scripts")?;
@@ -33,9 +40,9 @@ impl Terminal {
         Ok(Self { before, resized })
     }
 
-    /// Passes what is typed to `keys` as it is, and the terminal's size to `control`, now and
-    /// whenever it changes.
-    pub fn join(&self, mut keys: UnixStream, mut control: UnixStream) -> Result<()> {
+    /// Writes typed bytes to `keys` unchanged, and the terminal's size to `control`, now and after
+    /// each change.
+    pub fn connect(&self, mut keys: UnixStream, mut control: UnixStream) -> Result<()> {
         let resized = self.resized;
         thread::spawn(move || -> Result<()> {
             loop {
@@ -45,7 +52,8 @@ impl Terminal {
                     ws_xpixel: 0,
                     ws_ypixel: 0,
                 };
-                // SAFETY: the pointer is to a whole `Winsize`.
+                // SAFETY: `size` is a valid `Winsize` that outlives the call, which writes only
+                // there.
                 unsafe { window_size(io::stdin().as_raw_fd(), &mut size) }?;
                 writeln!(control, "{} {}", size.ws_row, size.ws_col)?;
                 resized.wait()?;

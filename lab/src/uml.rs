@@ -1,35 +1,50 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! User Mode Linux: the kernel as a program in the root.
+//! Runs User Mode Linux, a kernel that is a program in the root.
 
-use std::fs::{self, File};
+use std::fs;
+use std::fs::File;
 use std::io;
 use std::os::fd::IntoRawFd;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Stdio;
 
-use anyhow::{bail, Context, Result};
-use nix::sched::{sched_getaffinity, sched_setaffinity, CpuSet};
+use anyhow::bail;
+use anyhow::Context;
+use anyhow::Result;
+use nix::sched::sched_getaffinity;
+use nix::sched::sched_setaffinity;
+use nix::sched::CpuSet;
 use nix::unistd::Pid;
 
-use crate::flavour::Target;
-use crate::job::{port, Job, INIT, UML};
-use crate::root::{Root, STAMPS};
-use crate::vm::{write_job, Guest, Machine, Start, Streams, RUN, SHARE};
+use crate::flavour::Variant;
+use crate::guest::write_job;
+use crate::guest::Guest;
+use crate::guest::Start;
+use crate::guest::Streams;
+use crate::guest::VmOptions;
+use crate::guest::RUN;
+use crate::guest::SHARE;
+use crate::job::port;
+use crate::job::Job;
+use crate::job::INIT;
+use crate::job::UML;
+use crate::root::Root;
+use crate::root::STAMPS;
 
-/// Boots `target` to run `job`.
+/// Boots `variant` to run `job`.
 pub fn start(
     root: &Root,
     share: &Path,
-    target: &Target,
-    machine: &Machine,
+    variant: &Variant,
+    options: &VmOptions,
     job: &Job,
 ) -> Result<Guest> {
-    if machine.processors != 1 {
+    if options.processors != 1 {
         bail!("User Mode Linux has one processor: leave out --smp");
     }
-    if machine.icount {
+    if options.icount {
         bail!("User Mode Linux cannot count instructions: leave out --icount");
     }
     write_job(share, job)?;
@@ -39,17 +54,18 @@ pub fn start(
     let (stdout, out) = streams.add()?;
     let (stderr, err) = streams.add()?;
     let (control, reports) = streams.add()?;
-    let (complaints, say) = io::pipe()?;
+    let (messages, own_output) = io::pipe()?;
 
-    let mut uml = root.command(&target.image())?;
+    let mut uml = root.command(&variant.image())?;
     uml.stdin(Stdio::null())
-        .stdout(say.try_clone()?)
-        .stderr(say)
-        // The memory is a file there, in a tmpfs of the root; /dev/shm is small in some containers.
+        .stdout(own_output.try_clone()?)
+        .stderr(own_output)
+        // The guest's memory is a file in this directory, a tmpfs of the root. /dev/shm is too
+        // small in some containers.
         .env("TMPDIR", "/tmp");
-    // By seccomp, a system call costs half of what it does by ptrace, which is used otherwise.
+    // With seccomp, a system call costs half as much as with ptrace, the fallback.
     uml.arg("seccomp=auto")
-        .arg(format!("mem={}M", machine.memory))
+        .arg(format!("mem={}M", options.memory))
         .arg(format!("uml_dir=/{RUN}/uml"))
         .args(["con=null".to_owned(), format!("con0=null,fd:{log}")])
         .arg("ssl=null")
@@ -67,18 +83,19 @@ pub fn start(
         .arg(format!("init={INIT}"))
         .arg(format!("{UML}=1"))
         .args(["console=tty0", "oops=panic", "panic=-1"])
-        .args(target.flavour.words().split_whitespace())
-        .args(machine.append.split_whitespace());
-    // The kernel and its processes take turns, which is faster on one processor than on two.
+        .args(variant.flavour.parameters().split_whitespace())
+        .args(options.append.split_whitespace());
+    // The kernel and its processes take turns. That is faster on one processor than on two.
     let processor = processor(root)?;
-    // SAFETY: the closure makes system calls only.
+    // SAFETY: The closure only makes a system call, which is allowed between fork and exec. It owns
+    // the set of processors.
     unsafe {
         uml.pre_exec(move || Ok(sched_setaffinity(Pid::from_raw(0), &processor)?));
     }
     streams.pass_to(&mut uml);
     Start {
-        machine: uml,
-        complaints,
+        process: uml,
+        messages,
         daemons: Vec::new(),
         console,
         terminal,
@@ -89,23 +106,26 @@ pub fn start(
     .spawn()
 }
 
-/// A processor for the guest: the last that this process may use and that no other guest has, as the
-/// first has the most interrupts. If all are taken, it is shared.
+/// Chooses a processor for the guest: the last one that this process may use and no other guest
+/// uses, because the first one handles the most interrupts. If all are in use, the last one is
+/// shared.
 fn processor(root: &Root) -> Result<CpuSet> {
     let usable = sched_getaffinity(Pid::from_raw(0))?;
     let usable: Vec<_> = (0..CpuSet::count())
         .filter(|&number| usable.is_set(number).unwrap_or(false))
         .rev()
         .collect();
-    let folder = root.join(STAMPS).join("processors");
-    fs::create_dir_all(&folder)?;
-    let mut chosen = *usable.first().context("no processor may be used")?;
+    let locks = root.join(STAMPS).join("processors");
+    fs::create_dir_all(&locks)?;
+    let mut chosen = *usable
+        .first()
+        .context("this process may use no processor")?;
     for number in usable {
-        let taken = File::create(folder.join(number.to_string()))?;
-        if taken.try_lock().is_ok() {
+        let lock = File::create(locks.join(number.to_string()))?;
+        if lock.try_lock().is_ok() {
             chosen = number;
-            // The lock is held until the lab ends.
-            let _ = taken.into_raw_fd();
+            // Hold the lock until the lab ends.
+            let _ = lock.into_raw_fd();
             break;
         }
     }

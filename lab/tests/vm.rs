@@ -1,69 +1,73 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! Checks on a real guest. They need root's rights and make the lab's cache if there is none, so
-//! they run on request only: `cargo test -- --ignored`.
+//! Tests of real guests. They need root privileges and make the lab's cache if there is none, so they
+//! run only on request: `cargo test -- --ignored`.
 
-use std::fs::{self, File};
+use std::fs;
+use std::fs::File;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::path::Path;
+use std::path::PathBuf;
+use std::process::Command;
+use std::process::Output;
+use std::process::Stdio;
 use std::sync::Once;
 use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use std::time::Instant;
 
-use nix::pty::{openpty, Winsize};
+use nix::pty::openpty;
+use nix::pty::Winsize;
 
-/// The flavours of the kernel, each of which must keep what the others promise; with detectors, they
-/// only take longer.
+/// The flavours under test, which must all behave alike. With detectors, the tests would only take
+/// longer.
 const FLAVOURS: [&str; 2] = ["stock", "uml"];
 
-fn lab(folder: &Path, arguments: &[&str]) -> Command {
-    // To make a kernel takes longer than tests wait, and those at the same time wait for it, too.
+fn lab(dir: &Path, arguments: &[&str]) -> Command {
+    // Preparing a kernel takes longer than the tests' time limits, and labs that run at the same time
+    // wait for it.
     static MADE: Once = Once::new();
     MADE.call_once(|| {
         for flavour in FLAVOURS {
             let mut command = Command::new(env!("CARGO_BIN_EXE_lab"));
             command.args(["vm", "--flavour", flavour, "--", "true"]);
-            let status = command
-                .current_dir(folder)
-                .status()
-                .expect("lab must start");
+            let status = command.current_dir(dir).status().expect("lab must start");
             assert!(status.success(), "{flavour}: {status}");
         }
     });
     let mut command = Command::new(env!("CARGO_BIN_EXE_lab"));
-    command.args(arguments).current_dir(folder);
+    command.args(arguments).current_dir(dir);
     command
 }
 
-fn output(folder: &Path, arguments: &[&str]) -> Output {
-    lab(folder, arguments).output().expect("lab must start")
+fn output(dir: &Path, arguments: &[&str]) -> Output {
+    lab(dir, arguments).output().expect("lab must start")
 }
 
-/// An empty folder for the test called `name`.
-fn folder(name: &str) -> PathBuf {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-    let _ = fs::remove_dir_all(&folder);
-    fs::create_dir_all(&folder).unwrap();
-    folder.canonicalize().unwrap()
+/// Makes an empty directory for the test `name`.
+fn directory(name: &str) -> PathBuf {
+    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let _ = fs::remove_dir_all(&dir);
+    fs::create_dir_all(&dir).unwrap();
+    dir.canonicalize().unwrap()
 }
 
 #[test]
 #[ignore = "boots a guest"]
-fn a_command_runs_as_if_here() {
-    let folder = folder("command");
+fn a_command_runs_in_the_current_directory() {
+    let dir = directory("command");
     let bytes: Vec<u8> = (0..200_000u32)
         .flat_map(|n| n.wrapping_mul(n).to_le_bytes())
         .collect();
-    fs::write(folder.join("bytes"), &bytes).unwrap();
-    fs::create_dir(folder.join("bin")).unwrap();
-    let tool = folder.join("bin/tool");
+    fs::write(dir.join("bytes"), &bytes).unwrap();
+    fs::create_dir(dir.join("bin")).unwrap();
+    let tool = dir.join("bin/tool");
     fs::write(&tool, "#!/bin/sh\ncat bytes\ncat >made\npwd >&2\nexit 42\n").unwrap();
     fs::set_permissions(&tool, PermissionsExt::from_mode(0o755)).unwrap();
 
     for flavour in FLAVOURS {
         let output = output(
-            &folder,
+            &dir,
             &["vm", "--flavour", flavour, "--path", "bin", "--", "tool"],
         );
         let errors = String::from_utf8_lossy(&output.stderr);
@@ -73,11 +77,11 @@ fn a_command_runs_as_if_here() {
             "{flavour}: the output is not the file's bytes"
         );
         assert!(
-            errors.lines().any(|line| Path::new(line) == folder),
+            errors.lines().any(|line| Path::new(line) == dir),
             "{flavour}: {errors}"
         );
-        assert_eq!(fs::read(folder.join("made")).unwrap(), b"", "{flavour}");
-        fs::remove_file(folder.join("made")).unwrap();
+        assert_eq!(fs::read(dir.join("made")).unwrap(), b"", "{flavour}");
+        fs::remove_file(dir.join("made")).unwrap();
     }
 }
 
@@ -93,17 +97,17 @@ fn the_guest_is_a_system() {
         setpriv --reuid 1000 --regid 1000 --clear-groups sh -c 'test $(id -u) = 1000; echo x > /tmp/x'
         echo x > /dev/stdout
         echo x > /etc/written-by-the-guest"#;
-    let folder = folder("system");
+    let dir = directory("system");
     for (flavour, module, device) in [("stock", "dummy", "fuse"), ("uml", "ecb", "null")] {
         let script = format!("MODULE={module} DEVICE={device}\n{script}");
         let first = output(
-            &folder,
+            &dir,
             &["vm", "--flavour", flavour, "--", "sh", "-c", &script],
         );
         assert!(first.status.success(), "{flavour}: {first:?}");
         assert_eq!(first.stdout, b"x\n", "{flavour}");
         let gone = output(
-            &folder,
+            &dir,
             &["run", "test", "!", "-e", "/etc/written-by-the-guest"],
         );
         assert!(
@@ -116,13 +120,10 @@ fn the_guest_is_a_system() {
 #[test]
 #[ignore = "boots a guest"]
 fn a_crash_is_a_failure_with_the_log() {
-    let folder = folder("crash");
+    let dir = directory("crash");
     for flavour in FLAVOURS {
         let crash = "echo c > /proc/sysrq-trigger";
-        let output = output(
-            &folder,
-            &["vm", "--flavour", flavour, "--", "sh", "-c", crash],
-        );
+        let output = output(&dir, &["vm", "--flavour", flavour, "--", "sh", "-c", crash]);
         assert_eq!(output.status.code(), Some(97), "{flavour}: {output:?}");
         let errors = String::from_utf8_lossy(&output.stderr);
         assert!(
@@ -135,12 +136,12 @@ fn a_crash_is_a_failure_with_the_log() {
 #[test]
 #[ignore = "boots a guest"]
 fn a_run_that_takes_too_long_is_ended() {
-    let folder = folder("timeout");
+    let dir = directory("timeout");
     for flavour in FLAVOURS {
         let started = Instant::now();
         let command = ["--timeout", "5", "--", "sleep", "1000"];
         let output = output(
-            &folder,
+            &dir,
             &[&["vm", "--flavour", flavour], &command[..]].concat(),
         );
         assert_eq!(output.status.code(), Some(124), "{flavour}: {output:?}");
@@ -151,7 +152,7 @@ fn a_run_that_takes_too_long_is_ended() {
 #[test]
 #[ignore = "boots a guest"]
 fn time_passes_with_instructions() {
-    let folder = folder("icount");
+    let dir = directory("icount");
     let source = r#"
         #include <stdio.h>
         #include <time.h>
@@ -164,15 +165,15 @@ fn time_passes_with_instructions() {
             clock_gettime(CLOCK_MONOTONIC, &b);
             printf("%ld", (b.tv_sec - a.tv_sec) * 1000000000 + b.tv_nsec - a.tv_nsec);
         }"#;
-    fs::write(folder.join("loop.c"), source).unwrap();
-    let built = output(&folder, &["run", "gcc", "-o", "loop", "loop.c"]);
+    fs::write(dir.join("loop.c"), source).unwrap();
+    let built = output(&dir, &["run", "gcc", "-o", "loop", "loop.c"]);
     assert!(built.status.success(), "{built:?}");
 
     let icount = ["vm", "--icount", "--append", "cryptomgr.notests"];
-    let output = output(&folder, &[&icount[..], &["--", "./loop"]].concat());
+    let output = output(&dir, &[&icount[..], &["--", "./loop"]].concat());
     assert!(output.status.success(), "{output:?}");
     let time: u64 = String::from_utf8_lossy(&output.stdout).parse().unwrap();
-    // Two instructions each time, and what the kernel does on the way.
+    // Two instructions per round, and interrupts.
     assert!((200_000_000..204_000_000).contains(&time), "{time} ns");
 }
 
@@ -184,8 +185,8 @@ fn a_killed_lab_leaves_nothing() {
         fs::read_dir("/proc").unwrap().flatten().any(|entry| {
             fs::read(entry.path().join("cmdline")).is_ok_and(|line| {
                 let line = String::from_utf8_lossy(&line).into_owned();
-                let machine = line.starts_with("qemu") || line.starts_with("/usr/src/linux-");
-                machine && line.contains(&mark)
+                let is_vm = line.starts_with("qemu") || line.starts_with("/usr/src/linux-");
+                is_vm && line.contains(&mark)
             })
         })
     };
@@ -194,14 +195,18 @@ fn a_killed_lab_leaves_nothing() {
         while running() != wanted && started.elapsed() < Duration::from_secs(60) {
             sleep(Duration::from_millis(50));
         }
-        assert_eq!(running(), wanted, "{flavour}: the machine runs");
+        assert_eq!(
+            running(),
+            wanted,
+            "{flavour}: whether the virtual machine runs"
+        );
     };
     let mounts = || fs::read_to_string("/proc/mounts").unwrap();
     let before = mounts();
     for flavour in FLAVOURS {
         let append = ["--append", &mark, "--", "sleep", "1000"];
         let mut child = lab(
-            &folder("killed"),
+            &directory("killed"),
             &[&["vm", "--flavour", flavour], &append[..]].concat(),
         )
         .spawn()
@@ -227,7 +232,7 @@ fn a_shell_has_a_terminal_of_our_size() {
         let pty = openpty(Some(&size), None).unwrap();
         let command = ["--", "sh", "-c", "sleep 1; stty size; exit 7"];
         let mut child = lab(
-            &folder("shell"),
+            &directory("shell"),
             &[&["shell", "--flavour", flavour], &command[..]].concat(),
         )
         .stdin(pty.slave.try_clone().unwrap())
@@ -246,16 +251,16 @@ fn a_shell_has_a_terminal_of_our_size() {
 #[test]
 #[ignore = "boots a guest"]
 fn a_rust_module_loads() {
-    let folder = folder("module");
-    fs::write(folder.join("Kbuild"), "obj-m := lab_greets.o\n").unwrap();
+    let dir = directory("module");
+    fs::write(dir.join("Kbuild"), "obj-m := lab_greets.o\n").unwrap();
     let source = r#"
-        //! Says hello.
+        //! Logs a greeting.
         use kernel::prelude::*;
         module! {
             type: Greets,
             name: "lab_greets",
             authors: ["lab"],
-            description: "Says hello",
+            description: "Logs a greeting",
             license: "GPL",
         }
         struct Greets;
@@ -265,12 +270,12 @@ fn a_rust_module_loads() {
                 Ok(Self)
             }
         }"#;
-    fs::write(folder.join("lab_greets.rs"), source).unwrap();
+    fs::write(dir.join("lab_greets.rs"), source).unwrap();
     for flavour in FLAVOURS {
         let script = "modprobe lab_greets && rmmod lab_greets && dmesg";
         let command = ["--build", ".", "--", "sh", "-c", script];
         let output = output(
-            &folder,
+            &dir,
             &[&["vm", "--flavour", flavour], &command[..]].concat(),
         );
         assert!(output.status.success(), "{flavour}: {output:?}");

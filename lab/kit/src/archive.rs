@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! What the sources of a kernel are packed in.
+//! Archives of kernel source.
 
 use std::ffi::OsStr;
 use std::path::Path;
@@ -8,36 +8,27 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use crate::progress;
+use crate::command::step;
 
-/// Unpacks `file`, an archive `NAME.tar.xz` of a folder called `NAME` or Debian's package with one, to
-/// `tree`, a folder, but for what matches one of `excluded`, patterns of tar for paths in it. `bash` is
-/// to run bash wherever the paths are those of the files.
+const UNPACK: &str = include_str!("../scripts/unpack.sh");
+
+/// Unpacks the kernel source in `file` into the directory `tree`.
+///
+/// `file` is an archive `NAME.tar.xz` of the directory `NAME`, or the Debian package
+/// `NAME_VERSION_all.deb` that contains such an archive. Paths in the archive that match a tar
+/// pattern in `excluded` are skipped. `bash` must run bash where the two paths are valid, for
+/// example in another root.
 pub fn unpack(bash: &mut Command, file: &Path, tree: &Path, excluded: &[&str]) -> Result<()> {
-    // The package linux-source-X.Y_VERSION_all.deb has linux-source-X.Y.tar.xz.
-    let is_package = file.extension() == Some(OsStr::new("deb"));
     let file_name = file.file_name().unwrap_or_default().to_string_lossy();
+    let is_package = file.extension() == Some(OsStr::new("deb"));
     let end = if is_package { "_" } else { ".tar.xz" };
     let name = file_name.split(end).next().unwrap_or_default();
-    let archive = if is_package {
-        "dpkg-deb --fsys-tarfile \"$file\" | tar -xO ./usr/src/$name.tar.xz"
-    } else {
-        "cat \"$file\""
-    };
-    let script = format!(
-        "set -o pipefail
-         name=$1 file=$2 tree=$3
-         shift 3
-         mkdir -p \"$tree\"
-         {archive} | xz --decompress --stdout --threads=0 |
-         tar -x -C \"$tree\" --strip-components=1 --anchored --wildcards \"$@\""
-    );
-    bash.args(["-ec", &script, "unpack", name])
+    bash.args(["-c", UNPACK, "unpack.sh", name])
         .args([file, tree])
         .args(
             excluded
                 .iter()
                 .map(|pattern| format!("--exclude={name}/{pattern}")),
         );
-    progress::step(&format!("unpack {file_name}"), bash)
+    step(&format!("unpack {file_name}"), bash)
 }

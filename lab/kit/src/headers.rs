@@ -1,29 +1,32 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! The headers of a kernel as its distribution packages them.
+//! The headers of a kernel, as its distribution packages them.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::path::PathBuf;
 use std::process::Command;
 
-use anyhow::{bail, Context, Result};
+use anyhow::bail;
+use anyhow::Context;
+use anyhow::Result;
 
-/// The headers of one kernel, which has Rust.
+/// The headers of one kernel with `CONFIG_RUST`.
 #[derive(Debug)]
 pub struct Headers {
-    /// What `uname -r` says in the kernel.
+    /// The kernel's release, as `uname -r` prints it.
     pub release: String,
-    /// The folder that modules are built against.
+    /// The directory that C modules are built against.
     pub dir: PathBuf,
     /// The kernel's configuration.
     pub config: String,
 }
 
 impl Headers {
-    /// The headers of the kernel called `release`.
+    /// Finds the headers of the kernel `release`.
     pub fn open(release: &str) -> Result<Self> {
         if release.is_empty() || release.contains(['/', '\0']) || release.starts_with('.') {
-            bail!("`{release}` is no kernel: say what `uname -r` says in it");
+            bail!("`{release}` is no kernel release: `uname -r` prints the running kernel's");
         }
         let link = Path::new("/lib/modules").join(release).join("build");
         let dir = link.canonicalize().with_context(|| {
@@ -45,36 +48,36 @@ impl Headers {
         })
     }
 
-    /// Whether Rust modules can be built against the folder as it is.
+    /// Returns whether Rust modules can be built against the headers as they are.
     pub fn have_metadata(&self) -> bool {
         self.dir.join("rust/libkernel.rmeta").exists()
     }
 
-    /// The compiler that the kernel was built with.
+    /// Returns the C compiler that built the kernel.
     pub fn compiler(&self) -> Option<&str> {
         value(&self.config, "CONFIG_CC_VERSION_TEXT")?
             .split_whitespace()
             .next()
     }
 
-    /// What `rustc --version` said when the kernel was built.
+    /// Returns what `rustc --version` printed when the kernel was built.
     pub fn rustc(&self) -> &str {
         value(&self.config, "CONFIG_RUSTC_VERSION_TEXT").unwrap_or("unknown")
     }
 
-    /// The series that the kernel is of, such as `7.3`: there is one package of sources for each.
+    /// Returns the kernel's series, such as `7.3`. Each series has one linux-source package.
     pub fn series(&self) -> &str {
         series(&self.release)
     }
 
-    /// The exported symbols of the kernel and its modules.
+    /// Reads the list of symbols that the kernel and its modules export.
     pub fn symvers(&self) -> Result<String> {
         let path = self.dir.join("Module.symvers");
         fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))
     }
 }
 
-/// `7.3` of `7.3.4+deb13-amd64`.
+/// Returns `7.3` for `7.3.4+deb13-amd64`.
 fn series(release: &str) -> &str {
     release
         .match_indices(|character: char| !character.is_ascii_digit())
@@ -82,7 +85,7 @@ fn series(release: &str) -> &str {
         .map_or(release, |(end, _)| &release[..end])
 }
 
-/// The value of `name` in a kernel configuration, without its quotes.
+/// Returns the value of `name` in a kernel configuration, without quotes.
 pub fn value<'a>(config: &'a str, name: &str) -> Option<&'a str> {
     config
         .lines()
@@ -90,7 +93,7 @@ pub fn value<'a>(config: &'a str, name: &str) -> Option<&'a str> {
         .map(|value| value.trim_matches('"'))
 }
 
-/// What `program` prints when asked for its version; `None` if it cannot be run.
+/// Returns the first line that `program --version` prints, or `None` if `program` cannot be run.
 pub fn version(program: &str) -> Option<String> {
     let output = Command::new(program).arg("--version").output().ok()?;
     let text = String::from_utf8_lossy(&output.stdout);
@@ -122,7 +125,7 @@ mod tests {
     fn a_release_is_not_a_path() {
         for release in ["", ".", "..", "../../etc", "a/b"] {
             let error = Headers::open(release).unwrap_err().to_string();
-            assert!(error.contains("is no kernel"), "{error}");
+            assert!(error.contains("is no kernel release"), "{error}");
         }
     }
 

@@ -1,29 +1,34 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! Makes the Rust metadata of a kernel from its sources.
+//! Generates the Rust metadata of a kernel from its source.
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::path::PathBuf;
 use std::process::Command;
 
-use anyhow::{bail, Context, Result};
+use anyhow::bail;
+use anyhow::Context;
+use anyhow::Result;
 
 use crate::archive;
-use crate::headers::{value, Headers};
-use crate::progress;
+use crate::command;
+use crate::directory;
+use crate::headers::value;
+use crate::headers::Headers;
 use crate::source::Source;
-use crate::{remove_folder, NAME};
 
-/// What was made.
+/// The generated files.
 pub struct Metadata {
-    /// `*.rmeta` and `*.so`, for the folder `rust`.
+    /// `*.rmeta` and `*.so`, for the directory `rust`.
     pub crates: Vec<PathBuf>,
-    /// For the folder `scripts`.
+    /// `target.json`, for the directory `scripts`.
     pub target: PathBuf,
 }
 
-/// What is not needed of the sources: writing them all takes longer than reading them.
+/// The parts of the source that are not needed. Unpacking spends more time on writing files than on
+/// reading the archive.
 const EXCLUDED: &[&str] = &[
     "drivers/*.c",
     "drivers/gpu/drm/amd/include",
@@ -33,8 +38,9 @@ const EXCLUDED: &[&str] = &[
     "arch/[!x]*/*.[chS]",
 ];
 
-/// Makes the crates, but not the programs for which `make` would want libraries that the crates do not
-/// need: `objtool`, `resolve_btfids` and `sign-file`. The configuration that Rust sees stays whole.
+/// Arguments for make that build the crates without `objtool`, `resolve_btfids` and `sign-file`,
+/// programs that need more libraries and that the crates do not need. The configuration of the Rust
+/// code stays complete.
 const PREPARE: [&str; 4] = [
     "prepare",
     "CONFIG_OBJTOOL=",
@@ -42,9 +48,9 @@ const PREPARE: [&str; 4] = [
     "CONFIG_MODULE_SIG_FORMAT=",
 ];
 
-/// Makes the metadata in `work`, a folder of its own, and checks it.
+/// Generates the metadata in `work`, a directory for nothing else, and checks the metadata.
 pub fn make(headers: &Headers, source: &Source, work: &Path) -> Result<Metadata> {
-    remove_folder(work)?;
+    directory::remove(work)?;
     let (tree, build) = (work.join("source"), work.join("build"));
     fs::create_dir_all(&build).with_context(|| format!("cannot make {}", build.display()))?;
     let file = source.fetch(work)?;
@@ -56,11 +62,11 @@ pub fn make(headers: &Headers, source: &Source, work: &Path) -> Result<Metadata>
         .context("the kernel's configuration names no compiler")?;
     let jobs = std::thread::available_parallelism()?;
     for arguments in [&["olddefconfig"][..], &PREPARE] {
-        progress::step(
+        command::step(
             &format!("{release}: make {}", arguments[0]),
             Command::new("make")
                 .current_dir(&tree)
-                // What another make that calls us has set is not meant for this one.
+                // DKMS calls the kit from a make. Its variables are not for this make.
                 .env_remove("MAKEFLAGS")
                 .env_remove("MAKELEVEL")
                 .env_remove("KERNELRELEASE")
@@ -83,20 +89,22 @@ pub fn make(headers: &Headers, source: &Source, work: &Path) -> Result<Metadata>
     let count = compare(&regenerated(&exports), &stock(&headers.symvers()?)).with_context(|| {
         let made = fs::read_to_string(build.join(".config")).unwrap_or_default();
         format!(
-            "these sources are not what {release} was built from, so modules built with them would not load \
-             (rustc of the kernel: {}; of this machine: {})",
+            "this is not the source that {release} was built from: modules built with it would not load \
+             (rustc of the kernel: {}; installed: {})",
             headers.rustc(),
             value(&made, "CONFIG_RUSTC_VERSION_TEXT").unwrap_or("none"),
         )
     })?;
-    eprintln!("{NAME}: {release}: all {count} Rust symbols match the kernel's");
+    command::note(format_args!(
+        "{release}: all {count} Rust symbols match the kernel's"
+    ));
     Ok(Metadata {
         crates,
         target: build.join("scripts/target.json"),
     })
 }
 
-/// The symbols that the regenerated `rust/exports_*_generated.h` would export.
+/// Returns the symbols that the regenerated `rust/exports_*_generated.h` export.
 fn regenerated(exports: &str) -> BTreeSet<&str> {
     exports
         .lines()
@@ -107,7 +115,7 @@ fn regenerated(exports: &str) -> BTreeSet<&str> {
         .collect()
 }
 
-/// The symbols that the stock kernel image exports, from `Module.symvers`.
+/// Returns the symbols that the stock kernel image exports, from `Module.symvers`.
 fn stock(symvers: &str) -> BTreeSet<&str> {
     symvers
         .lines()
@@ -119,8 +127,8 @@ fn stock(symvers: &str) -> BTreeSet<&str> {
         .collect()
 }
 
-/// Checks that the stock kernel exports all of `regenerated`, and that it exports no other mangled
-/// Rust symbol. Returns the number of mangled ones.
+/// Checks that the stock kernel exports every symbol in `regenerated`, and no other mangled Rust
+/// symbol. Returns the number of mangled symbols.
 fn compare(regenerated: &BTreeSet<&str>, stock: &BTreeSet<&str>) -> Result<usize> {
     let mangled = |symbol: &&str| symbol.starts_with("_R");
     let foreign: Vec<_> = regenerated.difference(stock).copied().collect();
@@ -146,13 +154,13 @@ fn compare(regenerated: &BTreeSet<&str>, stock: &BTreeSet<&str>) -> Result<usize
     }
     if !lacking.is_empty() {
         bail!(
-            "{} symbols of the stock kernel were not made: {} ...",
+            "{} symbols of the stock kernel were not generated: {} ...",
             lacking.len(),
             first(&lacking)
         );
     }
     match regenerated.iter().copied().filter(mangled).count() {
-        0 => bail!("the kernel exports no Rust symbols at all"),
+        0 => bail!("the kernel exports no Rust symbols"),
         count => Ok(count),
     }
 }

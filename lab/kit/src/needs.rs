@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! What must be installed before the metadata can be made.
+//! The programs that must be installed to generate the metadata.
 
 use std::path::Path;
 
-use crate::headers::{version, Headers};
+use crate::headers::version;
+use crate::headers::Headers;
 
-/// Programs that the kernel's build calls, and their Debian packages.
+/// Programs that the kernel's build runs, with their Debian packages.
 const PROGRAMS: &[(&str, &str)] = &[
     ("bc", "bc"),
     ("bindgen", "bindgen"),
@@ -21,7 +22,7 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("xz", "xz-utils"),
 ];
 
-/// What is missing, each with what mends it.
+/// Returns the remedies for everything that is missing.
 pub fn missing(headers: &Headers) -> Vec<String> {
     let mut packages: Vec<String> = PROGRAMS
         .iter()
@@ -34,7 +35,7 @@ pub fn missing(headers: &Headers) -> Vec<String> {
         }
     }
     let rustc = version("rustc");
-    if rustc.is_some() && !rust_source().is_some_and(|core| Path::new(&core).exists()) {
+    if rustc.is_some() && !core_path().is_some_and(|core| Path::new(&core).exists()) {
         packages.push("rust-src".to_owned());
     }
     let mut missing = Vec::new();
@@ -43,14 +44,15 @@ pub fn missing(headers: &Headers) -> Vec<String> {
     }
     if let Some(rustc) = rustc.filter(|rustc| rustc != headers.rustc()) {
         missing.push(format!(
-            "the kernel was built with {}, and here is {rustc}: PATH must begin with the folder of the former",
+            "the kernel was built with {}, but `rustc` is {rustc}: \
+             put the directory of the former first in PATH",
             headers.rustc()
         ));
     }
     missing
 }
 
-/// The package of a compiler such as `x86_64-linux-gnu-gcc-14`.
+/// Returns the package of a compiler such as `x86_64-linux-gnu-gcc-14`.
 fn package_of(compiler: &str) -> String {
     match compiler.find("gcc").or_else(|| compiler.find("clang")) {
         Some(start) => compiler[start..].to_owned(),
@@ -58,8 +60,8 @@ fn package_of(compiler: &str) -> String {
     }
 }
 
-/// The sources of `core`, which are compiled for the kernel.
-fn rust_source() -> Option<String> {
+/// Returns the path of the source of `core`, which the kernel's build compiles.
+fn core_path() -> Option<String> {
     let output = std::process::Command::new("rustc")
         .args(["--print", "sysroot"])
         .output()
@@ -84,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn all_that_is_missing_is_said_at_once() {
+    fn everything_missing_is_reported_at_once() {
         let headers = Headers {
             release: "7.3.4+deb13-amd64".to_owned(),
             dir: "/nonexistent".into(),

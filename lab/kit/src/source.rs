@@ -1,27 +1,30 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! The sources that a kernel was built from.
+//! The source that a kernel was built from.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::path::PathBuf;
 use std::process::Command;
 
-use anyhow::{bail, Result};
+use anyhow::bail;
+use anyhow::Result;
 
+use crate::command;
 use crate::headers::Headers;
-use crate::progress;
 
-/// Where the sources are.
+/// Where the source is.
 #[derive(Debug)]
 pub enum Source {
-    /// In a file: an archive `NAME.tar.xz` of a folder called `NAME`, or Debian's package with one.
+    /// A file: an archive `NAME.tar.xz` of the directory `NAME`, or a Debian package that contains
+    /// such an archive.
     File(PathBuf),
-    /// In the package archive that apt knows: a package, at the version of the headers.
+    /// A package that apt offers, and its version, which is the version of the headers.
     Package(String, String),
 }
 
 impl Source {
-    /// The file if one is given; otherwise the installed linux-source package, or the one that apt
-    /// offers. The error says how to mend it that there is neither.
+    /// Returns `file` if it is given, else the installed linux-source package, else the package
+    /// that apt offers. If none exists, the error names the remedies.
     pub fn find(headers: &Headers, file: Option<PathBuf>) -> Result<Self> {
         if let Some(file) = file {
             if !file.exists() {
@@ -31,7 +34,9 @@ impl Source {
         }
         let package = format!("linux-source-{}", headers.series());
         let Some(version) = installed(&format!("linux-headers-{}", headers.release)) else {
-            bail!("the headers are of no Debian package: name the kernel's sources by --source");
+            bail!(
+                "the headers are not from a Debian package: name the kernel source with --source"
+            );
         };
         let archive = Path::new("/usr/src").join(format!("{package}.tar.xz"));
         if installed(&package).as_ref() == Some(&version) && archive.exists() {
@@ -40,12 +45,15 @@ impl Source {
         let wanted = format!("{package}={version}");
         let offered = Command::new("apt-cache").args(["show", &wanted]).output();
         if !offered.is_ok_and(|output| output.status.success()) {
-            bail!("apt offers no {wanted}: apt update, or upgrade the kernel, or name its sources by --source");
+            bail!(
+                "apt does not offer {wanted}: run `apt update`, upgrade the kernel, \
+                 or name the kernel source with --source"
+            );
         }
         Ok(Self::Package(package, version))
     }
 
-    /// The file. What has to be downloaded goes to `work`, a folder.
+    /// Returns the file. A package is downloaded into the directory `work`.
     pub fn fetch(&self, work: &Path) -> Result<PathBuf> {
         match self {
             Self::File(file) => Ok(file.clone()),
@@ -54,7 +62,7 @@ impl Source {
     }
 }
 
-/// The version of an installed package.
+/// Returns the version of an installed package.
 fn installed(package: &str) -> Option<String> {
     let output = Command::new("dpkg-query")
         .args([
@@ -66,7 +74,7 @@ fn installed(package: &str) -> Option<String> {
         .output()
         .ok()?;
     let text = String::from_utf8(output.stdout).ok()?;
-    // While a package is configured, its files are there.
+    // The files of a package are installed before the package is configured.
     let (status, version) = text.split_once(' ')?;
     let unpacked = [
         "installed",
@@ -78,13 +86,13 @@ fn installed(package: &str) -> Option<String> {
     unpacked.contains(&status).then(|| version.to_owned())
 }
 
-/// Downloads the package into `work`.
+/// Downloads the package into `work` and returns its path.
 fn download(package: &str, version: &str, work: &Path) -> Result<PathBuf> {
-    progress::step(
+    command::step(
         &format!("download {package} {version}"),
         Command::new("apt-get")
             .current_dir(work)
-            // The sandbox user of apt may not write here.
+            // The user `_apt` may not write in `work`.
             .args(["-o", "APT::Sandbox::User=root", "download"])
             .arg(format!("{package}={version}")),
     )?;

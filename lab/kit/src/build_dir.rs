@@ -1,39 +1,41 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! The folder that modules are built against: links to the headers, and the metadata that they lack.
-//! Files of the headers' package are left as they are.
+//! The directory that modules are built against. It contains symbolic links to the headers, which
+//! stay as their package installed them, and the metadata that the headers lack.
 
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::Context;
+use anyhow::Result;
 
-use crate::headers::{version, Headers};
+use crate::directory;
+use crate::headers::version;
+use crate::headers::Headers;
 use crate::metadata::Metadata;
-use crate::remove_folder;
 
-/// Copied, to see whether the headers are still those that the folder was made for.
+/// Files that are copied instead of linked, to notice when the headers change.
 const COPIED: [&str; 2] = [".config", "Module.symvers"];
-/// Which compiler wrote the metadata: no other can read it.
+/// The file that names the compiler of the metadata: no other compiler can read the metadata.
 const RUSTC: &str = "rust/rustc.version";
 
-/// Whether `folder` was made for these headers, with the compiler that is installed now.
-pub fn is_of(folder: &Path, headers: &Headers) -> bool {
+/// Returns whether `dir` was made for these headers with the compiler that is installed now.
+pub fn is_current(dir: &Path, headers: &Headers) -> bool {
     let same = |name: &str| {
-        let made_for = fs::read(folder.join(name)).ok();
+        let made_for = fs::read(dir.join(name)).ok();
         made_for.is_some() && made_for == fs::read(headers.dir.join(name)).ok()
     };
-    COPIED.into_iter().all(same) && fs::read_to_string(folder.join(RUSTC)).ok() == version("rustc")
+    COPIED.into_iter().all(same) && fs::read_to_string(dir.join(RUSTC)).ok() == version("rustc")
 }
 
-/// Makes `folder`, which is seen only whole.
-pub fn make(folder: &Path, headers: &Headers, metadata: &Metadata) -> Result<()> {
-    let mut new = folder.as_os_str().to_owned();
+/// Makes `dir`. It appears under its name only when it is complete.
+pub fn make(dir: &Path, headers: &Headers, metadata: &Metadata) -> Result<()> {
+    let mut new = dir.as_os_str().to_owned();
     new.push(".new");
     let new = Path::new(&new);
-    for old in [folder, new] {
-        remove_folder(old)?;
+    for old in [dir, new] {
+        directory::remove(old)?;
     }
     fs::create_dir(new).with_context(|| format!("cannot make {}", new.display()))?;
     link_all(&headers.dir, new, &["Makefile", "rust", "scripts"])?;
@@ -41,12 +43,12 @@ pub fn make(folder: &Path, headers: &Headers, metadata: &Metadata) -> Result<()>
         fs::remove_file(new.join(name))?;
         fs::copy(headers.dir.join(name), new.join(name))?;
     }
-    // The makefile says where it lies.
+    // The makefile contains the path of its own directory.
     let makefile = fs::read_to_string(headers.dir.join("Makefile"))?;
     let here = |dir: &Path| format!("KBUILD_OUTPUT={}", dir.display());
     fs::write(
         new.join("Makefile"),
-        makefile.replace(&here(&headers.dir), &here(folder)),
+        makefile.replace(&here(&headers.dir), &here(dir)),
     )?;
     let scripts = new.join("scripts");
     fs::create_dir(&scripts)?;
@@ -58,10 +60,10 @@ pub fn make(folder: &Path, headers: &Headers, metadata: &Metadata) -> Result<()>
         fs::copy(file, new.join("rust").join(name))?;
     }
     fs::write(new.join(RUSTC), version("rustc").unwrap_or_default())?;
-    fs::rename(new, folder).with_context(|| format!("cannot make {}", folder.display()))
+    fs::rename(new, dir).with_context(|| format!("cannot make {}", dir.display()))
 }
 
-/// Links in `to` all that is in `from`, but for `except`.
+/// Makes symbolic links in `to` to everything in `from` except for `except`.
 fn link_all(from: &Path, to: &Path, except: &[&str]) -> Result<()> {
     for entry in fs::read_dir(from).with_context(|| format!("cannot read {}", from.display()))? {
         let entry = entry?;
@@ -73,7 +75,7 @@ fn link_all(from: &Path, to: &Path, except: &[&str]) -> Result<()> {
     Ok(())
 }
 
-/// Removes from `cache` the folders of kernels whose headers are no more installed.
+/// Removes from `cache` the directories of kernels whose headers are no longer installed.
 pub fn remove_stale(cache: &Path) -> Result<()> {
     for entry in fs::read_dir(cache)? {
         let entry = entry?;
@@ -81,7 +83,7 @@ pub fn remove_stale(cache: &Path) -> Result<()> {
             .join(entry.file_name())
             .join("build");
         if entry.file_type()?.is_dir() && !headers.exists() {
-            remove_folder(&entry.path())?;
+            directory::remove(&entry.path())?;
         }
     }
     Ok(())

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! The guest's kernel log: finding what a sound kernel never says.
+//! Finds faults in the guest's kernel log.
 
-/// How many lines around a fault are shown.
+/// How many lines before and after the start of a fault are shown.
 const BEFORE: usize = 3;
 const AFTER: usize = 60;
 
-/// What a message of a kernel in trouble starts with.
+/// The starts of messages that report a fault.
 const STARTS: &[&str] = &[
     "BUG: ",
     "WARNING: ",
@@ -22,7 +22,7 @@ const STARTS: &[&str] = &[
     "INFO: trying to register non-static key",
     "Unable to handle kernel",
 ];
-/// Pairs that a message of a kernel in trouble has both of.
+/// Pairs of texts that only a message that reports a fault contains both of.
 const PAIRS: &[(&str, &str)] = &[
     ("rcu:", "detected stall"),
     ("rcu:", "self-detected stall"),
@@ -33,14 +33,14 @@ const PAIRS: &[(&str, &str)] = &[
     ("kmemleak: ", "new suspected memory leaks"),
 ];
 
-/// The first sign of trouble in `log` with the lines around it, or `None` for a sound kernel.
+/// Returns the first fault in `log` with the lines around it, or `None` if there is no fault.
 pub fn fault(log: &str) -> Option<String> {
     let lines: Vec<_> = log.lines().collect();
     let at = lines.iter().position(|line| is_fault(message(line)))?;
     Some(lines[at.saturating_sub(BEFORE)..lines.len().min(at + AFTER)].join("\n"))
 }
 
-/// The last `count` lines of `log`.
+/// Returns the last `count` lines of `log`.
 pub fn tail(log: &str, count: usize) -> String {
     let lines: Vec<_> = log.lines().collect();
     lines[lines.len().saturating_sub(count)..].join("\n")
@@ -53,7 +53,7 @@ fn is_fault(message: &str) -> bool {
             .any(|(one, other)| message.contains(one) && message.contains(other))
 }
 
-/// A line without its time and caller, such as `[    1.234567][  T123] `.
+/// Returns `line` without its time and caller, such as `[    1.234567][  T123] `.
 fn message(mut line: &str) -> &str {
     while let Some(end) = line.strip_prefix('[').and_then(|rest| rest.find(']')) {
         line = line[end + 2..].trim_start();
@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn faults_are_seen() {
+    fn faults_are_found() {
         for line in [
             "[    3.1] BUG: kernel NULL pointer dereference, address: 0000000000000000",
             "[    3.1][  T45] WARNING: CPU: 1 PID: 1 at kernel/x.c:5 f+0x1/0x2",
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn other_lines_are_not() {
+    fn other_lines_are_no_faults() {
         let log = "[    1.0] Linux version 7.2.0\n\
             [    1.0] Spectre V2 : WARNING: Unprivileged eBPF is enabled\n\
             [    1.0] NMI watchdog: Perf NMI watchdog permanently disabled\n\

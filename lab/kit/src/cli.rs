@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! The command `rust-kernel-kit`.
+
+use std::fs;
+use std::fs::File;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::bail;
+use anyhow::Context;
+use anyhow::Result;
+use clap::Parser;
+use nix::fcntl::Flock;
+use nix::fcntl::FlockArg;
+
+use crate::build_dir;
+use crate::directory;
+use crate::headers::Headers;
+use crate::metadata;
+use crate::needs;
+use crate::source::Source;
+
+/// The name of the command.
+pub const NAME: &str = "rust-kernel-kit";
+
+/// Print the directory that Rust modules for a kernel are built against, and make it if needed
+///
+/// If the kernel's headers contain the Rust metadata, the headers are that directory. Otherwise the
+/// directory is made in the cache: it contains the generated metadata, and symbolic links to the
+/// headers. That takes one to three minutes, once for each kernel. If packages are missing, the
+/// error names them.
+#[derive(Parser)]
+#[command(name = NAME, version)]
+struct Cli {
+    /// The kernel's release, as `uname -r` prints it; by default that of the running kernel
+    release: Option<String>,
+    /// Make nothing; only report whether the directory exists or can be made
+    #[arg(long)]
+    check: bool,
+    /// The kernel source, NAME.tar.xz or a linux-source package; by default, the linux-source
+    /// package of the same version, which is downloaded if it is not installed
+    #[arg(long, value_name = "FILE")]
+    source: Option<PathBuf>,
+    /// Keep the directories that are made in DIR
+    #[arg(long, value_name = "DIR", default_value = "/var/cache/rust-kernel-kit")]
+    cache: PathBuf,
+}
+
+/// Runs the command. The directory is printed to standard output, messages to standard error.
+pub fn main() -> ExitCode {
+    match run(Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{NAME}: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<()> {
+    let release = match cli.release {
+        Some(release) => release,
+        None => nix::sys::utsname::uname()?
+            .release()
+            .to_string_lossy()
+            .into_owned(),
+    };
+    let headers = Headers::open(&release)?;
+    if headers.have_metadata() {
+        println!("{}", headers.dir.display());
+        return Ok(());
+    }
+    let dir = cli.cache.join(&release);
+    if build_dir::is_current(&dir, &headers) {
+        println!("{}", dir.display());
+        return Ok(());
+    }
+    let missing = needs::missing(&headers);
+    if !missing.is_empty() {
+        bail!(
+            "cannot generate the Rust metadata of {release}: {}",
+            missing.join("; ")
+        );
+    }
+    let source = Source::find(&headers, cli.source)
+        .with_context(|| format!("cannot generate the Rust metadata of {release}"))?;
+    if cli.check {
+        println!("{} can be made", dir.display());
+        return Ok(());
+    }
+
+    fs::create_dir_all(&cli.cache)
+        .with_context(|| format!("cannot make {}: run {NAME} as root", cli.cache.display()))?;
+    let lock = File::create(cli.cache.join("lock")).with_context(|| {
+        format!(
+            "cannot write in {}: run {NAME} as root",
+            cli.cache.display()
+        )
+    })?;
+    let _lock = Flock::lock(lock, FlockArg::LockExclusive).map_err(|(_, error)| error)?;
+    if !build_dir::is_current(&dir, &headers) {
+        build_dir::remove_stale(&cli.cache)?;
+        let work = cli.cache.join(format!("{release}.work"));
+        let made = metadata::make(&headers, &source, &work)
+            .and_then(|metadata| build_dir::make(&dir, &headers, &metadata));
+        // The unpacked source is large. It is removed even if making the directory failed.
+        directory::remove(&work)?;
+        made?;
+    }
+    println!("{}", dir.display());
+    Ok(())
+}
