@@ -86,9 +86,9 @@ pub fn run(time: Duration) {
 fn registers(_: u64, data: &[u8]) {
     let (first, second) = data.split_at(data.len() / 3);
     device::publish(first);
-    assert_eq!(device::register(), device::state_of(first));
+    assert_eq!(device::slot(), device::state_of(first));
     device::append().write_whole(second);
-    assert_eq!(device::register(), device::state_of(data));
+    assert_eq!(device::slot(), device::state_of(data));
     let text = device::read_rest(&device::view());
     assert_eq!(text, reference::text(reference::adler(data)));
 }
@@ -103,7 +103,7 @@ fn ioctls(round: u64, data: &[u8]) {
         0 => file.combine(device::state_of(second)).expect("COMBINE"),
         _ => file.write_whole(second),
     }
-    assert_eq!(file.get().expect("GET"), device::state_of(data));
+    assert_eq!(file.state(), device::state_of(data));
     let value = file.digest(1, data).expect("DIGEST");
     assert_eq!(value, reference::adler(data));
     file.reset().expect("RESET");
@@ -121,14 +121,14 @@ fn shared_files(_: u64, data: &[u8]) {
         for _ in 0..THREADS {
             scope.spawn(|| {
                 file.write_whole(&equal);
-                let state = file.get().expect("GET");
+                let state = file.state();
                 assert_eq!(state, sum(state.length), "in between");
                 file.update(&equal).expect("UPDATE");
             });
         }
     });
     let length = THREADS * 2 * data.len() as u64;
-    assert_eq!(file.get().expect("GET"), sum(length), "in the end");
+    assert_eq!(file.state(), sum(length), "in the end");
 }
 
 fn hashes(_: u64, data: &[u8]) {
@@ -152,7 +152,7 @@ fn files_sent(_: u64, data: &[u8]) {
     let file: File = device::replace();
     send(&|offset| sendfile::sendfile(&file, &source, Some(offset), data.len()));
     drop(file);
-    assert_eq!(device::register(), device::state_of(data));
+    assert_eq!(device::slot(), device::state_of(data));
     let message = Hash::adler32().accept();
     send(&|offset| sendfile::sendfile(&message, &source, Some(offset), data.len()));
     assert_eq!(message.value(), reference::adler(data));

@@ -10,9 +10,9 @@ use std::time::Duration;
 use anyhow::Context;
 use anyhow::Result;
 
-use adler32_tests::meminfo;
 use adler32_tests::memory::PAGE;
-use adler32_tests::pins::Pins;
+use adler32_tests::usage::meminfo;
+use adler32_tests::usage::Pins;
 
 /// How much memory others may have taken meanwhile, in KiB: several times what was seen.
 const NOISE: i64 = 64;

@@ -76,10 +76,10 @@ fn open(flags: c_int, published: State) {
                     let _ = memory::write_from(file, b"abc".as_ptr() as usize, 3);
                     register = published;
                 }
-                assert_eq!(device::register(), register);
+                assert_eq!(device::slot(), register);
                 drop(device::open(flags).expect("open"));
                 device::publish(b"de");
-                assert_eq!(device::register(), device::state_of(b"de"));
+                assert_eq!(device::slot(), device::state_of(b"de"));
             },
         );
     });
@@ -126,7 +126,7 @@ fn close() {
             drop(file.take());
             Ok(())
         },
-        |_, _| assert_eq!(device::register(), device::state_of(b"abc")),
+        |_, _| assert_eq!(device::slot(), device::state_of(b"abc")),
     );
     assert_eq!(points, 0);
 }
@@ -146,9 +146,9 @@ fn consume<S>(
         |(file, source)| feed(file, source),
         |(file, _), result| {
             let (done, rest) = data.split_at(result.unwrap_or(0));
-            assert_eq!(file.get().expect("GET"), device::state_of(done));
+            assert_eq!(file.state(), device::state_of(done));
             file.write_whole(rest);
-            assert_eq!(file.get().expect("GET"), device::state_of(data));
+            assert_eq!(file.state(), device::state_of(data));
         },
     );
 }
@@ -166,10 +166,10 @@ fn change<T: Debug>(expected: State, call: impl Fn(&File) -> io::Result<T>) {
         |file| call(file),
         |file, result| {
             if result.is_err() {
-                assert_eq!(file.get().expect("GET"), device::state_of(b"abc"));
+                assert_eq!(file.state(), device::state_of(b"abc"));
                 call(&file).expect("the next try");
             }
-            assert_eq!(file.get().expect("GET"), expected);
+            assert_eq!(file.state(), expected);
         },
     );
 }
@@ -329,7 +329,7 @@ fn splice_out() {
             let found: Vec<_> = found.lines().collect();
             assert!((1..=most).contains(&found.len()), "{found:?}");
             assert!(found.iter().all(|&line| line == "024d0127"), "{found:?}");
-            assert_eq!(file.get().expect("GET"), device::state_of(b"abc"));
+            assert_eq!(file.state(), device::state_of(b"abc"));
         },
     );
 }

@@ -37,7 +37,7 @@ fn registered() -> (String, BTreeSet<Option<String>>) {
 fn use_and_unload() {
     module::ensure_loaded();
     device::publish(b"abc");
-    assert_eq!(device::register(), device::state_of(b"abc"));
+    assert_eq!(device::slot(), device::state_of(b"abc"));
     module::unload();
 }
 

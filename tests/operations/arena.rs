@@ -24,6 +24,7 @@ use crate::operation::Room;
 use crate::operation::Span;
 use crate::operation::EDGE;
 use crate::operation::MEMORY;
+use adler32_tests::memory;
 use adler32_tests::memory::Map;
 use adler32_tests::memory::PAGE;
 use adler32_tests::reference;
@@ -95,7 +96,7 @@ impl Arena {
     /// Makes the memory that is to be this process's alone just that, after a fork.
     pub fn take(&self) {
         for map in [&self.own, &self.equal] {
-            for offset in (0..map.len()).step_by(PAGE) {
+            for offset in (0..map.size()).step_by(PAGE) {
                 let byte = (map.address() + offset) as *mut u8;
                 // SAFETY: The memory is there, and nobody has a reference to it.
                 unsafe { byte.write_volatile(byte.read_volatile()) };
@@ -211,10 +212,7 @@ impl Arena {
         match pipe.filled_by {
             Fill::Write => fill(&writer),
             Fill::Vmsplice => {
-                let piece = libc::iovec {
-                    iov_base: data.address as *mut _,
-                    iov_len: data.len,
-                };
+                let piece = memory::iovec(data.address, data.len);
                 // SAFETY: The memory stays there, and is not written to.
                 let count = unsafe { libc::vmsplice(writer.as_raw_fd(), &piece, 1, 0) };
                 assert_eq!(count, pipe.len as isize, "vmsplice");

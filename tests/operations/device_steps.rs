@@ -32,6 +32,7 @@ use crate::world::World;
 use adler32_tests::device;
 use adler32_tests::device::Device;
 use adler32_tests::memory;
+use adler32_tests::memory::transferred;
 use adler32_tests::reference;
 use adler32_tests::ErrnoOf;
 
@@ -278,10 +279,7 @@ impl World<'_> {
         let pieces: Vec<_> = pieces
             .iter()
             .map(|&len| {
-                let piece = libc::iovec {
-                    iov_base: address as *mut _,
-                    iov_len: len,
-                };
+                let piece = memory::iovec(address, len);
                 address += len;
                 piece
             })
@@ -682,8 +680,4 @@ fn check_errors(result: io::Result<()>, errors: &[(bool, Errno)]) -> bool {
     let expected = expected.map_or(Errno::UnknownErrno, |&(_, errno)| errno);
     assert_eq!(result.errno(), expected);
     expected == Errno::UnknownErrno
-}
-
-pub fn transferred(result: isize) -> io::Result<usize> {
-    usize::try_from(result).map_err(|_| io::Error::last_os_error())
 }

@@ -7,7 +7,6 @@ use std::os::fd::AsRawFd;
 
 use nix::errno::Errno;
 
-use crate::device_steps::transferred;
 use crate::model::Message;
 use crate::model::Progress;
 use crate::operation::Operation;
@@ -18,6 +17,8 @@ use crate::operation::Span;
 use crate::operation::MEMORY;
 use crate::world::World;
 use crate::world::MAX;
+use adler32_tests::memory;
+use adler32_tests::memory::transferred;
 use adler32_tests::ErrnoOf;
 
 impl World<'_> {
@@ -119,10 +120,7 @@ impl World<'_> {
         let pieces: Vec<_> = pieces.iter().map(|&piece| arena.data(piece)).collect();
         let mut vectors: Vec<_> = pieces
             .iter()
-            .map(|data| libc::iovec {
-                iov_base: data.address as *mut _,
-                iov_len: data.len,
-            })
+            .map(|data| memory::iovec(data.address, data.len))
             .collect();
         // SAFETY: The structure can be zero.
         let mut header: libc::msghdr = unsafe { std::mem::zeroed() };
@@ -209,10 +207,7 @@ impl World<'_> {
         let arena = self.arena;
         let message = self.message(message)?;
         let target = arena.target(room);
-        let mut vector = libc::iovec {
-            iov_base: target.address as *mut _,
-            iov_len: target.len,
-        };
+        let mut vector = memory::iovec(target.address, target.len);
         // SAFETY: The structure can be zero.
         let mut header: libc::msghdr = unsafe { std::mem::zeroed() };
         header.msg_iov = &mut vector;

@@ -50,7 +50,7 @@ impl World<'_> {
         if alone {
             self.forget(&open);
         }
-        child.link().tell();
+        child.link().notify();
         child.join();
         open.borrow_mut().append(data.there);
         if data.len > 0 {
@@ -85,7 +85,7 @@ impl World<'_> {
             // Or it would go on, and hold the module, if this process were killed.
             prctl::set_pdeathsig(Signal::SIGKILL).expect("prctl");
             arena.take();
-            link.tell();
+            link.notify();
             loop {
                 let _ = if by_ioctl {
                     file.update_from(equal as u64, PIECE as u64)
@@ -106,8 +106,8 @@ impl World<'_> {
 
         let before = open.borrow().state;
         let after = match &kept {
-            Some(file) => file.get().expect("GET"),
-            None => view.get().expect("GET"),
+            Some(file) => file.state(),
+            None => view.state(),
         };
         let more = after.length.checked_sub(before.length);
         let more = more.expect("a killed child took nothing away");
@@ -158,7 +158,7 @@ impl World<'_> {
                         file.combine(part).expect("COMBINE");
                     }
                     _ => {
-                        let state = file.get().expect("GET");
+                        let state = file.state();
                         assert_eq!(state, equal_state(state.length), "in between");
                         continue;
                     }
@@ -175,7 +175,7 @@ impl World<'_> {
             sums.map(|sum| sum.unwrap_or_else(|payload| panic::resume_unwind(payload)))
                 .sum()
         });
-        assert_eq!(file.get().expect("GET"), equal_state(total), "in the end");
+        assert_eq!(file.state(), equal_state(total), "in the end");
         Some(())
     }
 

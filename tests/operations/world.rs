@@ -165,7 +165,7 @@ impl<'a> World<'a> {
             if let Ok(file) = opened {
                 self.acquired();
                 assert_eq!(
-                    file.get().expect("GET"),
+                    file.state(),
                     self.registers[user],
                     "register of user {user}"
                 );

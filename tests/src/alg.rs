@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! AF_ALG sockets, and the sysctl by which newer kernels restrict them.
+//! AF_ALG sockets, and the sysctl with which newer kernels restrict them.
 
 use std::fs;
 use std::io::IoSlice;
@@ -23,7 +23,7 @@ const RESTRICTION: &str = "/proc/sys/crypto/af_alg_restrict";
 /// An AF_ALG socket bound to a hash, from which operations are accepted.
 pub struct Hash(OwnedFd);
 
-/// An operation socket: one running hash.
+/// An operation socket: a message that is being hashed.
 pub struct Operation(OwnedFd);
 
 fn new_socket() -> nix::Result<OwnedFd> {
@@ -36,28 +36,31 @@ fn new_socket() -> nix::Result<OwnedFd> {
 }
 
 impl Hash {
-    /// Binds to a hash by name or driver name.
+    /// Binds to a hash by its name or the name of its driver.
     pub fn bind(name: &str) -> nix::Result<Self> {
         let fd = new_socket()?;
         socket::bind(fd.as_raw_fd(), &AlgAddr::new("hash", name))?;
         Ok(Self(fd))
     }
 
-    /// Binds to this project's hash, which must work.
+    /// Binds to the module's hash.
     #[track_caller]
     pub fn adler32() -> Self {
         Self::bind("adler32").expect("bind to adler32")
     }
 
+    /// Sets the key, which is the value that later messages start from.
     pub fn set_key(&self, key: &[u8]) -> nix::Result<()> {
         socket::setsockopt(&self.0, AlgSetKey::default(), &key)
     }
 
+    /// Makes an operation socket.
     #[track_caller]
     pub fn accept(&self) -> Operation {
         self.try_accept().expect("accept")
     }
 
+    /// Makes an operation socket, or fails as `accept(2)` does.
     pub fn try_accept(&self) -> nix::Result<Operation> {
         accept(&self.0)
     }
@@ -65,45 +68,47 @@ impl Hash {
 
 fn accept(fd: &OwnedFd) -> nix::Result<Operation> {
     let fd = socket::accept4(fd.as_raw_fd(), SockFlag::SOCK_CLOEXEC)?;
-    // SAFETY: The descriptor was just opened.
+    // SAFETY: accept4() has just opened the descriptor, and nothing else owns it.
     Ok(Operation(unsafe { OwnedFd::from_raw_fd(fd) }))
 }
 
 impl Operation {
-    /// Clones the running hash.
+    /// Clones the message.
     #[track_caller]
     pub fn fork(&self) -> Self {
         self.try_fork().expect("accept")
     }
 
+    /// Clones the message, or fails as `accept(2)` does.
     pub fn try_fork(&self) -> nix::Result<Self> {
         accept(&self.0)
     }
 
-    /// Sends data that ends the message.
+    /// Sends the last data of a message.
     pub fn send(&self, data: &[u8]) -> nix::Result<usize> {
         socket::send(self.0.as_raw_fd(), data, MsgFlags::empty())
     }
 
-    /// Sends data that more follows.
+    /// Sends data of a message that goes on.
     pub fn send_more(&self, data: &[u8]) -> nix::Result<usize> {
         let more = MsgFlags::from_bits_retain(libc::MSG_MORE);
         socket::send(self.0.as_raw_fd(), data, more)
     }
 
-    /// Sends data that more follows, all of it in one call.
+    /// Sends data of a message that goes on. The kernel must take all of it in one call.
     #[track_caller]
     pub fn feed(&self, data: &[u8]) {
         assert_eq!(self.send_more(data), Ok(data.len()));
     }
 
-    /// Sends pieces by one call.
+    /// Sends pieces in one call, which are the last data of a message.
     pub fn send_vectored(&self, pieces: &[IoSlice<'_>]) -> nix::Result<usize> {
         let fd = self.0.as_raw_fd();
         socket::sendmsg::<AlgAddr>(fd, pieces, &[], MsgFlags::empty(), None)
     }
 
-    /// Receives into a buffer of `room` bytes; returns what came and whether it was cut.
+    /// Ends the message and receives its digest into a buffer of `room` bytes. Returns the bytes
+    /// received and whether the digest was cut.
     #[track_caller]
     pub fn receive(&self, room: usize) -> (Vec<u8>, bool) {
         let mut buffer = vec![0; room];
@@ -120,7 +125,7 @@ impl Operation {
     #[track_caller]
     pub fn value(&self) -> u32 {
         let (digest, cut) = self.receive(64);
-        assert!(!cut, "MSG_TRUNC for a buffer that is long enough");
+        assert!(!cut, "MSG_TRUNC though the buffer is long enough");
         u32::from_be_bytes(digest.try_into().expect("a digest of 4 bytes"))
     }
 }
@@ -133,19 +138,19 @@ impl AsFd for Operation {
 
 /// Returns the level of restriction, or `None` if the kernel has no such sysctl.
 pub fn restriction() -> Option<u32> {
-    // The sysctl is there only once the af_alg module is, which opening a socket loads.
+    // The module af_alg adds the sysctl. Opening a socket loads the module.
     let _ = new_socket();
     let text = fs::read_to_string(RESTRICTION).ok()?;
     Some(text.trim().parse().expect("a number"))
 }
 
-/// Sets the level of restriction until this is dropped.
+/// A level of restriction that is set until this is dropped.
 pub struct Restricted {
     before: u32,
 }
 
 impl Restricted {
-    /// Returns `None` if the kernel has no such sysctl.
+    /// Sets the level, or returns `None` if the kernel has no such sysctl.
     pub fn to(level: u32) -> Option<Self> {
         let before = restriction()?;
         restrict(level);

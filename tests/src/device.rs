@@ -1,16 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! `/dev/adler32` by its raw system calls.
+//! `/dev/adler32` through system calls, with nothing of the library adler32 in between.
 
 use std::collections::BTreeMap;
-use std::ffi::CString;
 use std::fs;
 use std::fs::File;
 use std::io;
 use std::io::Read;
 use std::os::fd::AsFd;
 use std::os::fd::AsRawFd;
-use std::os::fd::FromRawFd;
 use std::os::unix::fs::FileExt;
 
 use adler32::uapi;
@@ -20,12 +18,16 @@ use adler32::uapi::Info;
 use adler32::uapi::State;
 use libc::c_int;
 use libc::Ioctl;
+use nix::fcntl;
+use nix::fcntl::OFlag;
+use nix::sys::stat::Mode;
 
 use crate::memory;
 use crate::module;
 use crate::process;
 use crate::reference;
 
+/// The path of the device.
 pub const NODE: &str = "/dev/adler32";
 
 const TYPE: u32 = uapi::IOC_TYPE as u32;
@@ -37,12 +39,13 @@ pub const DIGEST: Ioctl = libc::_IOWR::<Digest>(TYPE, uapi::NR_DIGEST as u32);
 pub const COMBINE: Ioctl = libc::_IOW::<State>(TYPE, uapi::NR_COMBINE as u32);
 pub const INFO: Ioctl = libc::_IOR::<Info>(TYPE, uapi::NR_INFO as u32);
 
-/// All requests with the size of what they carry.
+/// All ioctl requests of the device.
 pub const REQUESTS: [Ioctl; 7] = [RESET, GET, SET, UPDATE, DIGEST, COMBINE, INFO];
 
 /// The state of an empty session.
 pub const EMPTY: State = state(1, 0);
 
+/// Returns the state of a session of `length` bytes.
 pub const fn state(value: u32, length: u64) -> State {
     State {
         value,
@@ -51,21 +54,15 @@ pub const fn state(value: u32, length: u64) -> State {
     }
 }
 
-/// The state after `data` has been written to an empty session.
+/// Returns the state of a session of `data`.
 pub fn state_of(data: &[u8]) -> State {
     state(reference::adler(data), data.len() as u64)
 }
 
 /// Opens the device with exactly these flags.
 pub fn open(flags: c_int) -> io::Result<File> {
-    let path = CString::new(NODE).expect("no NUL in the path");
-    // SAFETY: The path is a C string.
-    let fd = unsafe { libc::open(path.as_ptr(), flags | libc::O_CLOEXEC) };
-    if fd < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: The descriptor was just opened.
-    Ok(unsafe { File::from_raw_fd(fd) })
+    let flags = OFlag::from_bits_retain(flags | libc::O_CLOEXEC);
+    Ok(fcntl::open(NODE, flags, Mode::empty())?.into())
 }
 
 #[track_caller]
@@ -73,47 +70,47 @@ fn must_open(flags: c_int) -> File {
     open(flags).unwrap_or_else(|error| panic!("open({NODE}, {flags:#x}): {error}"))
 }
 
-/// Opens as `>` does: empty, becomes the caller's register.
+/// Opens as `>` does: an empty session, which becomes the caller's slot.
 #[track_caller]
 pub fn replace() -> File {
     must_open(libc::O_WRONLY)
 }
 
-/// Opens as `>>` does: continues the caller's register.
+/// Opens as `>>` does: a session that continues the caller's slot.
 #[track_caller]
 pub fn append() -> File {
     must_open(libc::O_WRONLY | libc::O_APPEND)
 }
 
-/// Opens as `<` does: shows the caller's register.
+/// Opens as `<` does: a view of the caller's slot.
 #[track_caller]
 pub fn view() -> File {
     must_open(libc::O_RDONLY)
 }
 
-/// Opens as `<>` does: empty and private.
+/// Opens as `<>` does: an empty session, private to the file.
 #[track_caller]
 pub fn private() -> File {
     must_open(libc::O_RDWR)
 }
 
-/// Returns the caller's register.
+/// Returns the caller's slot.
 #[track_caller]
-pub fn register() -> State {
-    view().get().expect("GET")
+pub fn slot() -> State {
+    view().state()
 }
 
-/// Makes the checksum of `data` the caller's register.
+/// Makes the checksum of `data` the caller's slot.
 #[track_caller]
 pub fn publish(data: &[u8]) {
     replace().write_whole(data);
 }
 
-/// What one can do with an open `/dev/adler32`.
+/// The system calls on an open device.
 pub trait Device: AsFd + AsRawFd + FileExt {
-    /// `ioctl(2)` with any request and argument.
+    /// Calls `ioctl(2)` with any request and argument.
     fn ioctl(&self, request: Ioctl, argument: usize) -> io::Result<()> {
-        // SAFETY: The kernel checks the argument itself: that is what is tested.
+        // SAFETY: Callers pass memory that holds nothing else. If it does not exist, the call fails.
         match unsafe { libc::ioctl(self.as_raw_fd(), request, argument) } {
             0 => Ok(()),
             -1 => Err(io::Error::last_os_error()),
@@ -121,12 +118,14 @@ pub trait Device: AsFd + AsRawFd + FileExt {
         }
     }
 
+    /// Empties the session: RESET.
     fn reset(&self) -> io::Result<()> {
         self.ioctl(RESET, 0)
     }
 
-    /// Reads the session; what was in the structure before must not matter.
+    /// Returns the state of the session: GET.
     fn get(&self) -> io::Result<State> {
+        // The kernel must overwrite all of this.
         let mut state = State {
             value: 0xdead_beef,
             reserved: 0xdead_beef,
@@ -137,25 +136,34 @@ pub trait Device: AsFd + AsRawFd + FileExt {
         Ok(state)
     }
 
+    /// Returns the state of the session, which must succeed.
+    #[track_caller]
+    fn state(&self) -> State {
+        self.get().expect("GET")
+    }
+
+    /// Replaces the state of the session: SET.
     fn set(&self, state: State) -> io::Result<()> {
         self.ioctl(SET, &raw const state as usize)
     }
 
+    /// Continues the session over data: UPDATE.
     fn update(&self, data: &[u8]) -> io::Result<()> {
         self.update_from(data.as_ptr() as u64, data.len() as u64)
     }
 
-    /// UPDATE with any address.
+    /// Calls UPDATE with any address.
     fn update_from(&self, address: u64, length: u64) -> io::Result<()> {
         let buffer = Buffer { address, length };
         self.ioctl(UPDATE, &raw const buffer as usize)
     }
 
+    /// Continues the checksum `start` over data, without the session: DIGEST.
     fn digest(&self, start: u32, data: &[u8]) -> io::Result<u32> {
         self.digest_from(start, data.as_ptr() as u64, data.len() as u64)
     }
 
-    /// DIGEST with any address.
+    /// Calls DIGEST with any address.
     fn digest_from(&self, start: u32, address: u64, length: u64) -> io::Result<u32> {
         let mut digest = Digest {
             address,
@@ -167,10 +175,12 @@ pub trait Device: AsFd + AsRawFd + FileExt {
         Ok(digest.value)
     }
 
+    /// Appends the checksum of a part that follows: COMBINE.
     fn combine(&self, part: State) -> io::Result<()> {
         self.ioctl(COMBINE, &raw const part as usize)
     }
 
+    /// Describes the module: INFO.
     fn info(&self) -> io::Result<Info> {
         let mut info = Info {
             abi_version: !0,
@@ -182,7 +192,7 @@ pub trait Device: AsFd + AsRawFd + FileExt {
         Ok(info)
     }
 
-    /// Writes all of `data` by a single call.
+    /// Writes `data` in one call, which must take all of it.
     #[track_caller]
     fn write_whole(&self, data: &[u8]) {
         let written = memory::write_from(self.as_fd(), data.as_ptr() as usize, data.len());
@@ -193,7 +203,7 @@ pub trait Device: AsFd + AsRawFd + FileExt {
         );
     }
 
-    /// Reads the text from position 0, leaving the file's own position alone.
+    /// Reads the text at position 0, without a change to the position of the file.
     #[track_caller]
     fn text(&self) -> String {
         let mut buffer = [0; 64];
@@ -201,7 +211,7 @@ pub trait Device: AsFd + AsRawFd + FileExt {
         String::from_utf8_lossy(&buffer[..len]).into_owned()
     }
 
-    /// Returns the lines of the file's fdinfo whose key starts with `adler32-`.
+    /// Returns the module's lines in the fdinfo of the file, by their keys without `adler32-`.
     fn fdinfo(&self) -> BTreeMap<String, String> {
         fdinfo_of("self", self.as_raw_fd())
     }
@@ -209,8 +219,7 @@ pub trait Device: AsFd + AsRawFd + FileExt {
 
 impl Device for File {}
 
-/// Returns the lines of the fdinfo of a process's open device that the module makes.
-pub fn fdinfo_of(process: &str, fd: c_int) -> BTreeMap<String, String> {
+fn fdinfo_of(process: &str, fd: c_int) -> BTreeMap<String, String> {
     let path = format!("/proc/{process}/fdinfo/{fd}");
     let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
     text.lines()
@@ -219,7 +228,7 @@ pub fn fdinfo_of(process: &str, fd: c_int) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// Returns the state that the fdinfo of a process's open device shows.
+/// Returns the state of the session of another process from the fdinfo of its file.
 pub fn fdinfo_state(process: &str, fd: c_int) -> State {
     let fields = fdinfo_of(process, fd);
     state(
@@ -228,7 +237,7 @@ pub fn fdinfo_state(process: &str, fd: c_int) -> State {
     )
 }
 
-/// Reads `file` to its end from where it is.
+/// Reads the text from the position of the file to its end.
 #[track_caller]
 pub fn read_rest(mut file: &File) -> String {
     let mut text = String::new();
@@ -236,8 +245,8 @@ pub fn read_rest(mut file: &File) -> String {
     text
 }
 
-/// Starts `work` on a file with "abc" in it in a child, kills that once it is under way, and returns
-/// the register that the file becomes.
+/// Runs `work` on a session of "abc" in a child, and kills the child once `under_way` returns true
+/// for its process ID and its file. Returns the slot, which the session has become.
 #[track_caller]
 pub fn kill_during(work: impl FnOnce(&File), under_way: impl Fn(&str, c_int) -> bool) -> State {
     publish(b"");
@@ -249,7 +258,6 @@ pub fn kill_during(work: impl FnOnce(&File), under_way: impl Fn(&str, c_int) -> 
     let pid = child.pid().to_string();
     process::eventually("the call is under way", || under_way(&pid, fd));
     child.kill_promptly();
-    let register = register();
     assert_eq!(module::refcount(), Some(0));
-    register
+    slot()
 }

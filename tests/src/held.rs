@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! Memory whose reader stops in the middle for as long as a test wants, by userfaultfd(2).
+//! Memory with a missing page, at which a reader stops for as long as a test wants: userfaultfd(2).
 
 use std::fs::File;
 use std::io::Read;
@@ -46,8 +46,8 @@ struct Copy {
     copied: i64,
 }
 
-/// Data of which one page is missing until the end of [`Held::wait`]'s result: who reads that page
-/// stands still.
+/// Data in memory of which one page is missing until the result of [`Held::wait`] is dropped. A
+/// thread that reads the page waits for it.
 pub struct Held {
     map: Map,
     len: usize,
@@ -69,7 +69,7 @@ impl Held {
         let fd =
             unsafe { libc::syscall(libc::SYS_userfaultfd, libc::O_CLOEXEC | libc::O_NONBLOCK) };
         let fd = Errno::result(fd).expect("userfaultfd") as i32;
-        // SAFETY: The descriptor was just opened.
+        // SAFETY: userfaultfd() has just opened the descriptor, and nothing else owns it.
         let faults = unsafe { File::from_raw_fd(fd) };
         let held = Self {
             len: data.len(),
@@ -106,15 +106,16 @@ impl Held {
         self.map.address()
     }
 
-    pub fn len(&self) -> usize {
+    /// Returns the length of the data.
+    pub fn size(&self) -> usize {
         self.len
     }
 
-    /// Waits until somebody reads the missing page, who goes on when the result is dropped.
+    /// Waits until a thread reads the missing page. The thread goes on when the result is dropped.
     pub fn wait(&self) -> Stopped<'_> {
         let mut polled = [PollFd::new(self.faults.as_fd(), PollFlags::POLLIN)];
         let ready = nix::poll::poll(&mut polled, 10_000_u16).expect("poll");
-        assert_eq!(ready, 1, "nobody read the missing page");
+        assert_eq!(ready, 1, "no thread has read the missing page");
         let mut message = [0; 32];
         let len = (&self.faults).read(&mut message).expect("a fault");
         assert_eq!(len, message.len());
@@ -141,13 +142,13 @@ impl Held {
 
     #[track_caller]
     fn ioctl<T>(&self, request: Ioctl, argument: &mut T) {
-        // SAFETY: The argument is the structure that goes with the request.
+        // SAFETY: Each caller passes the structure that belongs to the request.
         let status = unsafe { libc::ioctl(self.faults.as_raw_fd(), request, argument) };
         Errno::result(status).expect("userfaultfd ioctl");
     }
 }
 
-/// Somebody stands still.
+/// A thread waits for the missing page until this is dropped.
 pub struct Stopped<'a>(&'a Held);
 
 impl Drop for Stopped<'_> {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! What all other tests have left behind, as the kernel's own search for leaks sees it.
+//! The last test of a program: kmemleak finds no memory that the tests before it have leaked.
 
 use std::fs;
 use std::path::Path;
@@ -16,7 +16,7 @@ trials!(after module::ensure_unloaded:
     no_memory_is_lost,
 );
 
-/// Returns the kernel's search for leaks, if it has one.
+/// Returns the file of kmemleak, which debug kernels have.
 pub fn kmemleak() -> Option<&'static Path> {
     let path = Path::new("/sys/kernel/debug/kmemleak");
     path.exists().then_some(path)
@@ -26,13 +26,14 @@ fn no_memory_is_lost() -> Completion {
     let Some(kmemleak) = kmemleak() else {
         return Completion::ignored_with("this kernel has no kmemleak");
     };
-    // What is younger than five seconds does not count as lost.
+    // kmemleak reports no object that is younger than five seconds.
     thread::sleep(Duration::from_secs(6));
-    // The first look notes what is in memory, and the second reports what has not changed since.
+    // The first scan stores checksums of the objects, and the second reports the objects that have
+    // not changed since.
     for _ in 0..2 {
-        fs::write(kmemleak, "scan").expect("kmemleak looks for leaks");
+        fs::write(kmemleak, "scan").expect("kmemleak scans");
     }
-    let lost = fs::read_to_string(kmemleak).expect("kmemleak tells");
+    let lost = fs::read_to_string(kmemleak).expect("kmemleak's report");
     assert!(lost.is_empty(), "{lost}");
     Completion::Completed
 }

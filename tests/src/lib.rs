@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! What the tests share: handles on the module, the device, AF_ALG, processes and memory.
+//! What the test programs share: the module, its device and its hash as programs reach them, and the
+//! processes, users, memory and rings that use them.
+//!
+//! A function that returns a `Result` makes a call that a test may expect to fail. The others panic
+//! when the kernel refuses something.
 
 pub mod alg;
 pub mod device;
@@ -9,13 +13,14 @@ pub mod held;
 pub mod leaks;
 pub mod memory;
 pub mod module;
-pub mod pins;
 pub mod process;
 pub mod reference;
 pub mod ring;
+pub mod seccomp;
+pub mod usage;
 
-use std::fs;
 use std::io;
+use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::process::Stdio;
 
@@ -25,9 +30,10 @@ use libtest_mimic::Completion;
 use libtest_mimic::Failed;
 use libtest_mimic::Trial;
 use nix::errno::Errno;
-use pins::Pins;
+use usage::Pins;
 
-/// Defines `trials()`, the list of a theme's tests; `after` names what runs before each of them.
+/// Defines `trials()`, which returns the tests of a file. `after` names a function that runs before
+/// each of the tests.
 #[macro_export]
 macro_rules! trials {
     (after $setup:path: $($test:ident),+ $(,)?) => {
@@ -38,37 +44,44 @@ macro_rules! trials {
     };
 }
 
-/// What a test returns: nothing, or that it cannot run here and why.
-pub trait Report {
+/// What a test function returns: `()`, or a [`Completion`] if the test cannot run on every kernel.
+pub trait TestResult {
     fn completion(self) -> Completion;
 }
 
-impl Report for () {
+impl TestResult for () {
     fn completion(self) -> Completion {
         Completion::Completed
     }
 }
 
-impl Report for Completion {
+impl TestResult for Completion {
     fn completion(self) -> Completion {
         self
     }
 }
 
-/// Makes a trial of a test, at the end of which no page may stay pinned.
-pub fn trial<R: Report + 'static>(theme: &str, name: &str, setup: fn(), test: fn() -> R) -> Trial {
+/// Makes a trial of a test function. The trial fails if pages are still pinned after the test.
+pub fn trial<R: TestResult + 'static>(
+    theme: &str,
+    name: &str,
+    setup: fn(),
+    test: fn() -> R,
+) -> Trial {
     Trial::ignorable_test(format!("{theme}::{name}"), move || {
         setup();
         let before = Pins::now().held();
         let completion = test().completion();
-        process::eventually("no page stays pinned", || Pins::now().held() == before);
+        process::eventually("no page is pinned any longer", || {
+            Pins::now().held() == before
+        });
         Ok::<_, Failed>(completion)
     })
 }
 
-/// The error number of a system call that is expected to fail.
+/// Results of system calls that are expected to fail.
 pub trait ErrnoOf {
-    /// Returns the error number, or `UnknownErrno` (0) of a success.
+    /// Returns the error number, or `UnknownErrno` (0) for a success.
     fn errno(self) -> Errno;
 }
 
@@ -105,7 +118,7 @@ pub fn output(command: &mut Command) -> anyhow::Result<String> {
     Ok(printed)
 }
 
-/// Runs a command line in a shell and returns what it printed, both streams; it must succeed.
+/// Runs a command line, which must succeed, and returns what it printed to both streams.
 #[track_caller]
 pub fn sh(line: &str) -> String {
     let (success, output) = try_sh(line);
@@ -113,56 +126,19 @@ pub fn sh(line: &str) -> String {
     output
 }
 
-/// Runs a command line in a shell and returns whether it succeeded and what it printed.
-#[track_caller]
+/// Runs a command line and returns whether it succeeded, and what it printed to both streams.
 pub fn try_sh(line: &str) -> (bool, String) {
-    let output = Command::new("bash")
-        .args(["-c", &format!("exec 2>&1; {line}")])
-        .output()
-        .expect("bash runs");
+    shell(line, &mut Command::new("bash"))
+}
+
+/// Runs a command line as another user. Otherwise the same as [`try_sh`].
+pub fn try_sh_as(user: u32, line: &str) -> (bool, String) {
+    shell(line, Command::new("bash").uid(user).gid(user))
+}
+
+fn shell(line: &str, bash: &mut Command) -> (bool, String) {
+    let output = bash.args(["-c", &format!("exec 2>&1; {line}")]).output();
+    let output = output.expect("bash starts");
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     (output.status.success(), text)
-}
-
-/// How much memory the system has taken since a test began to look.
-pub struct Taken {
-    available: i64,
-    slab: i64,
-    most: i64,
-    most_slab: i64,
-}
-
-impl Taken {
-    pub fn from_now() -> Self {
-        Self {
-            available: meminfo("MemAvailable"),
-            slab: meminfo("Slab"),
-            most: 0,
-            most_slab: 0,
-        }
-    }
-
-    pub fn look(&mut self) {
-        self.most = self.most.max(self.available - meminfo("MemAvailable"));
-        self.most_slab = self.most_slab.max(meminfo("Slab") - self.slab);
-    }
-
-    /// Fails if more kibibytes were ever taken, in all or by the kernel's own objects.
-    #[track_caller]
-    pub fn assert_below(&self, all: i64, slab: i64) {
-        let Self {
-            most, most_slab, ..
-        } = self;
-        assert!(*most < all, "{most} KiB of memory were taken");
-        assert!(*most_slab < slab, "{most_slab} KiB of slab were taken");
-    }
-}
-
-/// Returns the kibibytes that a line of /proc/meminfo gives.
-pub fn meminfo(key: &str) -> i64 {
-    let text = fs::read_to_string("/proc/meminfo").expect("/proc/meminfo");
-    text.lines()
-        .find_map(|line| line.strip_prefix(key)?.strip_prefix(':'))
-        .and_then(|rest| rest.trim().strip_suffix(" kB")?.parse().ok())
-        .unwrap_or_else(|| panic!("/proc/meminfo has no {key}"))
 }

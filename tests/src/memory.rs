@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! Memory with holes, and system calls on any address.
+//! Memory with holes, and system calls that are given any address.
 
 use std::ffi::c_void;
 use std::fs;
@@ -19,9 +19,12 @@ use nix::sys::mman::MapFlags;
 use nix::sys::mman::MmapAdvise;
 use nix::sys::mman::ProtFlags;
 
+use crate::usage;
+
+/// The size of a page.
 pub const PAGE: usize = 4096;
 
-/// Addresses that no user process can have mapped: the kernel's, the gap between, the last.
+/// Addresses that no process can map: addresses of the kernel, of the gap below them, and the last.
 pub const FOREIGN_ADDRESSES: [u64; 6] = [
     0x0000_7fff_ffff_f000,
     0x0000_8000_0000_0000,
@@ -31,7 +34,8 @@ pub const FOREIGN_ADDRESSES: [u64; 6] = [
     u64::MAX - 7,
 ];
 
-/// Writes memory that cannot be read, of any kind, by `write` of an address and a length.
+/// Calls `write` with the address and the length of every kind of memory that cannot be read, and
+/// fails unless each call returns EFAULT.
 #[track_caller]
 pub fn assert_unreadable_is_refused(mut write: impl FnMut(usize, usize) -> io::Result<usize>) {
     let map = Map::new(PAGE);
@@ -53,9 +57,9 @@ pub struct Map {
     len: usize,
 }
 
-// SAFETY: The memory belongs to the mapping, whichever thread holds that.
+// SAFETY: The memory belongs to the mapping and to no thread.
 unsafe impl Send for Map {}
-// SAFETY: A shared reference gives the address alone.
+// SAFETY: No method reads or writes the memory through a shared reference.
 unsafe impl Sync for Map {}
 
 impl Map {
@@ -64,7 +68,7 @@ impl Map {
         Self::new_with(len, MapFlags::MAP_NORESERVE)
     }
 
-    /// Maps with flags beside that for a private mapping.
+    /// Maps private memory with more flags.
     pub fn new_with(len: usize, flags: MapFlags) -> Self {
         let len = len.next_multiple_of(PAGE).max(PAGE);
         let size = NonZeroUsize::new(len).expect("at least a page");
@@ -75,8 +79,8 @@ impl Map {
         Self { start, len }
     }
 
-    /// Maps `data` so that it ends where a page begins that cannot be accessed. Returns the
-    /// mapping and where in it the data begins.
+    /// Maps `data` so that it ends just before a page that cannot be accessed. Returns the mapping
+    /// and the offset of the data in it.
     pub fn before_hole(data: &[u8]) -> (Self, usize) {
         let room = data.len().next_multiple_of(PAGE);
         let mut map = Self::new(room + PAGE);
@@ -86,38 +90,46 @@ impl Map {
         (map, offset)
     }
 
-    /// Maps memory that the kernel gives huge pages to, wherever a whole one fits.
+    /// Maps memory in which the kernel uses huge pages.
     pub fn huge(len: usize) -> Self {
         let map = Self::new(len);
         map.advise(0..map.len, MmapAdvise::MADV_HUGEPAGE);
         map
     }
 
-    /// Puts pages of a file in the place of some of ours, to be read only.
+    /// Maps at least `len` bytes that are all `byte`. They take next to no memory: the same MiB is
+    /// mapped again and again.
+    pub fn repeated(byte: u8, len: usize) -> Self {
+        const UNIT: usize = 1 << 20;
+        let mut file = tempfile::tempfile().expect("a temporary file");
+        file.write_all(&vec![byte; UNIT]).expect("write");
+        let map = Self::new(len.next_multiple_of(UNIT));
+        for start in (0..map.len).step_by(UNIT) {
+            map.map_file(start..start + UNIT, &file, 0, MapFlags::MAP_SHARED);
+        }
+        map
+    }
+
+    /// Replaces pages by pages of a file, which can only be read.
     pub fn map_file(&self, range: Range<usize>, file: impl AsFd, offset: i64, flags: MapFlags) {
         let address = NonZeroUsize::new(self.pages(&range).addr().get());
         let len = NonZeroUsize::new(range.len()).expect("at least a page");
         let flags = flags | MapFlags::MAP_FIXED;
-        // SAFETY: The pages are ours, and whoever refers to them now finds the file.
+        // SAFETY: The pages belong to this mapping, and stay mapped.
         unsafe { mman::mmap(address, len, ProtFlags::PROT_READ, flags, file, offset) }
             .expect("mmap");
     }
 
-    /// Returns how many bytes of the mapping a line of /proc/self/smaps gives.
+    /// Returns the bytes in the line `key` for this mapping in `/proc/self/smaps`.
     pub fn smaps(&self, key: &str) -> usize {
         let text = fs::read_to_string("/proc/self/smaps").expect("smaps");
-        let start = format!("{:x}-", self.address());
-        let kibibytes: Option<usize> = text
-            .lines()
-            .skip_while(|line| !line.starts_with(&start))
-            .find_map(|line| {
-                let value = line.strip_prefix(key)?.strip_suffix("kB")?;
-                value.trim().parse().ok()
-            });
-        kibibytes.unwrap_or_else(|| panic!("no {key} of {start}")) << 10
+        let start = text.find(&format!("\n{:x}-", self.address()));
+        let start = start.expect("the mapping is in smaps");
+        (usage::count(&text[start..], key) << 10) as usize
     }
 
-    pub fn len(&self) -> usize {
+    /// Returns how many bytes are mapped.
+    pub fn size(&self) -> usize {
         self.len
     }
 
@@ -125,7 +137,7 @@ impl Map {
         self.start.as_ptr() as usize
     }
 
-    /// The memory; none of the pages touched may have been protected or unmapped.
+    /// Returns the memory. The caller touches no page that is protected or unmapped.
     pub fn bytes(&mut self) -> &mut [u8] {
         // SAFETY: The mapping is `len` bytes long and borrowed for as long as the slice.
         unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr().cast(), self.len) }
@@ -133,32 +145,32 @@ impl Map {
 
     pub fn protect(&self, range: Range<usize>, protection: ProtFlags) {
         let start = self.pages(&range);
-        // SAFETY: The pages are ours, and whoever touches them now is killed.
+        // SAFETY: The pages belong to this mapping. A forbidden access kills the process.
         unsafe { mman::mprotect(start, range.len(), protection) }.expect("mprotect");
     }
 
     pub fn unmap(&self, range: Range<usize>) {
         let start = self.pages(&range);
-        // SAFETY: The pages are ours, and whoever touches them now is killed.
+        // SAFETY: The pages belong to this mapping. An access to them kills the process.
         unsafe { mman::munmap(start, range.len()) }.expect("munmap");
     }
 
-    /// Forgets the content of some pages.
+    /// Discards the content of pages, which then read as zeros.
     pub fn discard(&self, range: Range<usize>) {
         self.advise(range, MmapAdvise::MADV_DONTNEED);
     }
 
     pub fn advise(&self, range: Range<usize>, advice: MmapAdvise) {
         let start = self.pages(&range);
-        // SAFETY: The pages are ours; at most they read as zero from now on.
+        // SAFETY: The pages belong to this mapping. The advice changes at most their content.
         unsafe { mman::madvise(start, range.len(), advice) }.expect("madvise");
     }
 
-    /// Moves pages to the same place in another mapping; ours read as zero from now on.
+    /// Moves pages to the same offset in another mapping. Here they then read as zeros.
     pub fn move_to(&self, other: &Self, range: Range<usize>) {
         let (from, to) = (self.pages(&range), other.pages(&range));
         let flags = libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED | libc::MREMAP_DONTUNMAP;
-        // SAFETY: The pages of both are ours, and stay mapped.
+        // SAFETY: The pages belong to the two mappings, and stay mapped in both.
         let moved =
             unsafe { libc::mremap(from.as_ptr(), range.len(), range.len(), flags, to.as_ptr()) };
         assert_eq!(moved, to.as_ptr(), "mremap: {}", io::Error::last_os_error());
@@ -168,104 +180,64 @@ impl Map {
     pub fn put<T: Copy>(&mut self, offset: usize, value: T) {
         assert!(offset + mem::size_of::<T>() <= self.len);
         let target = self.bytes()[offset..].as_mut_ptr().cast::<T>();
-        // SAFETY: There is room, as just checked.
+        // SAFETY: The assertion above ensures that there is room.
         unsafe { ptr::write_unaligned(target, value) }
     }
 
-    /// Reads a structure, of which any bytes are a value, from any offset.
+    /// Reads a structure, for which any bytes are valid, from any offset.
     pub fn get<T: Copy>(&mut self, offset: usize) -> T {
         assert!(offset + mem::size_of::<T>() <= self.len);
         let source = self.bytes()[offset..].as_ptr().cast::<T>();
-        // SAFETY: The bytes are there, as just checked, and make up a value.
+        // SAFETY: The assertion above ensures that the bytes exist; the caller, that they are valid.
         unsafe { ptr::read_unaligned(source) }
     }
 
     fn pages(&self, range: &Range<usize>) -> NonNull<c_void> {
         assert!(range.start % PAGE == 0 && range.end <= self.len);
-        // SAFETY: The offset is within the mapping.
+        // SAFETY: The assertion above ensures that the offset is within the mapping.
         unsafe { self.start.byte_add(range.start) }
     }
 }
 
 impl Drop for Map {
     fn drop(&mut self) {
-        // SAFETY: Nobody can refer to the mapping any more.
+        // SAFETY: No reference to the memory outlives the mapping.
         unsafe { mman::munmap(self.start, self.len) }.expect("munmap");
     }
 }
 
-/// `write(2)` of memory that need not be there.
+/// Returns what a system call that transfers bytes has returned.
+pub fn transferred(result: isize) -> io::Result<usize> {
+    usize::try_from(result).map_err(|_| io::Error::last_os_error())
+}
+
+/// Describes memory, which need not exist.
+pub fn iovec(address: usize, len: usize) -> libc::iovec {
+    libc::iovec {
+        iov_base: ptr::with_exposed_provenance_mut(address),
+        iov_len: len,
+    }
+}
+
+/// Calls `write(2)` with memory that need not exist.
 pub fn write_from(file: impl AsFd, address: usize, len: usize) -> io::Result<usize> {
-    // SAFETY: The kernel only reads, and checks the address itself: that is what is tested.
-    let written = unsafe { libc::write(file.as_fd().as_raw_fd(), address as *const c_void, len) };
-    usize::try_from(written).map_err(|_| io::Error::last_os_error())
+    // SAFETY: The kernel only reads the memory, and fails if it does not exist.
+    transferred(unsafe { libc::write(file.as_fd().as_raw_fd(), address as *const c_void, len) })
 }
 
-/// `read(2)` into memory that need not be there.
+/// Calls `read(2)` with memory that need not exist.
 pub fn read_into(file: impl AsFd, address: usize, len: usize) -> io::Result<usize> {
-    // SAFETY: The kernel checks the address itself; callers give none that holds other data.
-    let count = unsafe { libc::read(file.as_fd().as_raw_fd(), address as *mut c_void, len) };
-    usize::try_from(count).map_err(|_| io::Error::last_os_error())
+    // SAFETY: Callers pass memory that holds nothing else. If it does not exist, the call fails.
+    transferred(unsafe { libc::read(file.as_fd().as_raw_fd(), address as *mut c_void, len) })
 }
 
-/// `writev(2)` of pieces, given as address and length, that need not be there.
+/// Calls `writev(2)` with pieces, each an address and a length, which need not exist.
 pub fn writev_from(file: impl AsFd, pieces: &[(usize, usize)]) -> io::Result<usize> {
     let pieces: Vec<_> = pieces
         .iter()
-        .map(|&(address, len)| libc::iovec {
-            iov_base: address as *mut c_void,
-            iov_len: len,
-        })
+        .map(|&(address, len)| iovec(address, len))
         .collect();
     let fd = file.as_fd().as_raw_fd();
-    // SAFETY: The kernel only reads, and checks the addresses itself: that is what is tested.
-    let written = unsafe { libc::writev(fd, pieces.as_ptr(), pieces.len() as i32) };
-    usize::try_from(written).map_err(|_| io::Error::last_os_error())
-}
-
-/// Address space in which the same mebibyte of one byte value appears over and over: as much data
-/// as wanted in next to no memory.
-pub struct Repeated {
-    start: NonNull<c_void>,
-    len: usize,
-}
-
-// SAFETY: A shared reference gives the address alone.
-unsafe impl Sync for Repeated {}
-
-impl Repeated {
-    const UNIT: usize = 1 << 20;
-
-    /// Maps at least `len` bytes, all of them `byte`.
-    pub fn new(byte: u8, len: usize) -> Self {
-        let len = len.next_multiple_of(Self::UNIT);
-        let mut file = tempfile::tempfile().expect("a temporary file");
-        file.write_all(&vec![byte; Self::UNIT]).expect("write");
-        let size = NonZeroUsize::new(len).expect("not empty");
-        let flags = MapFlags::MAP_PRIVATE | MapFlags::MAP_NORESERVE;
-        // SAFETY: The kernel chooses an address range that is free.
-        let start =
-            unsafe { mman::mmap_anonymous(None, size, ProtFlags::PROT_NONE, flags) }.expect("mmap");
-        let repeated = Self { start, len };
-        for offset in (0..len).step_by(Self::UNIT) {
-            let address = NonZeroUsize::new(repeated.address() + offset);
-            let size = NonZeroUsize::new(Self::UNIT).expect("not empty");
-            let flags = MapFlags::MAP_SHARED | MapFlags::MAP_FIXED;
-            // SAFETY: The address range is ours, and nobody refers to it.
-            unsafe { mman::mmap(address, size, ProtFlags::PROT_READ, flags, &file, 0) }
-                .expect("mmap");
-        }
-        repeated
-    }
-
-    pub fn address(&self) -> usize {
-        self.start.as_ptr() as usize
-    }
-}
-
-impl Drop for Repeated {
-    fn drop(&mut self) {
-        // SAFETY: Nobody can refer to the mapping any more.
-        unsafe { mman::munmap(self.start, self.len) }.expect("munmap");
-    }
+    // SAFETY: The kernel only reads the memory, and fails if it does not exist.
+    transferred(unsafe { libc::writev(fd, pieces.as_ptr(), pieces.len() as i32) })
 }

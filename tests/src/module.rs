@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! The module: loading, unloading and what the kernel says about it.
+//! Loading and unloading the module, and what the kernel shows of it.
 
 use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::fs;
 use std::fs::File;
-use std::io;
 use std::io::ErrorKind;
 use std::io::Read;
 use std::io::Seek;
@@ -25,13 +24,13 @@ use nix::kmod::ModuleInitFlags;
 use crate::process;
 use crate::sh;
 
-/// Name of the module, of the hash that it registers and of its device.
+/// The name of the module, of its hash and of its device.
 pub const NAME: &str = "adler32";
-/// Name of the hash's driver, by which it is reached whoever else registers the hash.
+/// The name of the hash's driver, which no other module uses.
 pub const DRIVER: &str = "adler32-rust";
 
-/// The implementations, the slowest first: the number by which to ask for each, its name, and the
-/// flags in `/proc/cpuinfo` that it needs. The kernel shows none there that `clearcpuid=` cleared.
+/// The implementations, the slowest first: the value of the parameter `implementation`, the name,
+/// and the flags of `/proc/cpuinfo` that it needs. `clearcpuid=` clears flags there, too.
 pub const IMPLEMENTATIONS: [(u32, &str, &[&str]); 3] = [
     (1, "portable", &[]),
     (2, "avx2", &["avx2"]),
@@ -42,7 +41,7 @@ pub const IMPLEMENTATIONS: [(u32, &str, &[&str]); 3] = [
     ),
 ];
 
-/// Returns whether the kernel's processor has all these flags.
+/// Returns whether `/proc/cpuinfo` lists all of these flags.
 pub fn processor_has(flags: &[&str]) -> bool {
     let cpuinfo = fs::read_to_string("/proc/cpuinfo").expect("/proc/cpuinfo");
     let all: Vec<_> = cpuinfo
@@ -53,7 +52,7 @@ pub fn processor_has(flags: &[&str]) -> bool {
     flags.iter().all(|flag| all.contains(flag))
 }
 
-/// Returns the name of the implementation that the module is to choose by itself.
+/// Returns the name of the implementation that the module chooses by default.
 pub fn fastest_implementation() -> &'static str {
     let mut runnable = IMPLEMENTATIONS
         .iter()
@@ -61,8 +60,8 @@ pub fn fastest_implementation() -> &'static str {
     runnable.next_back().expect("portable runs everywhere").1
 }
 
-/// Returns the name of the implementation that modprobe is to load the module with: that which the
-/// kernel's command line names for it, or the fastest.
+/// Returns the name of the implementation that the module uses after modprobe: the one that the
+/// kernel's command line chooses, or the fastest.
 pub fn default_implementation() -> &'static str {
     let words = fs::read_to_string("/proc/cmdline").expect("/proc/cmdline");
     let asked = words
@@ -77,7 +76,7 @@ pub fn default_implementation() -> &'static str {
     }
 }
 
-/// Loads the module as modprobe does if it is not loaded.
+/// Loads the module with modprobe if it is not loaded.
 pub fn ensure_loaded() {
     if !is_loaded() {
         sh("modprobe adler32");
@@ -85,10 +84,10 @@ pub fn ensure_loaded() {
     }
 }
 
-/// Waits until the kernel's test manager is through with the hash that was just registered. It shows
-/// an entry of its own for it, and holds the module.
+/// Waits until the kernel has tested a newly registered hash. Until then `/proc/crypto` lists a
+/// temporary entry, and the test holds the module.
 fn settle() {
-    process::eventually("the hash is tested", || {
+    process::eventually("the kernel has tested the hash", || {
         let entry = crypto_entry(DRIVER);
         let kind = entry.as_ref().and_then(|entry| entry.get("type"));
         kind.is_some_and(|kind| kind == "shash") && refcount() == Some(0)
@@ -102,22 +101,24 @@ pub fn ensure_unloaded() {
     }
 }
 
-/// Loads a module that depmod knows straight through the system call, for its exact error.
+/// Loads an installed module through the system call, which returns an exact error.
 pub fn load(name: &str, parameters: &str) -> nix::Result<()> {
     let file = File::open(path(name)).expect("the module file opens");
     let parameters = CString::new(parameters).expect("no NUL in parameters");
     kmod::finit_module(&file, &parameters, ModuleInitFlags::empty())
 }
 
-/// Returns where depmod knows a module to be.
+/// Returns the path of an installed module.
 fn path(name: &str) -> String {
+    // modinfo runs once for each module: in a program with threads, a child process would keep the
+    // files of the other threads open for a moment.
     static KNOWN: Mutex<BTreeMap<String, String>> = Mutex::new(BTreeMap::new());
     let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
     let find = || sh(&format!("modinfo -n {name}")).trim().to_owned();
     known.entry(name.to_owned()).or_insert_with(find).clone()
 }
 
-/// Unloads the module through the system call, without waiting for its users.
+/// Unloads the module through the system call, which fails while the module is in use.
 pub fn try_unload() -> nix::Result<()> {
     remove(NAME)
 }
@@ -127,14 +128,14 @@ fn remove(name: &str) -> nix::Result<()> {
     kmod::delete_module(&name, DeleteModuleFlags::O_NONBLOCK)
 }
 
-/// Unloads the module, which nobody may use any more.
+/// Unloads the module, which must soon be unused.
 #[track_caller]
 pub fn unload() {
     remove_soon(NAME);
 }
 
-/// Unloads a module. Its last users may be going away still: sockets and mappings do so after they
-/// are closed, and the kernel's test manager holds a hash for a moment after it was registered.
+/// Unloads a module. Its last users may hold it for a moment longer: the kernel releases sockets
+/// and mappings some time after they are closed, and a hash some time after it was tested.
 #[track_caller]
 fn remove_soon(name: &str) {
     process::eventually(&format!("{name} is unloaded"), || match remove(name) {
@@ -146,6 +147,7 @@ fn remove_soon(name: &str) {
     });
 }
 
+/// Returns whether the module is loaded.
 pub fn is_loaded() -> bool {
     Path::new("/sys/module/adler32").exists()
 }
@@ -156,10 +158,11 @@ pub fn refcount() -> Option<usize> {
     Some(text.trim().parse().expect("a number"))
 }
 
-/// A module that is loaded with given parameters until this is dropped.
+/// A module that stays loaded until this is dropped.
 pub struct Loaded(&'static str);
 
 impl Loaded {
+    /// Loads a module.
     #[track_caller]
     pub fn new(name: &'static str, parameters: &str) -> Self {
         load(name, parameters).unwrap_or_else(|error| panic!("loading {name}: {error}"));
@@ -180,14 +183,14 @@ impl Drop for Loaded {
     }
 }
 
-/// Returns the fields of the entry of /proc/crypto whose driver is `driver`.
+/// Returns the fields of the entry of a driver in `/proc/crypto`.
 pub fn crypto_entry(driver: &str) -> Option<BTreeMap<String, String>> {
     proc_crypto()
         .into_iter()
         .find(|entry| entry.get("driver").is_some_and(|found| found == driver))
 }
 
-/// Returns the entries of /proc/crypto.
+/// Returns the entries of `/proc/crypto`.
 pub fn proc_crypto() -> Vec<BTreeMap<String, String>> {
     let text = fs::read_to_string("/proc/crypto").expect("/proc/crypto");
     text.split("\n\n")
@@ -202,7 +205,7 @@ pub fn proc_crypto() -> Vec<BTreeMap<String, String>> {
         .collect()
 }
 
-/// Returns the minor number that /proc/misc lists for the device.
+/// Returns the minor number of the device, from `/proc/misc`.
 pub fn misc_minor() -> Option<u32> {
     let text = fs::read_to_string("/proc/misc").expect("/proc/misc");
     text.lines().find_map(|line| {
@@ -211,7 +214,7 @@ pub fn misc_minor() -> Option<u32> {
     })
 }
 
-/// Fails unless nothing of the module is left in the system.
+/// Fails if anything of the module is left in the system.
 #[track_caller]
 pub fn assert_absent() {
     assert!(!is_loaded(), "the module is still loaded");
@@ -221,11 +224,11 @@ pub fn assert_absent() {
     assert!(!Path::new("/dev/adler32").exists(), "in /dev");
 }
 
-/// The kernel log from a point in time on.
+/// The kernel log from some moment on.
 pub struct Log(File);
 
 impl Log {
-    /// Starts behind the last line logged so far.
+    /// Skips the lines that have been logged so far.
     pub fn from_now() -> Self {
         let mut file = File::options()
             .read(true)
@@ -244,7 +247,7 @@ impl Log {
             let len = match self.0.read(&mut record) {
                 Ok(len) => len,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return lines,
-                // Records were overwritten before they were read; go on with the next.
+                // The kernel overwrote records before they were read. The next read skips them.
                 Err(error) if error.kind() == ErrorKind::BrokenPipe => continue,
                 Err(error) => panic!("/dev/kmsg: {error}"),
             };
@@ -254,7 +257,7 @@ impl Log {
         }
     }
 
-    /// Returns the lines of the module logged since the last call.
+    /// Returns the lines about the module that were logged since the last call.
     pub fn of_module(&mut self) -> Vec<String> {
         let mut lines = self.lines();
         lines.retain(|line| line.contains("adler32"));
@@ -262,17 +265,8 @@ impl Log {
     }
 }
 
-/// Returns a field of the module's modinfo, one line per value.
+/// Returns the values of a field of the module's modinfo.
 pub fn modinfo(field: &str) -> Vec<String> {
     let output = sh(&format!("modinfo -F {field} {NAME}"));
     output.lines().map(str::to_owned).collect()
-}
-
-/// Returns the names in a folder, sorted.
-pub fn names_in(folder: &str) -> io::Result<Vec<String>> {
-    let mut names = fs::read_dir(folder)?
-        .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
-        .collect::<io::Result<Vec<_>>>()?;
-    names.sort();
-    Ok(names)
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! Other users and other processes.
+//! Other users, other processes and other threads.
 
 use std::io::Read;
 use std::io::Write;
@@ -28,21 +28,21 @@ use nix::unistd;
 use nix::unistd::ForkResult;
 use nix::unistd::Pid;
 
-/// Returns a user id that no test has used, whose register is therefore fresh.
+/// Returns a user ID that no test has used before, whose slot is therefore empty.
 pub fn fresh_user() -> u32 {
     static NEXT: AtomicU32 = AtomicU32::new(100_000);
     NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
-/// Sets the real, effective and saved user id of the calling thread alone; -1 keeps one.
+/// Sets the real, effective and saved user ID of the calling thread alone; -1 keeps an ID.
 pub fn set_thread_uids(real: i64, effective: i64, saved: i64) {
-    // The system call, because the C library's function changes all threads of the process.
+    // Not setresuid(3), which changes all threads of the process.
     // SAFETY: The call takes no pointers.
     let status = unsafe { libc::syscall(libc::SYS_setresuid, real, effective, saved) };
     assert_eq!(status, 0, "setresuid({real}, {effective}, {saved})");
 }
 
-/// Runs `work` in a thread whose effective user is `uid`; its real user stays root.
+/// Runs `work` in a thread with the effective user `uid`. The real user stays root.
 pub fn as_user<T: Send>(uid: u32, work: impl FnOnce() -> T + Send) -> T {
     in_thread(|| {
         set_thread_uids(-1, uid.into(), -1);
@@ -50,19 +50,19 @@ pub fn as_user<T: Send>(uid: u32, work: impl FnOnce() -> T + Send) -> T {
     })
 }
 
-/// Runs `work` as a user whose register is fresh.
+/// Runs `work` as a user whose slot is empty.
 pub fn as_fresh_user<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     as_user(fresh_user(), work)
 }
 
-/// Runs `work` in a thread of its own and waits for it.
+/// Runs `work` in a thread and waits for it.
 pub fn in_thread<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     thread::scope(|scope| scope.spawn(work).join())
         .unwrap_or_else(|payload| panic::resume_unwind(payload))
 }
 
-/// Runs `work` while another thread does `other` again and again.
-pub fn beside<T>(mut other: impl FnMut() + Send, work: impl FnOnce() -> T) -> T {
+/// Runs `work` while another thread repeats `other`.
+pub fn alongside<T>(mut other: impl FnMut() + Send, work: impl FnOnce() -> T) -> T {
     struct Stop<'a>(&'a AtomicBool);
     impl Drop for Stop<'_> {
         fn drop(&mut self) {
@@ -72,7 +72,7 @@ pub fn beside<T>(mut other: impl FnMut() + Send, work: impl FnOnce() -> T) -> T 
 
     let stopped = AtomicBool::new(false);
     thread::scope(|scope| {
-        // Also when `work` panics, or the scope would wait for ever.
+        // Dropped even if `work` panics. Otherwise the scope would wait forever.
         let _stop = Stop(&stopped);
         scope.spawn(|| {
             while !stopped.load(Ordering::Relaxed) {
@@ -89,49 +89,47 @@ extern "C" fn count_interruption(_: i32) {
     INTERRUPTIONS.fetch_add(1, Ordering::Relaxed);
 }
 
-/// Sends a thread a signal that does no more than to interrupt what it waits for.
+/// Sends a thread a signal, which has no effect but to interrupt a system call that waits.
 pub fn interrupt(thread: Pthread) {
     let handler = SigHandler::Handler(count_interruption);
     let action = SigAction::new(handler, SaFlags::empty(), SigSet::empty());
-    // SAFETY: The handler does nothing that it must not.
+    // SAFETY: The handler only increments an atomic, which is async-signal-safe.
     unsafe { signal::sigaction(Signal::SIGUSR1, &action) }.expect("sigaction");
     pthread::pthread_kill(thread, Signal::SIGUSR1).expect("pthread_kill");
 }
 
-/// Returns how many such signals have come.
+/// Returns how many of these signals have been handled.
 pub fn interruptions() -> u32 {
     INTERRUPTIONS.load(Ordering::Relaxed)
 }
 
-/// A child process; killed when dropped.
+/// A child process, which is killed when this is dropped.
 pub struct Child {
     pid: Pid,
     link: Link,
     reaped: bool,
 }
 
-/// One end of the line between parent and child.
+/// One end of a connection between parent and child.
 pub struct Link(UnixStream);
 
 impl Link {
-    /// Lets the other side's [`Link::wait`] return.
-    pub fn tell(&mut self) {
-        self.0.write_all(b".").expect("the other process lives");
+    /// Lets [`Link::wait`] return in the other process.
+    pub fn notify(&mut self) {
+        self.0.write_all(b".").expect("the other process runs");
     }
 
-    /// Waits until the other side has called [`Link::tell`].
+    /// Waits until the other process calls [`Link::notify`].
     pub fn wait(&mut self) {
-        self.0
-            .read_exact(&mut [0])
-            .expect("the other process lives");
+        self.0.read_exact(&mut [0]).expect("the other process runs");
     }
 }
 
-/// Runs `work` in a child process.
+/// Runs `work` in a child process, which fails if `work` panics.
 pub fn fork(work: impl FnOnce(&mut Link)) -> Child {
     let (ours, theirs) = UnixStream::pair().expect("a socket pair");
-    // SAFETY: Tests run one at a time in the main thread and no other thread is alive at a fork
-    // but ones that wait, so that the child finds no lock taken.
+    // SAFETY: Tests run one at a time in the main thread. The other threads, if any, wait in
+    // system calls at a fork, so that the child inherits no lock that another thread holds.
     match unsafe { unistd::fork() }.expect("fork") {
         ForkResult::Parent { child } => Child {
             pid: child,
@@ -142,29 +140,31 @@ pub fn fork(work: impl FnOnce(&mut Link)) -> Child {
             drop(ours);
             let mut link = Link(theirs);
             let done = panic::catch_unwind(AssertUnwindSafe(|| work(&mut link)));
-            // SAFETY: The call does not return.
+            // SAFETY: The call takes no pointers, and does not return.
             unsafe { libc::_exit(i32::from(done.is_err())) }
         }
     }
 }
 
 impl Child {
+    /// Returns the process ID.
     pub fn pid(&self) -> Pid {
         self.pid
     }
 
+    /// Returns the connection to the child.
     pub fn link(&mut self) -> &mut Link {
         &mut self.link
     }
 
-    /// Waits for the end of the child, which must have succeeded.
+    /// Waits for the child, which must succeed.
     #[track_caller]
     pub fn join(mut self) {
         let status = self.reap();
         assert_eq!(status, WaitStatus::Exited(self.pid, 0), "the child failed");
     }
 
-    /// Kills the child, which must not have ended.
+    /// Kills the child, which must still run.
     #[track_caller]
     pub fn kill(mut self) {
         signal::kill(self.pid, Signal::SIGKILL).expect("kill");
@@ -173,13 +173,16 @@ impl Child {
         assert_eq!(status, killed, "the child ended before it was killed");
     }
 
-    /// Does so, and makes sure that what it does in the kernel has not kept it.
+    /// Kills the child, which must not stay in the kernel for long.
     #[track_caller]
     pub fn kill_promptly(self) {
         let start = Instant::now();
         self.kill();
         let time = start.elapsed();
-        assert!(time < Duration::from_secs(5), "dying took {time:?}");
+        assert!(
+            time < Duration::from_secs(5),
+            "the child died after {time:?}"
+        );
     }
 
     fn reap(&mut self) -> WaitStatus {

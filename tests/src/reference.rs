@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! Expected values, from code that the module shares nothing with.
+//! The right checksums, from code that shares nothing with the module, and data to sum.
 
 const MODULUS: u128 = 65521;
 
-/// Checksum of `data`.
+/// Returns the checksum of `data`.
 pub fn adler(data: &[u8]) -> u32 {
     append(1, data)
 }
@@ -26,12 +26,12 @@ pub fn append_repeated(value: u32, byte: u8, count: u64) -> u32 {
     (next_s2 << 16 | next_s1) as u32
 }
 
-/// The text that the device gives for a checksum.
+/// Returns the text that a read of the device returns for a checksum.
 pub fn text(value: u32) -> String {
     format!("{value:08x}\n")
 }
 
-/// `len` bytes without pattern, always the same for the same `seed`.
+/// Returns `len` bytes without a pattern, which depend on `seed` alone.
 pub fn noise(len: usize, seed: u64) -> Vec<u8> {
     let mut x = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let mut data = Vec::with_capacity(len + 8);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! Requests by io_uring(7) on any address.
+//! An io_uring(7), with requests that are given any address.
 
 use std::fs::File;
 use std::io;
@@ -17,21 +17,23 @@ use io_uring::types::SubmitArgs;
 use io_uring::types::Timespec;
 use io_uring::IoUring;
 
+use crate::memory;
 use crate::memory::Map;
 
-/// How long a worker may take to begin.
+/// How long a worker thread of the kernel may take to start a request.
 const MOMENT: Duration = Duration::from_millis(50);
 
-/// A ring.
+/// A ring, with the numbers of its requests.
 pub struct Ring {
     ring: IoUring,
-    /// How many requests it has been given.
+    /// The number of the next request.
     count: u64,
     null: File,
 }
 
 impl Ring {
-    pub fn new() -> Self {
+    /// Makes a ring.
+    pub fn open() -> Self {
         Self {
             ring: IoUring::new(64).expect("io_uring_setup"),
             count: 0,
@@ -39,7 +41,7 @@ impl Ring {
         }
     }
 
-    /// Submits requests, which are numbered from 0 on, and returns when they are under way.
+    /// Submits requests, which are numbered from 0, and returns when the kernel works on them.
     pub fn start(&mut self, requests: impl IntoIterator<Item = Entry>) {
         self.submit(requests);
         thread::sleep(MOMENT);
@@ -56,21 +58,21 @@ impl Ring {
     }
 
     fn push(&mut self, request: &Entry) {
-        // SAFETY: The kernel only reads what addresses point at, and checks them itself. Where it
-        // writes, the caller waits for the result.
-        unsafe { self.ring.submission().push(request) }.expect("there is room");
+        // SAFETY: The kernel checks the addresses. It only reads the memory, except for the buffers
+        // of reads, which live until the caller has the results.
+        unsafe { self.ring.submission().push(request) }.expect("room for a request");
     }
 
-    /// Gives the workers a write of nothing to do, which has no result. In Linux 7.2, a worker that
-    /// is about to sleep may miss a request until another comes for the same kind of file.
+    /// Submits an empty write, which returns no result. In Linux 7.2, a worker thread that is about
+    /// to sleep may miss a request until another request for the same kind of file comes.
     fn nudge(&mut self) {
         let flags = Flags::ASYNC | Flags::SKIP_SUCCESS;
-        let nothing = opcode::Write::new(fd(&self.null), ptr::null(), 0).build();
-        self.push(&nothing.flags(flags).user_data(u64::MAX));
+        let empty = opcode::Write::new(fd(&self.null), ptr::null(), 0).build();
+        self.push(&empty.flags(flags).user_data(u64::MAX));
         self.ring.submit().expect("io_uring_enter");
     }
 
-    /// Waits for the results of `N` requests, and returns them in the order of the requests.
+    /// Waits for the results of `N` requests. Returns them in the order of the requests.
     pub fn results<const N: usize>(&mut self) -> [io::Result<usize>; N] {
         let moment = Timespec::from(MOMENT);
         let limit = SubmitArgs::new().timespec(&moment);
@@ -95,7 +97,7 @@ impl Ring {
         self.results()
     }
 
-    /// Runs a single request.
+    /// Submits a request and returns its result.
     pub fn run_one(&mut self, request: Entry) -> io::Result<usize> {
         let [result] = self.run([request]);
         result
@@ -103,15 +105,13 @@ impl Ring {
 
     /// Registers all of `map` as buffer 0, for [`write_fixed`].
     pub fn register(&self, map: &Map) {
-        let buffer = libc::iovec {
-            iov_base: ptr::with_exposed_provenance_mut(map.address()),
-            iov_len: map.len(),
-        };
-        // SAFETY: The kernel only reads the buffer, and keeps its pages.
+        let buffer = memory::iovec(map.address(), map.size());
+        // SAFETY: The kernel only reads the buffer, and keeps its pages for as long as it needs.
         unsafe { self.ring.submitter().register_buffers(&[buffer]) }
             .expect("IORING_REGISTER_BUFFERS");
     }
 
+    /// Unregisters buffer 0.
     pub fn unregister(&self) {
         let unregistered = self.ring.submitter().unregister_buffers();
         unregistered.expect("IORING_UNREGISTER_BUFFERS");
@@ -122,40 +122,40 @@ fn fd(file: &impl AsRawFd) -> Fd {
     Fd(file.as_raw_fd())
 }
 
-/// `IORING_OP_WRITE` at the file's own position.
+/// Returns an `IORING_OP_WRITE` at the position of the file.
 pub fn write(file: &File, address: usize, len: usize) -> Entry {
     opcode::Write::new(fd(file), address as *const u8, len as u32)
         .offset(u64::MAX)
         .build()
 }
 
-/// `IORING_OP_WRITEV`. The pieces must live until the result is there.
+/// Returns an `IORING_OP_WRITEV`. The pieces must live until the result has come.
 pub fn writev(file: &File, pieces: &[libc::iovec]) -> Entry {
     opcode::Writev::new(fd(file), pieces.as_ptr(), pieces.len() as u32).build()
 }
 
-/// `IORING_OP_WRITE_FIXED` of memory in buffer 0.
+/// Returns an `IORING_OP_WRITE_FIXED` of memory in buffer 0.
 pub fn write_fixed(file: &File, address: usize, len: usize) -> Entry {
     opcode::WriteFixed::new(fd(file), address as *const u8, len as u32, 0).build()
 }
 
-/// `IORING_OP_READ` from position 0. The buffer must live until the result is there.
+/// Returns an `IORING_OP_READ` at position 0. The buffer must live until the result has come.
 pub fn read(file: &File, buffer: &mut [u8]) -> Entry {
     opcode::Read::new(fd(file), buffer.as_mut_ptr(), buffer.len() as u32).build()
 }
 
-/// `IORING_OP_SPLICE`, from a position or where the source is.
+/// Returns an `IORING_OP_SPLICE` from an offset, or from the position of the file or the pipe.
 pub fn splice(from: &impl AsRawFd, offset: Option<usize>, to: &impl AsRawFd, len: usize) -> Entry {
     let offset = offset.map_or(-1, |offset| offset as i64);
     opcode::Splice::new(fd(from), offset, fd(to), -1, len as u32).build()
 }
 
-/// `IORING_OP_ASYNC_CANCEL` of the request with a number.
+/// Returns an `IORING_OP_ASYNC_CANCEL` of the request with this number.
 pub fn cancel(number: u64) -> Entry {
     opcode::AsyncCancel::new(number).build()
 }
 
-/// Lets the next request wait for this one, and fail with it.
+/// Makes the next request wait for this one, and fail if this one fails.
 pub fn linked(request: Entry) -> Entry {
     request.flags(Flags::IO_LINK)
 }

@@ -114,7 +114,7 @@ fn duplicate_and_inherited_descriptors_hold() {
     let mut child = process::fork(|link| link.wait());
     drop(file);
     assert_eq!(module::try_unload().errno(), Errno::EWOULDBLOCK);
-    child.link().tell();
+    child.link().notify();
     child.join();
     module::unload();
 }
@@ -123,11 +123,14 @@ fn write_in_flight_holds() {
     let held = Held::new(&[1; 3 * memory::PAGE], 1);
     let file = device::private();
     std::thread::scope(|scope| {
-        let writer = scope.spawn(|| memory::write_from(&file, held.address(), held.len()));
+        let writer = scope.spawn(|| memory::write_from(&file, held.address(), held.size()));
         let stopped = held.wait();
         assert_eq!(module::try_unload().errno(), Errno::EWOULDBLOCK);
         drop(stopped);
-        assert_eq!(writer.join().expect("no panic").expect("write"), held.len());
+        assert_eq!(
+            writer.join().expect("no panic").expect("write"),
+            held.size()
+        );
     });
     assert_holds("the file written to", file);
 }
@@ -201,7 +204,7 @@ fn killed_device_user_releases() {
             device::view(),
         ];
         files[0].write_whole(b"abc");
-        link.tell();
+        link.notify();
         link.wait();
     });
     child.link().wait();
@@ -218,7 +221,7 @@ fn killed_socket_user_releases() {
         let operation = hash.accept();
         operation.feed(b"abc");
         let _clone = operation.fork();
-        link.tell();
+        link.notify();
         link.wait();
     });
     child.link().wait();

@@ -4,10 +4,7 @@
 //! commands that it gives, which have to mend it.
 
 use std::fs;
-use std::io;
-use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::Command;
 
 use libtest_mimic::Completion;
 use nix::errno::Errno;
@@ -24,9 +21,13 @@ use adler32_tests::module;
 use adler32_tests::module::Loaded;
 use adler32_tests::process::fork;
 use adler32_tests::process::fresh_user;
+use adler32_tests::process::in_thread;
+use adler32_tests::seccomp;
+use adler32_tests::seccomp::Refused;
 use adler32_tests::sh;
 use adler32_tests::trials;
 use adler32_tests::try_sh;
+use adler32_tests::try_sh_as;
 use adler32_tests::ErrnoOf;
 
 trials!(after tools::install:
@@ -76,7 +77,8 @@ impl Report {
     /// Looks as another user.
     #[track_caller]
     fn of_user() -> Self {
-        Self::of(tools::as_user(&format!("{COMMAND} info --json")))
+        let line = format!("{COMMAND} info --json");
+        Self::of(try_sh_as(fresh_user(), &line))
     }
 
     #[track_caller]
@@ -484,58 +486,27 @@ fn af_alg_not_installed() -> Completion {
     Completion::Completed
 }
 
-/// Has the kernel answer `errno` when the calling process, or what it becomes, asks for AF_ALG.
-fn filter_af_alg(errno: Errno) -> io::Result<()> {
-    const LOAD: u16 = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
-    const UNLESS_EQUAL: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
-    const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
-    let step = |code, jf, k| libc::sock_filter { code, jt: 0, jf, k };
-    // The number of the system call and its first argument, where `seccomp_data` has them.
-    let mut program = [
-        step(LOAD, 0, 0),
-        step(UNLESS_EQUAL, 3, libc::SYS_socket as u32),
-        step(LOAD, 0, 16),
-        step(UNLESS_EQUAL, 1, libc::AF_ALG as u32),
-        step(RETURN, 0, libc::SECCOMP_RET_ERRNO | errno as u32),
-        step(RETURN, 0, libc::SECCOMP_RET_ALLOW),
-    ];
-    let program = libc::sock_fprog {
-        len: program.len() as u16,
-        filter: program.as_mut_ptr(),
-    };
-    // SAFETY: The call takes no pointers.
-    Errno::result(unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) })?;
-    // SAFETY: `program` has as many steps as it says.
-    let set = unsafe { libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &program) };
-    Errno::result(set)?;
-    Ok(())
-}
-
 fn af_alg_filtered() -> Completion {
-    let status = fs::read_to_string("/proc/self/status").expect("/proc/self/status");
-    if !status.contains("\nSeccomp:") {
-        return Completion::ignored_with("this kernel has no seccomp");
+    if !seccomp::is_supported() {
+        return Completion::ignored_with("this kernel has no seccomp filters");
     }
     module::ensure_loaded();
     for errno in [Errno::EPERM, Errno::EAFNOSUPPORT] {
-        let filtered = |arguments: &[&str]| {
-            let mut command = Command::new(COMMAND);
-            // SAFETY: The closure makes system calls only.
-            unsafe {
-                command
-                    .args(arguments)
-                    .pre_exec(move || filter_af_alg(errno))
-            };
-            command.output().expect("the command runs")
+        let filtered = |arguments: &str| {
+            in_thread(|| {
+                seccomp::refuse(&[Refused {
+                    call: libc::SYS_socket,
+                    argument: Some(libc::AF_ALG as u32),
+                    errno,
+                }]);
+                try_sh(&format!("{COMMAND} {arguments}"))
+            })
         };
-        let output = filtered(&["info", "--json"]);
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        let report = Report::of((output.status.success(), text));
+        let report = Report::of(filtered("info --json"));
         report.assert("AF_ALG", "blocked by seccomp", "");
         assert!(report.steps("AF_ALG").concat().contains("seccomp="));
         assert!(report.works, "the device works");
-        let output = filtered(&["sum", "--via", "afalg", "/dev/null"]);
-        let error = String::from_utf8_lossy(&output.stderr);
+        let (_, error) = filtered("sum --via afalg /dev/null");
         assert!(error.contains("AF_ALG: blocked by seccomp"), "{error}");
     }
     Completion::Completed

@@ -60,7 +60,7 @@ const SIZES: [usize; 9] = [
 
 fn write_of_any_size() {
     let data = reference::noise((1 << 20) + 20_000, 60);
-    let mut ring = Ring::new();
+    let mut ring = Ring::open();
     for size in SIZES {
         for start in [0, 1, 4095] {
             let data = &data[start..start + size];
@@ -68,7 +68,7 @@ fn write_of_any_size() {
             let mut text = [0; 16];
             let written = ring.run_one(ring::write(&file, data.as_ptr() as usize, size));
             assert_eq!(written.expect("WRITE"), size);
-            assert_eq!(file.get().expect("GET"), device::state_of(data));
+            assert_eq!(file.state(), device::state_of(data));
             let read = ring.run_one(ring::read(&file, &mut text)).expect("READ");
             let expected = reference::text(reference::adler(data));
             assert_eq!(&text[..read], expected.as_bytes(), "{size} bytes");
@@ -77,30 +77,27 @@ fn write_of_any_size() {
 }
 
 fn writev_of_pieces() {
-    let mut data = reference::noise(1 << 20, 61);
+    let data = reference::noise(1 << 20, 61);
     let whole = device::state_of(&data);
-    let mut rest = &mut data[..];
+    let mut rest = &data[..];
     let mut pieces = Vec::new();
     for len in [1, 0, 15, 4096, 4095, 8193, 500_001, usize::MAX] {
-        let (piece, behind) = rest.split_at_mut(len.min(rest.len()));
-        pieces.push(libc::iovec {
-            iov_base: piece.as_mut_ptr().cast(),
-            iov_len: piece.len(),
-        });
+        let (piece, behind) = rest.split_at(len.min(rest.len()));
+        pieces.push(memory::iovec(piece.as_ptr() as usize, piece.len()));
         rest = behind;
     }
     let file = device::private();
-    let written = Ring::new().run_one(ring::writev(&file, &pieces));
+    let written = Ring::open().run_one(ring::writev(&file, &pieces));
     assert_eq!(written.expect("WRITEV"), 1 << 20);
-    assert_eq!(file.get().expect("GET"), whole);
+    assert_eq!(file.state(), whole);
 }
 
 /// Writes parts of a buffer that is registered, and its whole.
 #[track_caller]
 fn assert_registered(map: &mut Map) {
-    let data = reference::noise(map.len(), 62);
+    let data = reference::noise(map.size(), 62);
     map.bytes().copy_from_slice(&data);
-    let mut ring = Ring::new();
+    let mut ring = Ring::open();
     ring.register(map);
     let len = data.len();
     for range in [
@@ -120,7 +117,7 @@ fn assert_registered(map: &mut Map) {
         let written = ring.run_one(ring::write_fixed(&file, address, range.len()));
         assert_eq!(written.expect("WRITE_FIXED"), range.len(), "{range:?}");
         let expected = device::state_of(&data[range.clone()]);
-        assert_eq!(file.get().expect("GET"), expected, "{range:?}");
+        assert_eq!(file.state(), expected, "{range:?}");
     }
     let file = device::private();
     for (address, len) in [(map.address() - 1, 16), (map.address() + 1, len)] {
@@ -134,7 +131,7 @@ fn assert_registered(map: &mut Map) {
     ring.unregister();
     let refused = ring.run_one(ring::write_fixed(&file, map.address(), 16));
     assert_eq!(refused.errno(), Errno::EFAULT, "it is no longer registered");
-    assert_eq!(file.get().expect("GET"), EMPTY);
+    assert_eq!(file.state(), EMPTY);
 }
 
 fn write_of_a_registered_buffer() {
@@ -153,13 +150,13 @@ fn splice_from_a_pipe() {
     let (reader, writer) = unistd::pipe().expect("pipe");
     File::from(writer).write_all(&data).expect("write");
     let file = device::private();
-    let mut ring = Ring::new();
+    let mut ring = Ring::open();
     let mut done = 0;
     for len in [1, 4095, 10_000, 100_000] {
         let count = ring.run_one(ring::splice(&reader, None, &file, len));
         done += count.expect("SPLICE");
         assert_eq!(done, data.len().min(done), "no more than there is");
-        assert_eq!(file.get().expect("GET"), device::state_of(&data[..done]));
+        assert_eq!(file.state(), device::state_of(&data[..done]));
     }
     assert_eq!(done, data.len());
     let end = ring.run_one(ring::splice(&reader, None, &file, 1));
@@ -173,7 +170,7 @@ fn splice_from_a_file() {
     std::fs::write(source.path(), &data).expect("write");
     let (reader, writer) = unistd::pipe().expect("pipe");
     let file = device::private();
-    let mut ring = Ring::new();
+    let mut ring = Ring::open();
     for start in (0..data.len()).step_by(STEP) {
         let len = STEP.min(data.len() - start);
         let counts = ring.run([
@@ -184,13 +181,13 @@ fn splice_from_a_file() {
             assert_eq!(count.expect("SPLICE"), len, "from {start}");
         }
     }
-    assert_eq!(file.get().expect("GET"), device::state_of(&data));
+    assert_eq!(file.state(), device::state_of(&data));
 }
 
 fn linked_requests_run_in_order() {
     let data = reference::noise(300_000, 65);
     let (first, second) = data.split_at(123_457);
-    let mut ring = Ring::new();
+    let mut ring = Ring::open();
     for _ in 0..20 {
         let file = device::private();
         let mut text = [0; 9];
@@ -210,23 +207,23 @@ fn short_write_breaks_a_chain() {
     let data = reference::noise(100_000, 66);
     let (map, offset) = Map::before_hole(&data);
     let file = device::private();
-    let [short, next] = Ring::new().run([
+    let [short, next] = Ring::open().run([
         ring::linked(ring::write(&file, map.address() + offset, data.len() + 1)),
         ring::write(&file, data.as_ptr() as usize, data.len()),
     ]);
     let count = short.expect("WRITE");
     assert!((1..=data.len()).contains(&count), "{count} bytes");
     assert_eq!(next.errno(), Errno::ECANCELED);
-    assert_eq!(file.get().expect("GET"), device::state_of(&data[..count]));
+    assert_eq!(file.state(), device::state_of(&data[..count]));
 }
 
 fn memory_that_is_not_there() {
     let file = device::private();
-    let mut ring = Ring::new();
+    let mut ring = Ring::open();
     memory::assert_unreadable_is_refused(|address, len| {
         ring.run_one(ring::write(&file, address, len))
     });
-    assert_eq!(file.get().expect("GET"), EMPTY);
+    assert_eq!(file.state(), EMPTY);
 
     let data = reference::noise(200_000, 67);
     for size in [1, 4095, 4096, 4097, 16_385, 65_537, 200_000] {
@@ -237,7 +234,7 @@ fn memory_that_is_not_there() {
             let address = map.address() + offset + done;
             let count = ring.run_one(ring::write(&file, address, size + 4096 - done));
             done += count.expect("WRITE");
-            assert_eq!(file.get().expect("GET"), device::state_of(&data[..done]));
+            assert_eq!(file.state(), device::state_of(&data[..done]));
         }
         let refused = ring.run_one(ring::write(&file, map.address() + offset + done, 4096));
         assert_eq!(refused.errno(), Errno::EFAULT, "behind {size} bytes");
@@ -245,7 +242,7 @@ fn memory_that_is_not_there() {
 }
 
 fn wrong_direction_is_refused() {
-    let mut ring = Ring::new();
+    let mut ring = Ring::open();
     let mut text = [0; 9];
     let refused = ring.run_one(ring::write(&device::view(), text.as_ptr() as usize, 9));
     assert_eq!(refused.errno(), Errno::EBADF);
@@ -261,7 +258,7 @@ const REQUESTS: usize = 8;
 fn write_many(file: &File, block: &[u8]) {
     let mut map = Map::new(block.len());
     map.bytes()[..block.len()].copy_from_slice(block);
-    let mut ring = Ring::new();
+    let mut ring = Ring::open();
     ring.register(&map);
     let requests: [_; REQUESTS] = std::array::from_fn(|number| match number % 2 {
         0 => ring::write(file, map.address(), block.len()),
@@ -282,7 +279,7 @@ fn rings_write_to_one_file() {
         }
     });
     let expected = device::state_of(&block.repeat(THREADS * REQUESTS));
-    assert_eq!(file.get().expect("GET"), expected);
+    assert_eq!(file.state(), expected);
 }
 
 fn rings_write_to_files_of_their_own() {
@@ -293,7 +290,7 @@ fn rings_write_to_files_of_their_own() {
                 let file = device::private();
                 write_many(&file, &block);
                 let expected = device::state_of(&block.repeat(REQUESTS));
-                assert_eq!(file.get().expect("GET"), expected);
+                assert_eq!(file.state(), expected);
             });
         }
     });
@@ -303,8 +300,8 @@ fn cancelled_in_mid_write() {
     let data = reference::noise(300_000, 69);
     let held = Held::new(&data, 40);
     let file = device::private();
-    let mut ring = Ring::new();
-    ring.start([ring::write(&file, held.address(), held.len())]);
+    let mut ring = Ring::open();
+    ring.start([ring::write(&file, held.address(), held.size())]);
     let stopped = held.wait();
     ring.start([ring::cancel(0)]);
     thread::sleep(Duration::from_millis(30));
@@ -312,7 +309,7 @@ fn cancelled_in_mid_write() {
     let [written, cancelled] = ring.results();
     assert_eq!(cancelled.errno(), Errno::EALREADY, "the write runs");
     let count = written.unwrap_or(0);
-    assert_eq!(file.get().expect("GET"), device::state_of(&data[..count]));
+    assert_eq!(file.state(), device::state_of(&data[..count]));
 }
 
 fn ring_closed_in_mid_write() {
@@ -320,8 +317,8 @@ fn ring_closed_in_mid_write() {
     device::publish(b"");
     let held = Held::new(&data, 40);
     let file = device::replace();
-    let mut ring = Ring::new();
-    ring.start([ring::write(&file, held.address(), held.len())]);
+    let mut ring = Ring::open();
+    ring.start([ring::write(&file, held.address(), held.size())]);
     let stopped = held.wait();
     drop(ring);
     drop(file);
@@ -334,7 +331,7 @@ fn ring_closed_in_mid_write() {
 #[track_caller]
 fn assert_published_part_of(data: &[u8]) {
     process::eventually("the file is closed", || module::refcount() == Some(0));
-    let register = device::register();
+    let register = device::slot();
     let consumed = &data[..register.length as usize];
     assert_eq!(register, device::state_of(consumed));
 }
@@ -347,11 +344,11 @@ fn end_in_mid_write(last: impl FnOnce(process::Child)) {
     let mut child = fork(|link| {
         let held = Held::new(&data, 40);
         let file = device::replace();
-        let mut ring = Ring::new();
-        ring.start([ring::write(&file, held.address(), held.len())]);
+        let mut ring = Ring::open();
+        ring.start([ring::write(&file, held.address(), held.size())]);
         // The memory stays away until the process ends.
         std::mem::forget(held.wait());
-        link.tell();
+        link.notify();
         link.wait();
         // SAFETY: The call does not return.
         unsafe { libc::_exit(0) }
@@ -363,7 +360,7 @@ fn end_in_mid_write(last: impl FnOnce(process::Child)) {
 
 fn exit_in_mid_write() {
     end_in_mid_write(|mut child| {
-        child.link().tell();
+        child.link().notify();
         child.join();
     });
 }

@@ -94,23 +94,23 @@ fn session() -> File {
 /// Checks that a session still covers `abc`.
 #[track_caller]
 fn assert_untouched(file: &File) {
-    assert_eq!(file.get().expect("GET"), device::state_of(b"abc"));
+    assert_eq!(file.state(), device::state_of(b"abc"));
 }
 
 fn reset_empties() {
     let file = session();
     file.reset().expect("RESET");
-    assert_eq!(file.get().expect("GET"), EMPTY);
+    assert_eq!(file.state(), EMPTY);
     assert_eq!(file.text(), "00000001\n");
     file.reset().expect("RESET");
-    assert_eq!(file.get().expect("GET"), EMPTY);
+    assert_eq!(file.state(), EMPTY);
 }
 
 fn reset_ignores_its_argument() {
     for argument in [0, 1, usize::MAX, 0xffff_8880_0000_0000] {
         let file = session();
         file.ioctl(RESET, argument).expect("RESET");
-        assert_eq!(file.get().expect("GET"), EMPTY);
+        assert_eq!(file.state(), EMPTY);
     }
 }
 
@@ -124,7 +124,7 @@ fn get_and_set() {
         device::state(0xfff0_0000, 0x1_0000_0000),
     ] {
         file.set(state).expect("SET");
-        assert_eq!(file.get().expect("GET"), state);
+        assert_eq!(file.state(), state);
         assert_eq!(file.text(), reference::text(state.value));
     }
 }
@@ -135,9 +135,9 @@ fn set_then_continue() {
     first.write_whole(&data[..4321]);
     // As a program does that goes on after a restart.
     let second = device::private();
-    second.set(first.get().expect("GET")).expect("SET");
+    second.set(first.state()).expect("SET");
     second.write_whole(&data[4321..]);
-    assert_eq!(second.get().expect("GET"), device::state_of(&data));
+    assert_eq!(second.state(), device::state_of(&data));
 }
 
 fn set_refuses_impossible_values() {
@@ -174,11 +174,11 @@ fn update_appends() {
     let file = device::private();
     file.update(&data[..1]).expect("UPDATE");
     file.update(&data[1..]).expect("UPDATE");
-    assert_eq!(file.get().expect("GET"), device::state_of(&data));
+    assert_eq!(file.state(), device::state_of(&data));
     file.write_whole(b"written");
     file.update(b"updated").expect("UPDATE");
     let all = [&data[..], b"written", b"updated"].concat();
-    assert_eq!(file.get().expect("GET"), device::state_of(&all));
+    assert_eq!(file.state(), device::state_of(&all));
     assert_eq!(file.text(), reference::text(reference::adler(&all)));
 }
 
@@ -199,11 +199,7 @@ fn update_of_every_boundary() {
             let piece = &data[len % 61..][..len];
             file.reset().expect("RESET");
             file.update(piece).expect("UPDATE");
-            assert_eq!(
-                file.get().expect("GET"),
-                device::state_of(piece),
-                "{len} bytes"
-            );
+            assert_eq!(file.state(), device::state_of(piece), "{len} bytes");
             assert_eq!(
                 file.digest(1, piece).expect("DIGEST"),
                 reference::adler(piece)
@@ -222,7 +218,7 @@ fn digest_leaves_the_session_alone() {
     assert_eq!(view.text(), before);
     let writer = device::replace();
     assert_eq!(writer.digest(1, b"Wikipedia").expect("DIGEST"), 0x11e6_0398);
-    assert_eq!(writer.get().expect("GET"), EMPTY);
+    assert_eq!(writer.state(), EMPTY);
 }
 
 fn digest_chains() {
@@ -276,22 +272,18 @@ fn combine_appends_a_part() {
         let file = device::private();
         file.write_whole(first);
         file.combine(device::state_of(second)).expect("COMBINE");
-        assert_eq!(
-            file.get().expect("GET"),
-            device::state_of(&data),
-            "split at {split}"
-        );
+        assert_eq!(file.state(), device::state_of(&data), "split at {split}");
         // And the session goes on.
         file.write_whole(b"abc");
         let all = [&data[..], b"abc"].concat();
-        assert_eq!(file.get().expect("GET"), device::state_of(&all));
+        assert_eq!(file.state(), device::state_of(&all));
     }
     // A part in many parts.
     let file = device::private();
     for part in data.chunks(1234) {
         file.combine(device::state_of(part)).expect("COMBINE");
     }
-    assert_eq!(file.get().expect("GET"), device::state_of(&data));
+    assert_eq!(file.state(), device::state_of(&data));
 }
 
 fn combine_of_enormous_parts() {
@@ -307,7 +299,7 @@ fn combine_of_enormous_parts() {
             let file = session();
             file.combine(part).expect("COMBINE");
             let value = reference::append_repeated(reference::adler(b"abc"), byte, length);
-            assert_eq!(file.get().expect("GET"), device::state(value, length + 3));
+            assert_eq!(file.state(), device::state(value, length + 3));
         }
     }
 }
@@ -361,16 +353,16 @@ fn length_cannot_overflow() {
         file.combine(device::state(1, MAX_LENGTH)).errno(),
         Errno::EOVERFLOW
     );
-    assert_eq!(file.get().expect("GET"), nearly, "something was consumed");
+    assert_eq!(file.state(), nearly, "something was consumed");
     file.write_whole(b"a");
     file.update(b"b").expect("UPDATE");
     let full = device::state(reference::append(0x1234_5678, b"ab"), MAX_LENGTH);
-    assert_eq!(file.get().expect("GET"), full);
+    assert_eq!(file.state(), full);
     file.write_whole(b"");
     file.update(b"").expect("UPDATE");
     file.combine(EMPTY).expect("COMBINE");
     assert_eq!(file.update(b"c").errno(), Errno::EOVERFLOW);
-    assert_eq!(file.get().expect("GET"), full);
+    assert_eq!(file.state(), full);
     assert_eq!(file.digest(1, b"abc").expect("DIGEST"), 0x024d_0127);
 }
 
@@ -383,7 +375,7 @@ fn published_length_cannot_overflow() {
         Errno::EOVERFLOW
     );
     drop(file);
-    assert_eq!(device::register(), full);
+    assert_eq!(device::slot(), full);
 }
 
 fn refused_without_write_permission() {
@@ -393,7 +385,7 @@ fn refused_without_write_permission() {
         libc::O_ACCMODE,
     ] {
         let file = device::open(flags).expect("open");
-        let before = file.get().expect("GET");
+        let before = file.state();
         for (name, result) in [
             ("RESET", file.reset()),
             ("SET", file.set(EMPTY)),
@@ -407,7 +399,7 @@ fn refused_without_write_permission() {
         ] {
             assert_eq!(result.errno(), Errno::EBADF, "{name}, flags {flags:#x}");
         }
-        assert_eq!(file.get().expect("GET"), before);
+        assert_eq!(file.state(), before);
     }
 }
 
@@ -415,7 +407,7 @@ fn allowed_without_write_permission() {
     device::publish(b"abc");
     for flags in [libc::O_RDONLY, libc::O_ACCMODE] {
         let file = device::open(flags).expect("open");
-        file.get().expect("GET");
+        file.state();
         file.info().expect("INFO");
         assert_eq!(file.digest(1, b"abc").expect("DIGEST"), 0x024d_0127);
     }
@@ -601,7 +593,7 @@ fn structures_in_read_only_memory() {
     file.ioctl(SET, map.address()).expect("SET");
     assert_untouched(&file);
     file.ioctl(COMBINE, map.address()).expect("COMBINE");
-    assert_eq!(file.get().expect("GET"), device::state_of(b"abcabc"));
+    assert_eq!(file.state(), device::state_of(b"abcabc"));
     // What it would write.
     for (request, offset) in [(GET, 0), (INFO, 0), (DIGEST, 64)] {
         let refused = file.ioctl(request, map.address() + offset);
@@ -710,7 +702,7 @@ fn data_in_read_only_memory() {
     let file = device::private();
     file.update_from(map.address() as u64, data.len() as u64)
         .expect("UPDATE");
-    assert_eq!(file.get().expect("GET"), device::state_of(&data));
+    assert_eq!(file.state(), device::state_of(&data));
 }
 
 fn data_that_is_the_structure() {
@@ -726,7 +718,7 @@ fn data_that_is_the_structure() {
     );
     let expected = device::state_of(&map.bytes()[..16]);
     file.ioctl(UPDATE, map.address()).expect("UPDATE");
-    assert_eq!(file.get().expect("GET"), expected);
+    assert_eq!(file.state(), expected);
     let digest = Digest {
         address,
         length: 24,

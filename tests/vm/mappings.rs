@@ -23,7 +23,7 @@ use adler32_tests::device;
 use adler32_tests::device::Device;
 use adler32_tests::files::file_in;
 use adler32_tests::files::file_of;
-use adler32_tests::files::FOLDERS;
+use adler32_tests::files::DIRECTORIES;
 use adler32_tests::memory;
 use adler32_tests::memory::Map;
 use adler32_tests::memory::PAGE;
@@ -69,20 +69,12 @@ fn assert_reads(address: usize, expected: &[u8]) {
         let file = device::private();
         let written = memory::write_from(&file, start, data.len());
         assert_eq!(written.expect("write"), data.len(), "{range:?}");
-        assert_eq!(
-            file.get().expect("GET"),
-            device::state_of(data),
-            "{range:?}"
-        );
+        assert_eq!(file.state(), device::state_of(data), "{range:?}");
 
         file.reset().expect("RESET");
         let updated = file.update_from(start as u64, data.len() as u64);
         updated.expect("UPDATE");
-        assert_eq!(
-            file.get().expect("GET"),
-            device::state_of(data),
-            "{range:?}"
-        );
+        assert_eq!(file.state(), device::state_of(data), "{range:?}");
 
         let digest = file.digest_from(1, start as u64, data.len() as u64);
         assert_eq!(digest.expect("DIGEST"), reference::adler(data), "{range:?}");
@@ -104,11 +96,7 @@ fn assert_reads(address: usize, expected: &[u8]) {
             &data[split..],
         ]
         .concat();
-        assert_eq!(
-            file.get().expect("GET"),
-            device::state_of(&all),
-            "{range:?}"
-        );
+        assert_eq!(file.state(), device::state_of(&all), "{range:?}");
     }
 }
 
@@ -161,7 +149,7 @@ fn given_up() {
 }
 
 fn file_private() {
-    for folder in FOLDERS {
+    for folder in DIRECTORIES {
         let file = file_in(folder, &content());
         assert_reads_across(&content(), middle_from(file, MapFlags::MAP_PRIVATE));
     }
@@ -182,7 +170,7 @@ fn file_private_written() {
 }
 
 fn file_shared() {
-    for folder in FOLDERS {
+    for folder in DIRECTORIES {
         let file = file_in(folder, &content());
         assert_reads_across(&content(), middle_from(file, MapFlags::MAP_SHARED));
     }
@@ -295,11 +283,11 @@ fn kernel_data_for_programs() {
         let count = memory::write_from(&file, range.start, range.len());
         let count = count.unwrap_or(0) as u64;
         assert!(count <= range.len() as u64);
-        let length = file.get().expect("GET").length;
+        let length = file.state().length;
         assert_eq!(length, count);
         let updated = file.update_from(range.start as u64, range.len() as u64);
         let more = if updated.is_ok() { range.len() } else { 0 };
-        assert_eq!(file.get().expect("GET").length, count + more as u64);
+        assert_eq!(file.state().length, count + more as u64);
     }
 }
 
@@ -340,5 +328,5 @@ fn protected_by_a_key() {
     assert_eq!(update_refused.errno(), Errno::EFAULT);
     let count = cut.expect("write");
     assert!((1..=MIDDLE.start).contains(&count), "{count} bytes");
-    assert_eq!(file.get().expect("GET"), device::state_of(&data[..count]));
+    assert_eq!(file.state(), device::state_of(&data[..count]));
 }

@@ -18,10 +18,8 @@ use crate::leaks;
 use adler32_tests::device;
 use adler32_tests::device::Device;
 use adler32_tests::held::Held;
-use adler32_tests::meminfo;
 use adler32_tests::memory;
 use adler32_tests::memory::Map;
-use adler32_tests::memory::Repeated;
 use adler32_tests::memory::FOREIGN_ADDRESSES;
 use adler32_tests::memory::PAGE;
 use adler32_tests::module;
@@ -29,8 +27,9 @@ use adler32_tests::process;
 use adler32_tests::process::fork;
 use adler32_tests::reference;
 use adler32_tests::trials;
+use adler32_tests::usage::meminfo;
+use adler32_tests::usage::Taken;
 use adler32_tests::ErrnoOf;
-use adler32_tests::Taken;
 
 trials!(after module::ensure_loaded:
     write_from_nowhere,
@@ -53,7 +52,7 @@ trials!(after module::ensure_loaded:
 fn write_from_nowhere() {
     let file = device::private();
     memory::assert_unreadable_is_refused(|address, len| memory::write_from(&file, address, len));
-    assert_eq!(file.get().expect("GET"), device::EMPTY);
+    assert_eq!(file.state(), device::EMPTY);
     assert_eq!(
         memory::write_from(&file, 1, usize::MAX).errno(),
         Errno::EFAULT
@@ -76,11 +75,11 @@ fn assert_stops_after(data: &[u8], address: usize, len: usize) {
             "{done} bytes consumed of the {} there",
             data.len()
         );
-        assert_eq!(file.get().expect("GET"), device::state_of(&data[..done]));
+        assert_eq!(file.state(), device::state_of(&data[..done]));
     }
     let refused = memory::write_from(&file, address + done, len - done);
     assert_eq!(refused.errno(), Errno::EFAULT);
-    assert_eq!(file.get().expect("GET"), device::state_of(data));
+    assert_eq!(file.state(), device::state_of(data));
 }
 
 const SIZES: [usize; 15] = [
@@ -106,7 +105,7 @@ fn write_into_unmapped_memory() {
     let data = reference::noise(200_000, 41);
     for size in SIZES {
         let mut map = Map::new(size.next_multiple_of(PAGE) + PAGE);
-        let end = map.len() - PAGE;
+        let end = map.size() - PAGE;
         map.bytes()[end - size..end].copy_from_slice(&data[..size]);
         map.unmap(end..end + PAGE);
         let file = device::private();
@@ -116,7 +115,7 @@ fn write_into_unmapped_memory() {
             (1..=size).contains(&count),
             "{count} bytes consumed of the {size} there"
         );
-        assert_eq!(file.get().expect("GET"), device::state_of(&data[..count]));
+        assert_eq!(file.state(), device::state_of(&data[..count]));
     }
 }
 
@@ -141,7 +140,7 @@ fn write_continues_behind_a_repaired_hole() {
     map.protect(3 * PAGE..4 * PAGE, ProtFlags::PROT_READ);
     done += memory::write_from(&file, map.address() + done, data.len() - done).expect("write");
     assert_eq!(done, data.len());
-    assert_eq!(file.get().expect("GET"), device::state_of(&data));
+    assert_eq!(file.state(), device::state_of(&data));
 }
 
 fn writev_with_a_hole_at_every_split() {
@@ -177,7 +176,7 @@ fn writev_with_a_hole_at_every_split() {
                 Ok(count) => assert_eq!(count, split, "{pieces:x?}"),
             }
             let expected = device::state_of(&data[..split]);
-            assert_eq!(file.get().expect("GET"), expected, "{pieces:x?}");
+            assert_eq!(file.state(), expected, "{pieces:x?}");
         }
     }
 }
@@ -195,7 +194,7 @@ fn writev_of_many_pieces() {
     let total: usize = pieces.iter().map(|piece| piece.1).sum();
     let file = device::private();
     assert_eq!(memory::writev_from(&file, &pieces).expect("writev"), total);
-    assert_eq!(file.get().expect("GET"), device::state_of(&data[..total]));
+    assert_eq!(file.state(), device::state_of(&data[..total]));
 }
 
 fn read_into_nowhere() {
@@ -221,14 +220,14 @@ const LARGE: usize = (2 << 30) + 12_345;
 const CALL_MAX: usize = 0x7fff_f000;
 
 fn write_of_more_than_two_gibibytes() {
-    let data = Repeated::new(0xff, LARGE);
+    let data = Map::repeated(0xff, LARGE);
     let file = device::private();
     file.write_whole(b"abc");
     let start = reference::adler(b"abc");
     let mut taken = Taken::from_now();
     let mut last = 0;
     let watch = || {
-        taken.look();
+        taken.measure();
         let state = device::fdinfo_state("self", file.as_raw_fd());
         assert!(state.length >= last, "the length shrinks");
         last = state.length;
@@ -236,7 +235,7 @@ fn write_of_more_than_two_gibibytes() {
         assert_eq!(state.value, value, "at {last} bytes");
         thread::sleep(Duration::from_millis(100));
     };
-    let counts = process::beside(watch, || {
+    let counts = process::alongside(watch, || {
         let mut written = 0;
         let mut counts = Vec::new();
         while written < LARGE {
@@ -250,33 +249,27 @@ fn write_of_more_than_two_gibibytes() {
     // The page tables of the data alone take 4 MiB.
     taken.assert_below(32 << 10, 8 << 10);
     let value = reference::append_repeated(start, 0xff, LARGE as u64);
-    assert_eq!(
-        file.get().expect("GET"),
-        device::state(value, LARGE as u64 + 3)
-    );
+    assert_eq!(file.state(), device::state(value, LARGE as u64 + 3));
     assert_eq!(file.text(), reference::text(value));
 }
 
 fn signals_do_not_cut_a_write() {
     const LEN: usize = 64 << 20;
-    let data = Repeated::new(0xff, LEN);
+    let data = Map::repeated(0xff, LEN);
     let file = device::private();
     let writer = pthread::pthread_self();
     let interrupt = || {
         process::interrupt(writer);
         thread::sleep(Duration::from_millis(5));
     };
-    process::beside(interrupt, || {
+    process::alongside(interrupt, || {
         let written = memory::write_from(&file, data.address(), LEN);
         assert_eq!(written.expect("write"), LEN);
         file.update_from(data.address() as u64, LEN as u64)
             .expect("UPDATE");
     });
     let value = reference::append_repeated(1, 0xff, 2 * LEN as u64);
-    assert_eq!(
-        file.get().expect("GET"),
-        device::state(value, 2 * LEN as u64)
-    );
+    assert_eq!(file.state(), device::state(value, 2 * LEN as u64));
 }
 
 /// Whether a process is inside an ioctl, by its count of system time, which only that takes.
@@ -293,7 +286,7 @@ fn is_busy(pid: &str, _: i32) -> bool {
 }
 
 fn killed_in_a_long_write() {
-    let data = Repeated::new(0xff, LARGE);
+    let data = Map::repeated(0xff, LARGE);
     let register = device::kill_during(
         |file| drop(memory::write_from(file, data.address(), LARGE)),
         |pid, fd| device::fdinfo_state(pid, fd).length > 1 << 20,
@@ -308,7 +301,7 @@ fn killed_in_a_long_write() {
 }
 
 fn killed_in_a_long_update() {
-    let data = Repeated::new(0xff, LARGE);
+    let data = Map::repeated(0xff, LARGE);
     let register = device::kill_during(
         |file| drop(file.update_from(data.address() as u64, LARGE as u64)),
         is_busy,
@@ -317,7 +310,7 @@ fn killed_in_a_long_update() {
 }
 
 fn killed_in_a_long_digest() {
-    let data = Repeated::new(0xff, LARGE);
+    let data = Map::repeated(0xff, LARGE);
     let register = device::kill_during(
         |file| drop(file.digest_from(1, data.address() as u64, LARGE as u64)),
         is_busy,
@@ -333,15 +326,15 @@ fn killed_in_a_held_write() {
         let held = Held::new(&data, 40);
         let file = device::replace();
         thread::scope(|scope| {
-            scope.spawn(|| memory::write_from(&file, held.address(), held.len()));
+            scope.spawn(|| memory::write_from(&file, held.address(), held.size()));
             let _stopped = held.wait();
-            link.tell();
+            link.notify();
             link.wait();
         });
     });
     child.link().wait();
     child.kill_promptly();
-    let register = device::register();
+    let register = device::slot();
     assert!(register.length <= 40 * PAGE as u64, "{register:?}");
     assert_eq!(
         register,

@@ -10,6 +10,7 @@ use nix::errno::Errno;
 
 use adler32_tests::device;
 use adler32_tests::device::Device;
+use adler32_tests::files;
 use adler32_tests::module;
 use adler32_tests::module::fastest_implementation;
 use adler32_tests::module::processor_has;
@@ -237,7 +238,7 @@ fn implementation_is_chosen() {
             .map(|i| (i.wrapping_mul(i) >> 7) as u8)
             .collect();
         device::publish(&data);
-        assert_eq!(device::register(), device::state_of(&data), "{name}");
+        assert_eq!(device::slot(), device::state_of(&data), "{name}");
     }
 }
 
@@ -260,7 +261,7 @@ fn loading_twice_is_refused() {
     let _loaded = Loaded::new(module::NAME, "");
     device::publish(b"abc");
     assert_eq!(module::load(module::NAME, "").errno(), Errno::EEXIST);
-    assert_eq!(device::register(), device::state_of(b"abc"));
+    assert_eq!(device::slot(), device::state_of(b"abc"));
 }
 
 fn reload_100_times() {
@@ -268,8 +269,8 @@ fn reload_100_times() {
         sh("udevadm settle");
         let crypto = module::proc_crypto();
         let misc = fs::read_to_string("/proc/misc").expect("/proc/misc");
-        let nodes = module::names_in("/dev").expect("/dev");
-        let modules = module::names_in("/sys/module").expect("/sys/module");
+        let nodes = files::names_in("/dev").expect("/dev");
+        let modules = files::names_in("/sys/module").expect("/sys/module");
         (crypto, misc, nodes, modules)
     };
     // The first load brings in what the kernel keeps, such as the test manager.
@@ -279,7 +280,7 @@ fn reload_100_times() {
         let _loaded = Loaded::new(module::NAME, "");
         if round % 10 == 0 {
             device::publish(b"abc");
-            assert_eq!(device::register(), device::state_of(b"abc"));
+            assert_eq!(device::slot(), device::state_of(b"abc"));
         }
     }
     assert_eq!(listing(), before);

@@ -83,7 +83,7 @@ fn known_answers() {
 fn fresh_register_is_empty() {
     as_fresh_user(|| {
         assert_eq!(device::read_rest(&device::view()), "00000001\n");
-        assert_eq!(device::register(), EMPTY);
+        assert_eq!(device::slot(), EMPTY);
     });
 }
 
@@ -96,18 +96,18 @@ fn write_only_replaces() {
     ] {
         device::publish(b"something else");
         let file = device::open(flags).expect("open");
-        assert_eq!(file.get().expect("GET"), EMPTY, "{flags:#x}");
+        assert_eq!(file.state(), EMPTY, "{flags:#x}");
         file.write_whole(b"ab");
         file.write_whole(b"c");
         drop(file);
-        assert_eq!(device::register(), device::state_of(b"abc"), "{flags:#x}");
+        assert_eq!(device::slot(), device::state_of(b"abc"), "{flags:#x}");
     }
 }
 
 fn write_only_closed_unwritten_resets() {
     device::publish(b"abc");
     drop(device::replace());
-    assert_eq!(device::register(), EMPTY);
+    assert_eq!(device::slot(), EMPTY);
 }
 
 fn append_continues() {
@@ -121,7 +121,7 @@ fn append_continues() {
                 let file = device::open(flags).expect("open");
                 file.write_whole(data.as_bytes());
                 drop(file);
-                assert_eq!(device::register(), device::state_of(so_far.as_bytes()));
+                assert_eq!(device::slot(), device::state_of(so_far.as_bytes()));
             }
         });
     }
@@ -130,9 +130,9 @@ fn append_continues() {
 fn append_closed_unwritten_keeps() {
     device::publish(b"abc");
     let file = device::append();
-    assert_eq!(file.get().expect("GET"), device::state_of(b"abc"));
+    assert_eq!(file.state(), device::state_of(b"abc"));
     drop(file);
-    assert_eq!(device::register(), device::state_of(b"abc"));
+    assert_eq!(device::slot(), device::state_of(b"abc"));
 }
 
 fn append_starts_from_the_register_at_open() {
@@ -141,7 +141,7 @@ fn append_starts_from_the_register_at_open() {
     device::publish(b"something else");
     file.write_whole(b"pedia");
     drop(file);
-    assert_eq!(device::register(), device::state_of(b"Wikipedia"));
+    assert_eq!(device::slot(), device::state_of(b"Wikipedia"));
 }
 
 /// Checks that a session starts empty and that neither it nor its end touches the register.
@@ -149,12 +149,12 @@ fn append_starts_from_the_register_at_open() {
 fn assert_private(flags: i32) {
     device::publish(b"abc");
     let file = device::open(flags).expect("open");
-    assert_eq!(file.get().expect("GET"), EMPTY);
+    assert_eq!(file.state(), EMPTY);
     file.write_whole(b"private");
-    assert_eq!(file.get().expect("GET"), device::state_of(b"private"));
-    assert_eq!(device::register(), device::state_of(b"abc"));
+    assert_eq!(file.state(), device::state_of(b"private"));
+    assert_eq!(device::slot(), device::state_of(b"abc"));
     drop(file);
-    assert_eq!(device::register(), device::state_of(b"abc"));
+    assert_eq!(device::slot(), device::state_of(b"abc"));
 }
 
 fn read_write_is_private() {
@@ -170,7 +170,7 @@ fn read_write_with_append_is_private() {
 fn mode_three_is_private() {
     device::publish(b"abc");
     let file = device::open(O_ACCMODE).expect("open");
-    assert_eq!(file.get().expect("GET"), EMPTY);
+    assert_eq!(file.state(), EMPTY);
     assert_eq!((&file).write(b"x").errno(), Errno::EBADF);
     assert_eq!((&file).read(&mut [0]).errno(), Errno::EBADF);
     assert_eq!(file.update(b"x").errno(), Errno::EBADF);
@@ -178,9 +178,9 @@ fn mode_three_is_private() {
     assert_eq!(file.set(EMPTY).errno(), Errno::EBADF);
     assert_eq!(file.combine(EMPTY).errno(), Errno::EBADF);
     assert_eq!(file.digest(1, b"abc").expect("DIGEST"), 0x024d_0127);
-    assert_eq!(file.get().expect("GET"), EMPTY);
+    assert_eq!(file.state(), EMPTY);
     drop(file);
-    assert_eq!(device::register(), device::state_of(b"abc"));
+    assert_eq!(device::slot(), device::state_of(b"abc"));
 }
 
 fn direct_io_is_refused() {
@@ -191,7 +191,7 @@ fn direct_io_is_refused() {
             Errno::EINVAL,
             "{flags:#x}"
         );
-        assert_eq!(device::register(), device::state_of(b"abc"), "{flags:#x}");
+        assert_eq!(device::slot(), device::state_of(b"abc"), "{flags:#x}");
     }
     assert_eq!(module::refcount(), Some(0));
 }
@@ -199,11 +199,11 @@ fn direct_io_is_refused() {
 fn register_is_published_at_close_alone() {
     device::publish(b"old");
     let file = device::replace();
-    assert_eq!(device::register(), device::state_of(b"old"), "at open");
+    assert_eq!(device::slot(), device::state_of(b"old"), "at open");
     file.write_whole(b"new");
-    assert_eq!(device::register(), device::state_of(b"old"), "while open");
+    assert_eq!(device::slot(), device::state_of(b"old"), "while open");
     drop(file);
-    assert_eq!(device::register(), device::state_of(b"new"), "after close");
+    assert_eq!(device::slot(), device::state_of(b"new"), "after close");
 }
 
 fn last_close_wins() {
@@ -211,18 +211,18 @@ fn last_close_wins() {
     first.write_whole(b"first");
     second.write_whole(b"second");
     drop(second);
-    assert_eq!(device::register(), device::state_of(b"second"));
+    assert_eq!(device::slot(), device::state_of(b"second"));
     drop(first);
-    assert_eq!(device::register(), device::state_of(b"first"));
+    assert_eq!(device::slot(), device::state_of(b"first"));
 }
 
 fn register_keeps_the_length() {
     let data = reference::noise(100_000, 1);
     device::publish(&data);
-    assert_eq!(device::view().get().expect("GET").length, 100_000);
+    assert_eq!(device::view().state().length, 100_000);
     let file = device::append();
     file.write_whole(b"x");
-    assert_eq!(file.get().expect("GET").length, 100_001);
+    assert_eq!(file.state().length, 100_001);
 }
 
 fn read_only_is_a_view() {
@@ -235,14 +235,10 @@ fn read_only_is_a_view() {
         device::publish(b"abc");
         let file = device::open(flags).expect("open");
         assert_eq!(device::read_rest(&file), "024d0127\n", "{flags:#x}");
-        assert_eq!(
-            file.get().expect("GET"),
-            device::state_of(b"abc"),
-            "{flags:#x}"
-        );
+        assert_eq!(file.state(), device::state_of(b"abc"), "{flags:#x}");
         assert_eq!(file.reset().errno(), Errno::EBADF);
         drop(file);
-        assert_eq!(device::register(), device::state_of(b"abc"), "{flags:#x}");
+        assert_eq!(device::slot(), device::state_of(b"abc"), "{flags:#x}");
     }
 }
 
@@ -291,7 +287,7 @@ fn get_takes_the_view_anew() {
     let file = device::view();
     for data in [b"one", b"two"] {
         device::publish(data);
-        assert_eq!(file.get().expect("GET"), device::state_of(data));
+        assert_eq!(file.state(), device::state_of(data));
     }
 }
 
@@ -450,7 +446,7 @@ fn pwrite_appends() {
     }
     assert_eq!(file.text(), "11e60398\n");
     assert_eq!(file.write_at(b"x", u64::MAX).errno(), Errno::EINVAL);
-    assert_eq!(file.get().expect("GET").length, 9);
+    assert_eq!(file.state().length, 9);
 
     // The position is not its business.
     file.seek(SeekFrom::Start(5)).expect("lseek");
@@ -479,7 +475,7 @@ fn empty_write_changes_nothing() {
         0
     );
     assert_eq!(file.stream_position().expect("lseek"), 5);
-    assert_eq!(file.get().expect("GET"), device::state_of(b"abc"));
+    assert_eq!(file.state(), device::state_of(b"abc"));
 }
 
 fn lengths_around_every_boundary() {
@@ -494,18 +490,14 @@ fn lengths_around_every_boundary() {
         let piece = &data[len % 64..][..len];
         file.reset().expect("RESET");
         file.write_whole(piece);
-        assert_eq!(
-            file.get().expect("GET"),
-            device::state_of(piece),
-            "{len} bytes"
-        );
+        assert_eq!(file.state(), device::state_of(piece), "{len} bytes");
     }
     // The largest sums.
     let ones = vec![0xff; 300_000];
     file.set(device::state(0xfff0_fff0, 0)).expect("SET");
     file.write_whole(&ones);
     let expected = reference::append(0xfff0_fff0, &ones);
-    assert_eq!(file.get().expect("GET"), device::state(expected, 300_000));
+    assert_eq!(file.state(), device::state(expected, 300_000));
 }
 
 fn pieces_of_any_size() {
@@ -520,7 +512,7 @@ fn pieces_of_any_size() {
         file.write_whole(piece);
         rest = after;
         let so_far = data.len() - rest.len();
-        assert_eq!(file.get().expect("GET"), device::state_of(&data[..so_far]));
+        assert_eq!(file.state(), device::state_of(&data[..so_far]));
         if rest.is_empty() {
             break;
         }
@@ -534,10 +526,10 @@ fn reset_at_close_after_writes() {
     file.reset().expect("RESET");
     file.write_whole(b"Wikipedia");
     drop(file);
-    assert_eq!(device::register(), device::state_of(b"Wikipedia"));
+    assert_eq!(device::slot(), device::state_of(b"Wikipedia"));
     let file = device::append();
     file.set(device::state(0x0062_0062, 1)).expect("SET");
     file.update(b"bc").expect("UPDATE");
     drop(file);
-    assert_eq!(device::register(), device::state_of(b"abc"));
+    assert_eq!(device::slot(), device::state_of(b"abc"));
 }

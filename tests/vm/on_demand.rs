@@ -82,7 +82,7 @@ fn closed_af_alg_leaves_the_device() -> Completion {
     assert_eq!(Hash::bind(module::NAME).errno(), Errno::EAFNOSUPPORT);
     module::ensure_loaded();
     device::publish(b"abc");
-    assert_eq!(device::register(), device::state_of(b"abc"));
+    assert_eq!(device::slot(), device::state_of(b"abc"));
     let info = sh("adler32 info || true");
     assert!(info.contains("crypto.af_alg_restrict=0"), "{info}");
     Completion::Completed

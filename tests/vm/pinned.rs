@@ -20,15 +20,14 @@ use adler32_tests::files::file_of;
 use adler32_tests::held::Held;
 use adler32_tests::memory;
 use adler32_tests::memory::Map;
-use adler32_tests::memory::Repeated;
 use adler32_tests::memory::PAGE;
 use adler32_tests::module;
-use adler32_tests::pins::Pins;
 use adler32_tests::process;
 use adler32_tests::process::fork;
 use adler32_tests::reference;
 use adler32_tests::trials;
-use adler32_tests::Taken;
+use adler32_tests::usage::Pins;
+use adler32_tests::usage::Taken;
 
 trials!(after module::ensure_loaded:
     large_operations_pin,
@@ -99,7 +98,7 @@ const INEXACT: usize = 2 * 2 * 125;
 
 fn many_long_writes_hold_few_pages() {
     const LONG: usize = 1 << 30;
-    let data = Repeated::new(0xff, LONG);
+    let data = Map::repeated(0xff, LONG);
     let files: Vec<_> = (0..FILES).map(|_| device::private()).collect();
     let mut taken = Taken::from_now();
     let before = Pins::now().held();
@@ -120,7 +119,7 @@ fn many_long_writes_hold_few_pages() {
     });
     let length = |file: &std::fs::File| device::fdinfo_state("self", file.as_raw_fd()).length;
     process::eventually("every write is under way", || {
-        taken.look();
+        taken.measure();
         most = most.max(Pins::now().held() - before);
         files.iter().all(|file| length(file) > 0)
     });
@@ -133,7 +132,7 @@ fn many_long_writes_hold_few_pages() {
     // Each thread has a stack in the kernel, and the data 2 MiB of page tables.
     taken.assert_below(32 << 10, 8 << 10);
     for file in &files {
-        let state = file.get().expect("GET");
+        let state = file.state();
         assert!(state.length < LONG as u64, "it was over before the kill");
         let value = reference::append_repeated(1, 0xff, state.length);
         assert_eq!(state, device::state(value, state.length));
@@ -150,7 +149,7 @@ const MOST_ROUNDS: usize = 4000;
 #[track_caller]
 fn write_cut_by(address: usize, byte: u8, other: impl FnMut() + Send) {
     let mut writer = Writer::new(address, byte);
-    process::beside(other, || {
+    process::alongside(other, || {
         let mut rounds = 0..MOST_ROUNDS;
         while writer.cut == 0 || rounds.start < ROUNDS {
             rounds.next().expect("a write meets a hole some time");
@@ -163,7 +162,7 @@ fn write_cut_by(address: usize, byte: u8, other: impl FnMut() + Send) {
 #[track_caller]
 fn write_beside(address: usize, byte: u8, other: impl FnMut() + Send) {
     let mut writer = Writer::new(address, byte);
-    process::beside(other, || (0..ROUNDS).for_each(|_| writer.write()));
+    process::alongside(other, || (0..ROUNDS).for_each(|_| writer.write()));
     assert_eq!(writer.cut, 0, "all of it is there all the time");
 }
 
@@ -190,7 +189,7 @@ impl Writer {
     fn assert_counts(&self, count: usize) {
         let value = reference::append_repeated(1, self.byte, count as u64);
         let expected = device::state(value, count as u64);
-        assert_eq!(self.file.get().expect("GET"), expected);
+        assert_eq!(self.file.state(), expected);
     }
 
     #[track_caller]
@@ -250,14 +249,14 @@ fn unmapped_while_it_waits() {
     let held = Held::new(&data, 64);
     let file = device::private();
     thread::scope(|scope| {
-        let writer = scope.spawn(|| memory::write_from(&file, held.address(), held.len()));
+        let writer = scope.spawn(|| memory::write_from(&file, held.address(), held.size()));
         let stopped = held.wait();
         held.map().unmap(0..8 * PAGE);
         held.map().unmap(100 * PAGE..128 * PAGE);
         drop(stopped);
         let count = writer.join().expect("no panic").expect("write");
         assert!((1..=100 * PAGE).contains(&count), "{count} bytes");
-        assert_eq!(file.get().expect("GET"), device::state_of(&data[..count]));
+        assert_eq!(file.state(), device::state_of(&data[..count]));
     });
 }
 
@@ -340,7 +339,7 @@ fn inherited_memory_stays_shared() {
         let taken = faults() - before;
         let value = reference::append_repeated(1, 0xff, 2 * LEN as u64);
         let expected = device::state(value, 2 * LEN as u64);
-        assert_eq!(file.get().expect("GET"), expected);
+        assert_eq!(file.state(), expected);
         // Its stack and other data are written to.
         assert!(taken < PAGES as i64 / 4, "{taken} faults in {PAGES} pages");
     });
@@ -356,12 +355,12 @@ fn overwritten_in_mid_write() {
         byte ^= 1;
         touch(&map, 0..LEN, byte);
     };
-    process::beside(overwrite, || {
+    process::alongside(overwrite, || {
         for _ in 0..40 {
             file.reset().expect("RESET");
             let written = memory::write_from(&file, map.address(), LEN);
             assert_eq!(written.expect("write"), LEN);
-            let state = file.get().expect("GET");
+            let state = file.state();
             assert_eq!(state.length, LEN as u64);
             let ones = (state.value & 0xffff) as usize - 1;
             assert!(ones <= PAGES, "{ones} bytes of {PAGES} pages were one");

@@ -60,6 +60,7 @@ use adler32_tests::process::fork;
 use adler32_tests::process::fresh_user;
 use adler32_tests::process::set_thread_uids;
 use adler32_tests::reference;
+use adler32_tests::seccomp;
 use adler32_tests::trials;
 use adler32_tests::ErrnoOf;
 
@@ -121,7 +122,7 @@ fn unprivileged_user_changes_nothing() {
     as_fresh_user(|| {
         assert_changes_nothing(folder.path());
         device::publish(b"abc");
-        assert_eq!(device::register(), device::state_of(b"abc"));
+        assert_eq!(device::slot(), device::state_of(b"abc"));
     });
 }
 
@@ -130,7 +131,7 @@ fn root_of_a_namespace_changes_nothing() {
     in_namespace(fresh_user(), 0, || {
         assert_changes_nothing(folder.path());
         device::publish(b"abc");
-        assert_eq!(device::register(), device::state_of(b"abc"));
+        assert_eq!(device::slot(), device::state_of(b"abc"));
     });
 }
 
@@ -148,8 +149,7 @@ fn exit_confined(success: bool) {
 }
 
 fn confined_process_reads_and_writes() -> Completion {
-    let status = fs::read_to_string("/proc/self/status").expect("/proc/self/status");
-    if !status.contains("\nSeccomp:") {
+    if !seccomp::is_supported() {
         return Completion::ignored_with("this kernel has no seccomp");
     }
     let data = reference::noise(1 << 20, 90);
@@ -189,18 +189,18 @@ fn file_passed_to_another_user() {
         set_thread_uids(receiver.into(), receiver.into(), receiver.into());
         let file = receive_file(&right);
         file.write_whole(b"abc");
-        assert_eq!(device::register(), EMPTY);
+        assert_eq!(device::slot(), EMPTY);
         // By way of /proc, it is opened anew.
         nix::sys::prctl::set_dumpable(true).expect("prctl");
         let anew = File::open(format!("/proc/self/fd/{}", file.as_raw_fd())).expect("open");
-        assert_eq!(anew.get().expect("GET"), EMPTY);
+        assert_eq!(anew.state(), EMPTY);
     });
     send_file(&left, &file);
     child.join();
-    assert_eq!(file.get().expect("GET"), device::state_of(b"abc"));
+    assert_eq!(file.state(), device::state_of(b"abc"));
     drop(file);
-    assert_eq!(as_user(opener, device::register), device::state_of(b"abc"));
-    assert_eq!(as_user(receiver, device::register), EMPTY);
+    assert_eq!(as_user(opener, device::slot), device::state_of(b"abc"));
+    assert_eq!(as_user(receiver, device::slot), EMPTY);
 }
 
 fn fdinfo_is_for_its_user() {
@@ -249,7 +249,7 @@ fn every_size_and_direction() {
         }
     }
     assert_filled(map.bytes());
-    assert_eq!(file.get().expect("GET"), device::state_of(b"abc"));
+    assert_eq!(file.state(), device::state_of(b"abc"));
 }
 
 fn ioctls_write_what_they_define() {
@@ -434,7 +434,7 @@ fn limits_stop_nothing_and_no_signal_comes() {
         let sent = sendfile::sendfile(&file, &source, Some(&mut 0), data.len());
         assert_eq!(sent, Ok(data.len()));
         let all = [&data[..]; 3].concat();
-        assert_eq!(file.get().expect("GET"), device::state_of(&all));
+        assert_eq!(file.state(), device::state_of(&all));
         assert_eq!(memory::write_from(&file, 1, 1).errno(), Errno::EFAULT);
         assert_eq!(pending(), SigSet::empty());
     })
@@ -497,12 +497,12 @@ fn sessions_are_charged_to_their_group() -> Completion {
             group.join();
             resource::setrlimit(Resource::RLIMIT_NOFILE, 2 * FILES, 2 * FILES).expect("setrlimit");
             let _files: Vec<_> = (0..FILES).map(|_| open()).collect();
-            link.tell();
+            link.notify();
             link.wait();
         });
         child.link().wait();
         let charged = group.charged();
-        child.link().tell();
+        child.link().notify();
         child.join();
         charged
     };

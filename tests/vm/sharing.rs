@@ -63,7 +63,7 @@ fn fork_shares_the_session() {
     let file = device::private();
     file.write_whole(b"Wiki");
     fork(|_| {
-        assert_eq!(file.get().expect("GET"), device::state_of(b"Wiki"));
+        assert_eq!(file.state(), device::state_of(b"Wiki"));
         file.write_whole(b"ped");
     })
     .join();
@@ -90,10 +90,10 @@ fn last_close_of_all_publishes() {
         let duplicate = file.try_clone().expect("dup");
         file.write_whole(b"abc");
         drop(file);
-        assert_eq!(device::register(), EMPTY, "one descriptor is open");
+        assert_eq!(device::slot(), EMPTY, "one descriptor is open");
         duplicate.write_whole(b"de");
         drop(duplicate);
-        assert_eq!(device::register(), device::state_of(b"abcde"));
+        assert_eq!(device::slot(), device::state_of(b"abcde"));
     });
     device::publish(b"");
     let file = device::replace();
@@ -103,10 +103,10 @@ fn last_close_of_all_publishes() {
     });
     file.write_whole(b"abc");
     drop(file);
-    assert_eq!(device::register(), EMPTY, "the child has the file open");
-    child.link().tell();
+    assert_eq!(device::slot(), EMPTY, "the child has the file open");
+    child.link().notify();
     child.join();
-    assert_eq!(device::register(), device::state_of(b"abcde"));
+    assert_eq!(device::slot(), device::state_of(b"abcde"));
 }
 
 fn killed_writer_publishes_what_it_wrote() {
@@ -114,13 +114,13 @@ fn killed_writer_publishes_what_it_wrote() {
     let mut child = fork(|link| {
         let file = device::replace();
         file.write_whole(b"abc");
-        link.tell();
+        link.notify();
         link.wait();
     });
     child.link().wait();
-    assert_eq!(device::register(), EMPTY);
+    assert_eq!(device::slot(), EMPTY);
     child.kill();
-    assert_eq!(device::register(), device::state_of(b"abc"));
+    assert_eq!(device::slot(), device::state_of(b"abc"));
 }
 
 fn exec_closes_and_publishes() {
@@ -132,7 +132,7 @@ fn exec_closes_and_publishes() {
         nix::unistd::execv(sleep, &[sleep, c"60"]).expect("exec");
     });
     process::eventually("exec closed the file", || {
-        device::register() == device::state_of(b"abc")
+        device::slot() == device::state_of(b"abc")
     });
     child.kill();
 }
@@ -143,11 +143,7 @@ fn passed_descriptor_shares_the_session() {
     file.write_whole(b"abc");
     let path = format!("/proc/self/fd/{}", file.as_raw_fd());
     let anew = File::open(path).expect("open");
-    assert_eq!(
-        anew.get().expect("GET"),
-        device::register(),
-        "a view of the register"
-    );
+    assert_eq!(anew.state(), device::slot(), "a view of the register");
 
     // By SCM_RIGHTS, which passes the open file itself.
     let (left, right) = std::os::unix::net::UnixStream::pair().expect("a socket pair");
@@ -217,10 +213,7 @@ fn threads_on_one_file_are_serialised() {
             });
         }
     });
-    assert_eq!(
-        file.get().expect("GET"),
-        device::state_of(&block.repeat(24))
-    );
+    assert_eq!(file.state(), device::state_of(&block.repeat(24)));
 }
 
 fn threads_mix_all_operations() {
@@ -244,7 +237,7 @@ fn threads_mix_all_operations() {
                         6 => assert_eq!(file.digest(1, b"abc").expect("DIGEST"), 0x024d_0127),
                         _ => assert_eq!(file.fdinfo()["mode"], "private"),
                     }
-                    let value = file.get().expect("GET").value;
+                    let value = file.state().value;
                     assert!(value & 0xffff < 65521 && value >> 16 < 65521, "{value:#x}");
                 }
             });
@@ -262,13 +255,13 @@ fn readers_see_whole_writes() {
     }
     let file = device::private();
     let look = || {
-        let state = file.get().expect("GET");
+        let state = file.state();
         assert!(
             expected.contains(&state),
             "{state:?} is not after a whole write"
         );
     };
-    process::beside(look, || {
+    process::alongside(look, || {
         for _ in 0..WRITES {
             file.write_whole(&block);
         }
@@ -284,11 +277,7 @@ fn parallel_sessions_64() {
                 for piece in data.chunks(3001) {
                     file.write_whole(piece);
                 }
-                assert_eq!(
-                    file.get().expect("GET"),
-                    device::state_of(&data),
-                    "{number}"
-                );
+                assert_eq!(file.state(), device::state_of(&data), "{number}");
                 assert_eq!(file.text(), reference::text(reference::adler(&data)));
             });
         }
@@ -305,21 +294,21 @@ fn interleaved_sessions_64() {
     }
     for (number, file) in files.iter().enumerate() {
         let expected = device::state_of(&data[number * 1000..][..1000]);
-        assert_eq!(file.get().expect("GET"), expected);
+        assert_eq!(file.state(), expected);
     }
 }
 
 fn many_open_files() {
     const FILES: i64 = 900;
-    let before = adler32_tests::meminfo("SUnreclaim");
+    let before = adler32_tests::usage::meminfo("SUnreclaim");
     let files: Vec<_> = (0..FILES).map(|_| device::private()).collect();
     for file in &files {
         file.write_whole(b"abc");
     }
-    let used = adler32_tests::meminfo("SUnreclaim") - before;
+    let used = adler32_tests::usage::meminfo("SUnreclaim") - before;
     assert!(used < FILES * 4, "{used} KiB for {FILES} idle files");
     for file in &files {
-        assert_eq!(file.get().expect("GET"), device::state_of(b"abc"));
+        assert_eq!(file.state(), device::state_of(b"abc"));
     }
 }
 
@@ -329,7 +318,7 @@ fn many_open_files() {
 fn while_held<T: Send>(file: &File, data: &[u8], work: impl FnOnce() -> T + Send) -> T {
     let held = Held::new(data, data.len() / PAGE / 2);
     thread::scope(|scope| {
-        let writer = scope.spawn(|| memory::write_from(file, held.address(), held.len()));
+        let writer = scope.spawn(|| memory::write_from(file, held.address(), held.size()));
         let stopped = held.wait();
         let worker = scope.spawn(work);
         process::eventually("it went on beside the write", || worker.is_finished());
@@ -349,17 +338,17 @@ fn held_write_delays_no_other_file() {
     let file = as_user(user, device::replace);
     while_held(&file, &data, || {
         as_user(user, || {
-            assert_eq!(device::register(), device::state_of(b"abc"));
+            assert_eq!(device::slot(), device::state_of(b"abc"));
             let other = device::private();
             other.write_whole(&data);
-            assert_eq!(other.get().expect("GET"), device::state_of(&data));
+            assert_eq!(other.state(), device::state_of(&data));
             device::publish(b"abcde");
             assert_eq!(device::read_rest(&device::view()), "05c801f0\n");
         });
         as_fresh_user(|| device::publish(b"abc"));
     });
     drop(file);
-    assert_eq!(as_user(user, device::register), device::state_of(&data));
+    assert_eq!(as_user(user, device::slot), device::state_of(&data));
 }
 
 fn held_write_delays_its_own_file() {
@@ -433,7 +422,7 @@ fn waiting_for_a_write_can_be_interrupted() {
             });
         }
     });
-    assert_eq!(file.get().expect("GET"), device::state_of(&data));
+    assert_eq!(file.state(), device::state_of(&data));
 }
 
 fn waiting_for_a_write_can_be_killed() {
@@ -442,7 +431,7 @@ fn waiting_for_a_write_can_be_killed() {
     let mut child = None;
     while_held(&file, &data, || {
         let waiter = fork(|link| {
-            link.tell();
+            link.notify();
             let _ = file.get();
         });
         let waiter = child.insert(waiter);
@@ -450,7 +439,7 @@ fn waiting_for_a_write_can_be_killed() {
         thread::sleep(Duration::from_millis(30));
         child.take().expect("just made").kill_promptly();
     });
-    assert_eq!(file.get().expect("GET"), device::state_of(&data));
+    assert_eq!(file.state(), device::state_of(&data));
 }
 
 fn held_update_is_all_or_nothing() {
@@ -460,21 +449,21 @@ fn held_update_is_all_or_nothing() {
     let file = device::private();
     file.write_whole(b"abc");
     thread::scope(|scope| {
-        let updater = scope.spawn(|| file.update_from(held.address() as u64, held.len() as u64));
+        let updater = scope.spawn(|| file.update_from(held.address() as u64, held.size() as u64));
         let stopped = held.wait();
         held.map().unmap(data.len() - PAGE..data.len());
         drop(stopped);
         assert_eq!(updater.join().expect("no panic").errno(), Errno::EFAULT);
     });
-    assert_eq!(file.get().expect("GET"), device::state_of(b"abc"));
+    assert_eq!(file.state(), device::state_of(b"abc"));
 }
 
 fn held_update_and_digest_delay_no_other_file() {
     let data = reference::noise(512 * 1024, 16);
     let operations: [fn(&File, &Held) -> io::Result<()>; 2] = [
-        |file, held| file.update_from(held.address() as u64, held.len() as u64),
+        |file, held| file.update_from(held.address() as u64, held.size() as u64),
         |file, held| {
-            let digest = file.digest_from(1, held.address() as u64, held.len() as u64);
+            let digest = file.digest_from(1, held.address() as u64, held.size() as u64);
             digest.map(drop)
         },
     ];
@@ -504,11 +493,11 @@ fn held_digest_delays_nobody() {
     let held = Held::new(&data, 64);
     let file = device::private();
     thread::scope(|scope| {
-        let digest = scope.spawn(|| file.digest_from(1, held.address() as u64, held.len() as u64));
+        let digest = scope.spawn(|| file.digest_from(1, held.address() as u64, held.size() as u64));
         let stopped = held.wait();
         let writer = scope.spawn(|| file.write_whole(b"abc"));
         process::eventually("a write went on beside it", || writer.is_finished());
-        assert_eq!(file.get().expect("GET"), device::state_of(b"abc"));
+        assert_eq!(file.state(), device::state_of(b"abc"));
         drop(stopped);
         let digest = digest.join().expect("no panic").expect("DIGEST");
         assert_eq!(digest, reference::adler(&data));
@@ -520,7 +509,7 @@ fn held_update_serialises_too() {
     let held = Held::new(&data, 64);
     let file = device::private();
     thread::scope(|scope| {
-        let updater = scope.spawn(|| file.update_from(held.address() as u64, held.len() as u64));
+        let updater = scope.spawn(|| file.update_from(held.address() as u64, held.size() as u64));
         let stopped = held.wait();
         let writer = scope.spawn(|| file.write_whole(b"after"));
         thread::sleep(Duration::from_millis(30));
@@ -530,7 +519,7 @@ fn held_update_serialises_too() {
         writer.join().expect("no panic");
     });
     let expected = device::state_of(&[&data[..], b"after"].concat());
-    assert_eq!(file.get().expect("GET"), expected);
+    assert_eq!(file.state(), expected);
 }
 
 fn closing_while_another_thread_writes() {
@@ -543,14 +532,14 @@ fn closing_while_another_thread_writes() {
         let writer = scope.spawn(|| {
             // SAFETY: The file is open until the system call has it in its hands.
             let file = unsafe { BorrowedFd::borrow_raw(fd) };
-            memory::write_from(file, held.address(), held.len())
+            memory::write_from(file, held.address(), held.size())
         });
         let stopped = held.wait();
         drop(file);
-        assert_eq!(device::register(), EMPTY, "a write is under way");
+        assert_eq!(device::slot(), EMPTY, "a write is under way");
         drop(stopped);
         let written = writer.join().expect("no panic").expect("write");
         assert_eq!(written, data.len());
     });
-    assert_eq!(device::register(), device::state_of(&data));
+    assert_eq!(device::slot(), device::state_of(&data));
 }

@@ -26,7 +26,7 @@ use adler32_tests::device::Device;
 use adler32_tests::device::EMPTY;
 use adler32_tests::files::file_in;
 use adler32_tests::files::file_of;
-use adler32_tests::files::FOLDERS;
+use adler32_tests::files::DIRECTORIES;
 use adler32_tests::memory::Map;
 use adler32_tests::memory::PAGE;
 use adler32_tests::module;
@@ -103,11 +103,7 @@ fn sendfile_feeds_a_file() {
         let source = file_of(&data);
         let file = device::private();
         send_whole(&file, &source, len);
-        assert_eq!(
-            file.get().expect("GET"),
-            device::state_of(&data),
-            "{len} bytes"
-        );
+        assert_eq!(file.state(), device::state_of(&data), "{len} bytes");
     }
     // From an offset, into a session with something in it.
     let data = reference::noise(10_000, 22);
@@ -116,13 +112,13 @@ fn sendfile_feeds_a_file() {
     let mut offset = 5001;
     let count = sendfile::sendfile(&file, file_of(&data), Some(&mut offset), 4000);
     assert_eq!((count, offset), (Ok(4000), 9001));
-    assert_eq!(file.get().expect("GET"), device::state_of(&data[..9001]));
+    assert_eq!(file.state(), device::state_of(&data[..9001]));
 }
 
 fn sendfile_of_holes() {
     const LEN: usize = 1 << 20;
     let data = reference::noise(70_000, 100);
-    for folder in FOLDERS {
+    for folder in DIRECTORIES {
         let source = file_in(folder, &[]);
         source.set_len(LEN as u64).expect("ftruncate");
         source.write_all_at(&data, 300_001).expect("write");
@@ -130,7 +126,7 @@ fn sendfile_of_holes() {
         send_whole(&file, &source, LEN);
         let zeros = vec![0; LEN];
         let content = [&zeros[..300_001], &data, &zeros[370_001..]].concat();
-        assert_eq!(file.get().expect("GET"), device::state_of(&content));
+        assert_eq!(file.state(), device::state_of(&content));
     }
 }
 
@@ -143,11 +139,7 @@ fn sendfile_of_what_the_kernel_makes_up() {
         let content = std::fs::read(path).expect(path);
         let file = device::private();
         send_whole(&file, &File::open(path).expect(path), content.len());
-        assert_eq!(
-            file.get().expect("GET"),
-            device::state_of(&content),
-            "{path}"
-        );
+        assert_eq!(file.state(), device::state_of(&content), "{path}");
     }
 }
 
@@ -155,17 +147,17 @@ fn sendfile_of_the_text() {
     let (mut source, file) = (device::private(), device::private());
     source.write_whole(b"Wikipedia");
     assert_eq!(sendfile::sendfile(&file, &source, None, 100), Ok(9));
-    assert_eq!(file.get().expect("GET"), device::state_of(b"11e60398\n"));
+    assert_eq!(file.state(), device::state_of(b"11e60398\n"));
     // To itself: reading and writing take turns.
     source.rewind().expect("lseek");
     assert_eq!(sendfile::sendfile(&source, &source, None, 9), Ok(9));
     let expected = device::state_of(b"Wikipedia11e60398\n");
-    assert_eq!(source.get().expect("GET"), expected);
+    assert_eq!(source.state(), expected);
 }
 
 fn sendfile_of_a_file_that_changes_its_size() {
     const LEN: usize = 1 << 20;
-    for folder in FOLDERS {
+    for folder in DIRECTORIES {
         // It is zero wherever it is, so that the length tells the value.
         let source = file_in(folder, &vec![0; LEN]);
         let change = || {
@@ -180,10 +172,10 @@ fn sendfile_of_a_file_that_changes_its_size() {
             let count = count.expect("sendfile");
             let value = reference::append_repeated(1, 0, count as u64);
             let expected = device::state(value, count as u64);
-            assert_eq!(file.get().expect("GET"), expected, "in {folder}");
+            assert_eq!(file.state(), expected, "in {folder}");
             count < LEN
         };
-        process::beside(change, || {
+        process::alongside(change, || {
             process::eventually("a file was cut", || (0..100).filter(|_| send()).count() > 0);
         });
     }
@@ -210,7 +202,7 @@ fn sendfile_by_two_threads() {
     });
     let length = 16 * LEN as u64;
     let value = reference::append_repeated(1, 0xff, length);
-    assert_eq!(file.get().expect("GET"), device::state(value, length));
+    assert_eq!(file.state(), device::state(value, length));
 }
 
 fn killed_in_a_long_sendfile() {
@@ -243,7 +235,7 @@ fn splice_feeds_a_pipe() {
     }
     drop(writer);
     assert_eq!(splice(&reader, &file, 100), Ok(0));
-    assert_eq!(file.get().expect("GET"), device::state_of(&data));
+    assert_eq!(file.state(), device::state_of(&data));
     let text = device::read_rest(&file);
     assert_eq!(
         text,
@@ -267,7 +259,7 @@ fn splice_of_tiny_pieces() {
         let pipe = pipe_of(data.chunks(len));
         let file = device::private();
         splice_whole(&pipe, &file, data.len());
-        assert_eq!(file.get().expect("GET"), device::state_of(data), "{len}");
+        assert_eq!(file.state(), device::state_of(data), "{len}");
     }
 }
 
@@ -281,7 +273,7 @@ fn splice_of_pages_filled_in_part() {
         &file,
         data.len(),
     );
-    assert_eq!(file.get().expect("GET"), device::state_of(&data));
+    assert_eq!(file.state(), device::state_of(&data));
 }
 
 fn splice_of_less_than_a_piece() {
@@ -293,7 +285,7 @@ fn splice_of_less_than_a_piece() {
     for len in [1, 10, 100, 4000, 4096, 1] {
         splice_whole(&reader, &file, len);
         done += len;
-        assert_eq!(file.get().expect("GET"), device::state_of(&data[..done]));
+        assert_eq!(file.state(), device::state_of(&data[..done]));
     }
     let mut rest = Vec::new();
     File::from(reader).read_to_end(&mut rest).expect("read");
@@ -303,14 +295,14 @@ fn splice_of_less_than_a_piece() {
 fn splice_of_a_truncated_file() {
     // The pipe has the pages that the file has no more.
     let data = reference::noise(10 * PAGE, 104);
-    for folder in FOLDERS {
+    for folder in DIRECTORIES {
         let source = file_in(folder, &data);
         let (reader, writer) = unistd::pipe().expect("pipe");
         assert_eq!(splice(&source, &writer, data.len()), Ok(data.len()));
         source.set_len(0).expect("ftruncate");
         let file = device::private();
         splice_whole(&reader, &file, data.len());
-        assert_eq!(file.get().expect("GET"), device::state_of(&data));
+        assert_eq!(file.state(), device::state_of(&data));
     }
 }
 
@@ -334,13 +326,13 @@ fn splice_of_an_empty_pipe() {
     let now = SpliceFFlags::SPLICE_F_NONBLOCK;
     let try_splice = || fcntl::splice(&reader, None, &file, None, 100, now);
     assert_eq!(try_splice(), Err(Errno::EAGAIN));
-    assert_eq!(file.get().expect("GET"), EMPTY);
+    assert_eq!(file.state(), EMPTY);
     assert_eq!(unistd::write(&writer, b"abc"), Ok(3));
     assert_eq!(try_splice(), Ok(3));
     assert_eq!(try_splice(), Err(Errno::EAGAIN));
     drop(writer);
     assert_eq!(try_splice(), Ok(0));
-    assert_eq!(file.get().expect("GET"), device::state_of(b"abc"));
+    assert_eq!(file.state(), device::state_of(b"abc"));
 }
 
 fn splice_of_a_socket() {
@@ -355,7 +347,7 @@ fn splice_of_a_socket() {
         splice_whole(&reader, &file, count);
         done += count;
     }
-    assert_eq!(file.get().expect("GET"), device::state_of(&data));
+    assert_eq!(file.state(), device::state_of(&data));
 }
 
 fn tee_feeds_two_files() {
@@ -369,7 +361,7 @@ fn tee_feeds_two_files() {
     splice_whole(&copy, &files[0], data.len());
     splice_whole(&reader, &files[1], data.len());
     for file in files {
-        assert_eq!(file.get().expect("GET"), device::state_of(&data));
+        assert_eq!(file.state(), device::state_of(&data));
     }
     // A pipe, and nothing else, can be the target.
     let refused = fcntl::tee(&reader, device::private(), 1, SpliceFFlags::empty());
@@ -388,7 +380,7 @@ fn splice_reads_the_text() {
 fn vmsplice_feeds_memory() {
     // From the middle of a page, and whole pages as a gift.
     let mut map = Map::new(10 * PAGE);
-    let data = reference::noise(map.len(), 24);
+    let data = reference::noise(map.size(), 24);
     map.bytes().copy_from_slice(&data);
     for (start, flags) in [(1, SpliceFFlags::empty()), (0, SpliceFFlags::SPLICE_F_GIFT)] {
         let (reader, writer) = unistd::pipe().expect("pipe");
@@ -397,7 +389,7 @@ fn vmsplice_feeds_memory() {
         let file = device::private();
         splice_whole(&reader, &file, fed);
         let expected = device::state_of(&data[start..start + fed]);
-        assert_eq!(file.get().expect("GET"), expected);
+        assert_eq!(file.state(), expected);
     }
 }
 
@@ -414,6 +406,6 @@ fn splice_updates_what_append_reads() {
         assert_eq!(refused.errno(), Errno::EINVAL);
         file.write_whole(&data);
         drop(file);
-        assert_eq!(device::register(), device::state_of(&data.repeat(2)));
+        assert_eq!(device::slot(), device::state_of(&data.repeat(2)));
     });
 }

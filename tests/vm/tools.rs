@@ -3,9 +3,7 @@
 //! `adler32 sum` beside the module in all its states.
 
 use std::fs;
-use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::Command;
 
 use libtest_mimic::Completion;
 use serde_json::Value;
@@ -19,6 +17,7 @@ use adler32_tests::reference;
 use adler32_tests::sh;
 use adler32_tests::trials;
 use adler32_tests::try_sh;
+use adler32_tests::try_sh_as;
 
 trials!(after install:
     sum_agrees_over_every_backend,
@@ -39,19 +38,6 @@ pub fn install() {
     if !Path::new(COMMAND).exists() {
         sh(&format!("install $(command -v adler32) {COMMAND}"));
     }
-}
-
-/// Runs the command as a user who is not root and returns its success and what it printed.
-pub fn as_user(line: &str) -> (bool, String) {
-    let output = Command::new("sh")
-        .args(["-c", &format!("exec 2>&1; {line}")])
-        .uid(fresh_user())
-        .output()
-        .expect("sh runs");
-    (
-        output.status.success(),
-        String::from_utf8_lossy(&output.stdout).into_owned(),
-    )
 }
 
 fn sum_agrees_over_every_backend() {
@@ -124,10 +110,13 @@ fn sum_where_af_alg_is_closed() -> Completion {
 
 fn sum_where_the_node_is_forbidden() {
     let _loaded = Loaded::new(module::NAME, "mode=0600");
-    let (success, output) = as_user(&format!("printf abc | {COMMAND} sum --via device"));
+    let (success, output) = try_sh_as(
+        fresh_user(),
+        &format!("printf abc | {COMMAND} sum --via device"),
+    );
     assert!(!success && output.contains("0600"), "{output}");
     assert_eq!(
-        as_user(&format!("printf abc | {COMMAND} sum")),
+        try_sh_as(fresh_user(), &format!("printf abc | {COMMAND} sum")),
         (true, "024d0127  -\n".to_owned())
     );
 }

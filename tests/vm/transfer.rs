@@ -7,7 +7,6 @@ use std::fs::File;
 use std::io::Seek;
 use std::io::SeekFrom;
 use std::io::Write;
-use std::mem;
 use std::os::fd::AsFd;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
@@ -31,9 +30,11 @@ use tempfile::NamedTempFile;
 
 use adler32_tests::module;
 use adler32_tests::process;
-use adler32_tests::process::beside;
+use adler32_tests::process::alongside;
 use adler32_tests::process::in_thread;
 use adler32_tests::reference;
+use adler32_tests::seccomp;
+use adler32_tests::seccomp::Refused;
 use adler32_tests::sh;
 use adler32_tests::trials;
 
@@ -54,7 +55,7 @@ trials!(after module::ensure_loaded:
 );
 
 /// The file system of the root, and the one in memory.
-const FOLDERS: [&str; 2] = ["/var/tmp", "/dev/shm"];
+const DIRECTORIES: [&str; 2] = ["/var/tmp", "/dev/shm"];
 
 /// The least that a file is sent for, and the most that one call sends.
 const SENT_FROM: usize = 128 * 1024 + 1;
@@ -104,7 +105,7 @@ fn regular_files() {
     let data = reference::noise(3_000_001, 80);
     for via in BackendKind::ALL {
         let mut backend = open(via);
-        for folder in FOLDERS {
+        for folder in DIRECTORIES {
             for len in [
                 data.len(),
                 0,
@@ -258,7 +259,7 @@ fn file_that_grows() {
                 end.write_all(rest.next().unwrap_or_default())
                     .expect("write");
             };
-            let found = beside(grow, || sum_left(&mut backend, &file));
+            let found = alongside(grow, || sum_left(&mut backend, &file));
             assert_eq!(found, sum_of(&data[..found.length as usize]), "{via}");
             found.length > LEN as u64
         });
@@ -276,7 +277,7 @@ fn file_that_shrinks() {
                 len = len * 31 / 32;
                 file.as_file().set_len(len).expect("ftruncate");
             };
-            let found = beside(shrink, || sum_left(&mut backend, &file));
+            let found = alongside(shrink, || sum_left(&mut backend, &file));
             let value = reference::append_repeated(1, 0, found.length);
             assert_eq!(found, sum(value, found.length), "{via}");
             (1..LEN).contains(&found.length)
@@ -295,7 +296,7 @@ fn signals_lose_nothing() {
     for via in BackendKind::ALL {
         let mut backend = open(via);
         let before = process::interruptions();
-        beside(interrupt, || {
+        alongside(interrupt, || {
             process::eventually("signals come", || process::interruptions() > before);
             file.as_file().rewind().expect("lseek");
             assert_eq!(sum_left(&mut backend, &file), sum_of(&data), "{via}");
@@ -305,41 +306,14 @@ fn signals_lose_nothing() {
     }
 }
 
-/// Makes the kernel refuse some system calls to the calling thread, for good. Returns whether it
-/// can.
-fn refuse(calls: &[c_long]) -> bool {
-    let jump = |code, k, jt, jf| libc::sock_filter { code, jt, jf, k };
-    let step = |code, k| jump(code, k, 0, 0);
-    let number = mem::offset_of!(libc::seccomp_data, nr) as u32;
-    let mut filter = vec![step(
-        (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16,
-        number,
-    )];
-    for &call in calls {
-        let equal = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
-        filter.push(jump(equal, call as u32, 0, 1));
-        let refuse = libc::SECCOMP_RET_ERRNO | libc::EPERM as u32;
-        filter.push(step(libc::BPF_RET as u16, refuse));
-    }
-    filter.push(step(libc::BPF_RET as u16, libc::SECCOMP_RET_ALLOW));
-    let program = libc::sock_fprog {
-        len: filter.len() as u16,
-        filter: filter.as_mut_ptr(),
+/// Refuses system calls to the calling thread, for good.
+fn refuse(calls: &[c_long]) {
+    let refused = |&call| Refused {
+        call,
+        argument: None,
+        errno: Errno::EPERM,
     };
-    // SAFETY: The program is as long as it says.
-    let status = unsafe {
-        libc::syscall(
-            libc::SYS_seccomp,
-            libc::SECCOMP_SET_MODE_FILTER,
-            0,
-            &program,
-        )
-    };
-    match Errno::result(status) {
-        Ok(_) => true,
-        Err(Errno::ENOSYS | Errno::EINVAL) => false,
-        Err(errno) => panic!("seccomp: {errno}"),
-    }
+    seccomp::refuse(&calls.iter().map(refused).collect::<Vec<_>>());
 }
 
 fn no_seccomp() -> Completion {
@@ -349,6 +323,9 @@ fn no_seccomp() -> Completion {
 /// Without `read`, all of a file and a pipe goes to the backend all the same; only where it ends
 /// cannot be read.
 fn kernel_sends_files_and_pipes() -> Completion {
+    if !seccomp::is_supported() {
+        return no_seccomp();
+    }
     let data = reference::noise(1_000_003, 86);
     for via in TAKE_PAGES {
         let mut file = file_of(&data);
@@ -358,10 +335,8 @@ fn kernel_sends_files_and_pipes() -> Completion {
             .expect("write");
         let mut backend = open(via);
         let (sent, values) = (&mut backend, &mut Vec::new());
-        let refused = in_thread(|| {
-            if !refuse(&[libc::SYS_read]) {
-                return false;
-            }
+        in_thread(|| {
+            refuse(&[libc::SYS_read]);
             for source in [file.as_fd(), reader.as_fd()] {
                 let error = sent.checksum_file(source).expect_err("no read");
                 let Error::Read(error) = error else {
@@ -374,11 +349,7 @@ fn kernel_sends_files_and_pipes() -> Completion {
                     _ => unreachable!("it takes no pages"),
                 });
             }
-            true
         });
-        if !refused {
-            return no_seccomp();
-        }
         assert_eq!(file.stream_position().expect("lseek"), data.len() as u64);
         let expected = [&data[..], &data[..50_000]].map(|data| sum_of(data).checksum);
         assert_eq!(values[..], expected, "{via}");
@@ -387,22 +358,19 @@ fn kernel_sends_files_and_pipes() -> Completion {
 }
 
 fn refused_calls_are_made_up_for() -> Completion {
+    if !seccomp::is_supported() {
+        return no_seccomp();
+    }
     let data = reference::noise(1_000_003, 87);
     let file = file_of(&data);
     for via in TAKE_PAGES {
-        let refused = in_thread(|| {
+        in_thread(|| {
             let mut backend = open(via);
-            if !refuse(&[libc::SYS_sendfile, libc::SYS_splice]) {
-                return false;
-            }
+            refuse(&[libc::SYS_sendfile, libc::SYS_splice]);
             file.as_file().rewind().expect("lseek");
             assert_eq!(sum_left(&mut backend, &file), sum_of(&data), "{via}");
             check_stream(&mut backend, unistd::pipe().expect("pipe"), &data);
-            true
         });
-        if !refused {
-            return no_seccomp();
-        }
     }
     Completion::Completed
 }

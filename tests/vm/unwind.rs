@@ -10,6 +10,7 @@ use nix::errno::Errno;
 
 use adler32_tests::alg::Hash;
 use adler32_tests::device;
+use adler32_tests::files;
 use adler32_tests::module;
 use adler32_tests::module::Loaded;
 use adler32_tests::sh;
@@ -109,7 +110,7 @@ fn failing_load_again_and_again() {
     let occupier = Loaded::new(OCCUPIER, "driver=adler32-rust");
     let state = || {
         let misc = fs::read_to_string("/proc/misc").expect("/proc/misc");
-        let nodes = module::names_in("/dev").expect("/dev");
+        let nodes = files::names_in("/dev").expect("/dev");
         (misc, nodes)
     };
     let before = state();

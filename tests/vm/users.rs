@@ -4,9 +4,6 @@
 
 use std::fs;
 use std::ops::Range;
-use std::os::unix::process::CommandExt;
-use std::process::Command;
-use std::process::Stdio;
 use std::thread;
 
 use nix::errno::Errno;
@@ -17,7 +14,6 @@ use crate::leaks;
 use adler32_tests::device;
 use adler32_tests::device::Device;
 use adler32_tests::device::EMPTY;
-use adler32_tests::meminfo;
 use adler32_tests::module;
 use adler32_tests::process;
 use adler32_tests::process::as_fresh_user;
@@ -26,6 +22,8 @@ use adler32_tests::process::fork;
 use adler32_tests::process::fresh_user;
 use adler32_tests::process::set_thread_uids;
 use adler32_tests::trials;
+use adler32_tests::try_sh_as;
+use adler32_tests::usage::meminfo;
 use adler32_tests::ErrnoOf;
 
 trials!(after module::ensure_loaded:
@@ -45,16 +43,16 @@ trials!(after module::ensure_loaded:
 fn two_users_have_their_own() {
     let (alice, bob) = (fresh_user(), fresh_user());
     as_user(alice, || device::publish(b"alice"));
-    assert_eq!(as_user(bob, device::register), EMPTY);
+    assert_eq!(as_user(bob, device::slot), EMPTY);
     as_user(bob, || device::publish(b"bob"));
-    assert_eq!(as_user(alice, device::register), device::state_of(b"alice"));
-    assert_eq!(as_user(bob, device::register), device::state_of(b"bob"));
+    assert_eq!(as_user(alice, device::slot), device::state_of(b"alice"));
+    assert_eq!(as_user(bob, device::slot), device::state_of(b"bob"));
     as_user(alice, || device::append().write_whole(b" again"));
     assert_eq!(
-        as_user(alice, device::register),
+        as_user(alice, device::slot),
         device::state_of(b"alice again")
     );
-    assert_eq!(as_user(bob, device::register), device::state_of(b"bob"));
+    assert_eq!(as_user(bob, device::slot), device::state_of(b"bob"));
 }
 
 fn two_users_at_once() {
@@ -73,7 +71,7 @@ fn two_users_at_once() {
                         device::append().write_whole(data.as_bytes());
                     }
                     so_far.extend_from_slice(data.as_bytes());
-                    assert_eq!(device::register(), device::state_of(&so_far));
+                    assert_eq!(device::slot(), device::state_of(&so_far));
                 }
             });
         }
@@ -84,22 +82,13 @@ fn root_sees_no_other_register() {
     device::publish(b"root");
     let user = fresh_user();
     as_user(user, || device::publish(b"user"));
-    assert_eq!(device::register(), device::state_of(b"root"));
+    assert_eq!(device::slot(), device::state_of(b"root"));
     device::publish(b"");
-    assert_eq!(as_user(user, device::register), device::state_of(b"user"));
+    assert_eq!(as_user(user, device::slot), device::state_of(b"user"));
 }
 
 fn real_processes_of_two_users() {
-    let shell = |user: u32, line: &str| {
-        let output = Command::new("sh")
-            .args(["-c", line])
-            .uid(user)
-            .gid(user)
-            .stderr(Stdio::inherit())
-            .output()
-            .expect("sh runs");
-        String::from_utf8(output.stdout).expect("ASCII")
-    };
+    let shell = |user, line| try_sh_as(user, line).1;
     let (alice, bob) = (fresh_user(), fresh_user());
     shell(alice, "printf abc > /dev/adler32");
     assert_eq!(shell(bob, "cat /dev/adler32"), "00000001\n");
@@ -119,11 +108,11 @@ fn effective_user_counts() {
         device::publish(b"effective");
     });
     assert_eq!(
-        as_user(effective, device::register),
+        as_user(effective, device::slot),
         device::state_of(b"effective")
     );
-    assert_eq!(as_user(real, device::register), EMPTY);
-    assert_eq!(as_user(saved, device::register), EMPTY);
+    assert_eq!(as_user(real, device::slot), EMPTY);
+    assert_eq!(as_user(saved, device::slot), EMPTY);
 }
 
 fn opener_counts_not_the_closer() {
@@ -136,8 +125,8 @@ fn opener_counts_not_the_closer() {
         file.write_whole(b"abc");
         drop(file);
     });
-    assert_eq!(as_user(opener, device::register), device::state_of(b"abc"));
-    assert_eq!(as_user(closer, device::register), EMPTY);
+    assert_eq!(as_user(opener, device::slot), device::state_of(b"abc"));
+    assert_eq!(as_user(closer, device::slot), EMPTY);
 }
 
 fn opener_counts_not_the_reader() {
@@ -148,7 +137,7 @@ fn opener_counts_not_the_reader() {
     let reader = fresh_user();
     as_user(reader, || {
         assert_eq!(device::read_rest(&file), "024d0127\n");
-        assert_eq!(device::register(), EMPTY);
+        assert_eq!(device::slot(), EMPTY);
     });
 }
 
@@ -172,11 +161,11 @@ fn user_namespace_root_is_not_root() {
     device::publish(b"root");
     let user = fresh_user();
     in_namespace(user, 0, || {
-        assert_eq!(device::register(), EMPTY);
+        assert_eq!(device::slot(), EMPTY);
         device::publish(b"user");
     });
-    assert_eq!(device::register(), device::state_of(b"root"));
-    assert_eq!(as_user(user, device::register), device::state_of(b"user"));
+    assert_eq!(device::slot(), device::state_of(b"root"));
+    assert_eq!(as_user(user, device::slot), device::state_of(b"user"));
 }
 
 fn unmapped_users_of_namespaces_stay_apart() {
@@ -184,19 +173,19 @@ fn unmapped_users_of_namespaces_stay_apart() {
     let (alice, bob) = (fresh_user(), fresh_user());
     in_namespace(alice, 1000, || device::publish(b"alice"));
     in_namespace(bob, 1000, || {
-        assert_eq!(device::register(), EMPTY);
+        assert_eq!(device::slot(), EMPTY);
         device::publish(b"bob");
     });
-    assert_eq!(as_user(alice, device::register), device::state_of(b"alice"));
-    assert_eq!(as_user(bob, device::register), device::state_of(b"bob"));
-    assert_eq!(as_user(1000, device::register), EMPTY);
+    assert_eq!(as_user(alice, device::slot), device::state_of(b"alice"));
+    assert_eq!(as_user(bob, device::slot), device::state_of(b"bob"));
+    assert_eq!(as_user(1000, device::slot), EMPTY);
 }
 
 fn slots_are_forgotten_at_unload() {
     device::publish(b"abc");
     module::unload();
     module::ensure_loaded();
-    assert_eq!(device::register(), EMPTY);
+    assert_eq!(device::slot(), EMPTY);
 }
 
 /// A table of registers that is not left to the next test.
@@ -220,7 +209,7 @@ fn slot_table_is_bounded() {
     // A user namespace with as many users as it likes gets half.
     let mut child = fork(|link| {
         sched::unshare(CloneFlags::CLONE_NEWUSER).expect("unshare");
-        link.tell();
+        link.notify();
         link.wait();
         // The root of the namespace, who may become any of its users again and again.
         set_thread_uids(0, 0, 0);
@@ -229,7 +218,7 @@ fn slot_table_is_bounded() {
     child.link().wait();
     let map = format!("/proc/{}/uid_map", child.pid());
     fs::write(map, format!("0 {FIRST} {MAX}")).expect("uid_map");
-    child.link().tell();
+    child.link().notify();
     child.join();
     let others = FIRST + MAX;
     assert_eq!(
@@ -251,7 +240,7 @@ fn slot_table_is_bounded() {
             assert_eq!(device::open(flags).errno(), Errno::ENOSPC);
         }
         // What needs no register works on.
-        assert_eq!(device::register(), EMPTY);
+        assert_eq!(device::slot(), EMPTY);
         let file = device::private();
         file.write_whole(b"abc");
         assert_eq!(file.text(), "024d0127\n");
@@ -260,7 +249,7 @@ fn slot_table_is_bounded() {
     for user in [FIRST, FIRST + MAX / 2 - 1, others, others + MAX / 2 - 1] {
         as_user(user, || {
             device::publish(b"abc");
-            assert_eq!(device::register(), device::state_of(b"abc"));
+            assert_eq!(device::slot(), device::state_of(b"abc"));
         });
     }
     module::unload();
