@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 /*
- * The checksums of texts in memory, by an ioctl of /dev/adler32 each.
+ * Prints the checksum of each argument, with one ioctl of /dev/adler32 for each.
  *
  *	cc -I include/uapi -o digest examples/c/digest.c
  *	./digest TEXT...
@@ -18,16 +18,16 @@ int main(int argc, char **argv)
 {
 	int device, i;
 
-	/* The ioctl changes nothing, so the right to read is enough. */
+	/* The ioctl changes no session, so a file open for reading is enough. */
 	device = open("/dev/adler32", O_RDONLY);
 	if (device < 0)
-		err(1, "cannot open /dev/adler32 (adler32 info says why)");
+		err(1, "cannot open /dev/adler32 (run adler32 info to see why)");
 
 	for (i = 1; i < argc; i++) {
 		struct adler32_digest digest = {
 			.address = (uintptr_t)argv[i],
 			.length = strlen(argv[i]),
-			.value = 1,	/* the checksum of nothing */
+			.value = 1,	/* the checksum of no data */
 		};
 
 		if (ioctl(device, ADLER32_DIGEST, &digest) < 0)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 /*
- * The checksum and the length of a file, by a session of /dev/adler32.
+ * Prints the checksum and the length of a file, with a session of /dev/adler32.
  *
  *	cc -I include/uapi -o session examples/c/session.c
  *	./session FILE
@@ -26,12 +26,12 @@ int main(int argc, char **argv)
 	if (file < 0)
 		err(1, "cannot open %s", argv[1]);
 
-	/* Open for reading and writing, the session belongs to this file alone. */
+	/* O_RDWR makes the session private: it does not use the slot of the user. */
 	device = open("/dev/adler32", O_RDWR);
 	if (device < 0)
-		err(1, "cannot open /dev/adler32 (adler32 info says why)");
+		err(1, "cannot open /dev/adler32 (run adler32 info to see why)");
 
-	/* Whatever the length, a write takes all of it. */
+	/* The device consumes the whole buffer, however long it is. */
 	while ((length = read(file, buffer, sizeof(buffer))) > 0)
 		if (write(device, buffer, length) != length)
 			err(1, "cannot write to /dev/adler32");

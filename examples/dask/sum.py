@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0 OR MIT
 
-"""The Adler-32 checksum of a file by all workers of a Dask cluster.
+"""Computes the Adler-32 checksum of a file with all workers of a Dask cluster.
 
 usage: python sum.py SCHEDULER_FILE FILE
 
-FILE has the same path on all machines, and each has the command adler32.
+FILE must have the same path on all machines, and all must have the command adler32.
 """
 
 import json
@@ -16,12 +16,12 @@ import sys
 
 from dask.distributed import Client
 
-# With some ranges for each worker, the fast ones do more of them.
+# Several ranges for each worker, so that faster workers can sum more of them.
 RANGES_PER_WORKER = 4
 
 
 def sum_range(path, offset, length):
-    """Sums a range, on a worker, and returns the line for it."""
+    """Sums a range of the file on a worker and returns the line for it."""
     command = ["adler32", "sum", "--range", f"{offset}:{length}", path]
     try:
         return subprocess.run(command, capture_output=True, check=True).stdout
@@ -33,18 +33,18 @@ def sum_range(path, offset, length):
 
 
 def lines(scheduler_file, path):
-    """Has the workers sum the file, and returns the lines of all ranges."""
+    """Lets the workers sum the file and returns the lines for all ranges."""
     size = os.path.getsize(path)
-    # Client would wait for ever for a file that is not there.
+    # Given the path of a missing file, Client would wait forever.
     with open(scheduler_file) as file:
         address = json.load(file)["address"]
     with Client(address) as client:
         client.wait_for_workers(1, timeout=60)
         ranges = RANGES_PER_WORKER * len(client.nthreads())
         length = max(1, math.ceil(size / ranges))
-        # An empty file has one range, too.
+        # An empty file also needs one range.
         offsets = range(0, max(1, size), length)
-        # Not pure: the file may have changed since a call with the same arguments.
+        # pure=False: the file may have changed since an earlier call with the same arguments.
         parts = [client.submit(sum_range, path, offset, length, pure=False) for offset in offsets]
         return client.gather(parts)
 
