@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: (GPL-2.0 WITH Linux-syscall-note) OR MIT */
 /*
- * User interface of /dev/adler32. See adler32(4).
+ * The ioctls of /dev/adler32. See adler32(4).
  *
- * All structures have the same layout for 32- and 64-bit callers. Members
+ * All structures have the same layout for 32-bit and 64-bit callers. Members
  * called "reserved" must be zero.
  */
 #ifndef _UAPI_LINUX_ADLER32_H
@@ -13,12 +13,12 @@
 
 #define ADLER32_ABI_VERSION	1
 
-/* The largest length of a session or a part, in bytes. */
+/* The greatest length of a session, and of a buffer or part, in bytes. */
 #define ADLER32_MAX_LENGTH	0x7fffffffffffffffULL
 
 /**
  * struct adler32_state - a checksum and the number of bytes it covers
- * @value: Adler-32 value; each 16-bit half is below 65521
+ * @value: Adler-32 checksum; its upper and lower 16 bits are below 65521
  * @reserved: must be zero
  * @length: number of bytes, at most ADLER32_MAX_LENGTH
  */
@@ -42,8 +42,8 @@ struct adler32_buffer {
  * struct adler32_digest - a one-shot digest
  * @address: address of the first byte
  * @length: length in bytes
- * @value: in: the value to start from (1 for a fresh checksum); out: the
- *	checksum
+ * @value: in: the checksum to start from, 1 for a new checksum; out: the
+ *	resulting checksum
  * @reserved: must be zero
  */
 struct adler32_digest {
@@ -54,7 +54,7 @@ struct adler32_digest {
 };
 
 /**
- * struct adler32_info - what serves the device
+ * struct adler32_info - a description of the module
  * @abi_version: ADLER32_ABI_VERSION of the module
  * @reserved: zero
  * @implementation: name of the implementation in use, NUL-terminated
@@ -69,19 +69,19 @@ struct adler32_info {
 
 #define ADLER32_IOC_TYPE	0xAD
 
-/* Those marked (w) need a file open for writing, else EBADF. */
+/* Requests marked (w) fail with EBADF if the file is not open for writing. */
 
-/* (w) Make the session empty: value 1, length 0. */
+/* (w) Make the session empty: checksum 1, length 0. */
 #define ADLER32_RESET	_IO(ADLER32_IOC_TYPE, 0x20)
-/* Read value and length of the session. */
+/* Get the checksum and the length of the session. */
 #define ADLER32_GET	_IOR(ADLER32_IOC_TYPE, 0x21, struct adler32_state)
-/* (w) Replace value and length of the session. */
+/* (w) Replace the checksum and the length of the session. */
 #define ADLER32_SET	_IOW(ADLER32_IOC_TYPE, 0x22, struct adler32_state)
-/* (w) Append a buffer to the session: all of it or, on error, none. */
+/* (w) Append a buffer to the session. Appends nothing if it fails. */
 #define ADLER32_UPDATE	_IOW(ADLER32_IOC_TYPE, 0x23, struct adler32_buffer)
-/* Checksum a buffer without touching the session. */
+/* Compute the checksum of a buffer. Does not use or change the session. */
 #define ADLER32_DIGEST	_IOWR(ADLER32_IOC_TYPE, 0x24, struct adler32_digest)
-/* (w) Append a part of which only checksum and length are known. */
+/* (w) Append a part that is given by its checksum and its length. */
 #define ADLER32_COMBINE	_IOW(ADLER32_IOC_TYPE, 0x25, struct adler32_state)
 /* Describe the module. */
 #define ADLER32_INFO	_IOR(ADLER32_IOC_TYPE, 0x26, struct adler32_info)
