@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! Compares every implementation that this processor can run with the definition: from any start
-//! value, over any data at any place, in one piece, in several, and combined.
+//! Compares every implementation that this processor can run with the definition. The start value,
+//! the data and their place in memory are arbitrary. The data are passed in one piece and in
+//! several, and the checksums of the pieces are combined.
 
 #![no_main]
-
-#[path = "../../userspace/adler32/tests/common/guarded.rs"]
-mod guarded;
 
 use std::sync::atomic::AtomicU8;
 use std::sync::atomic::Ordering::Relaxed;
@@ -21,7 +19,7 @@ use libfuzzer_sys::arbitrary;
 use libfuzzer_sys::arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 
-/// Longer than what implementations take in one go.
+/// The longest data: several chunks of the implementations with vectors.
 const LONGEST: usize = 160 * 1024;
 
 /// The bytes of a cache line.
@@ -30,13 +28,13 @@ const LINE: usize = 64;
 #[derive(Arbitrary, Debug)]
 struct Input<'a> {
     start: (u16, u16),
-    /// Whether the data lies near the end of what can be read, or near its beginning,
+    /// Whether the data end near the end of the readable memory, or begin near its beginning.
     at_end: bool,
-    /// and how many bytes are between.
+    /// How many bytes are between the data and that end or beginning.
     distance: u8,
-    /// Where the data is split.
+    /// Where the data are split.
     cuts: [u32; 3],
-    /// The data is `bytes` so many times, so that a short input makes long data.
+    /// How often `bytes` are repeated to make the data, so that a short input makes long data.
     times: u16,
     bytes: &'a [u8],
 }
@@ -70,8 +68,8 @@ fuzz_target!(|input: Input| {
 
     for implementation in runnable() {
         let name = implementation.name();
-        // AddressSanitizer knows the limits of memory of the heap, but not what assembly code does;
-        // to the other memory's limits all must keep.
+        // AddressSanitizer checks accesses to the heap, but not those of assembly code. The pages
+        // around the guarded memory stop both.
         assert_eq!(implementation.update(start, &data), expected, "{name}");
         assert_eq!(implementation.update(start, guarded), expected, "{name}");
 
@@ -81,21 +79,21 @@ fuzz_target!(|input: Input| {
         assert_eq!(running, expected, "{name}, in pieces of {cuts:?}");
 
         let combined = pieces.into_iter().fold(start, |sum, piece| {
-            let part = implementation.update(Adler32::EMPTY, piece);
-            sum.combine(part, piece.len() as u64)
+            let next = implementation.update(Adler32::EMPTY, piece);
+            sum.combine(next, piece.len() as u64)
         });
         assert_eq!(combined, expected, "{name}, combined of {cuts:?}");
     }
 });
 
-/// Makes a checksum of two sums of any size.
+/// Makes a checksum from two sums of any size.
 fn sum((s1, s2): (u16, u16)) -> Adler32 {
     let [s1, s2] = [s1, s2].map(|sum| u32::from(sum) % MODULUS);
     Adler32::from_value(s2 << 16 | s1).expect("both are reduced")
 }
 
-/// Tells libFuzzer, which cannot see into assembly code, what is new about `data`: each length up to
-/// 255, then each of 128 ranges between two powers of two, and each alignment.
+/// Counts the length and the alignment of `data` as coverage, because libFuzzer gets none from
+/// assembly code. Each length up to 255 counts, then each of 128 ranges between two powers of two.
 fn feature(data: &[u8]) {
     #[used]
     #[link_section = "__libfuzzer_extra_counters"]

@@ -5,8 +5,6 @@
 
 #[path = "../common/mod.rs"]
 mod common;
-#[path = "../common/guarded.rs"]
-mod guarded;
 mod heap;
 mod lengths;
 mod pages;

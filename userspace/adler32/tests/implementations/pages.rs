@@ -3,9 +3,10 @@
 //! Memory that ends where nothing is mapped, or begins there, and cannot be written to. To touch what
 //! is outside, or to write, is a fault that ends the program.
 
+use guarded::Guarded;
+
 use crate::common::theirs;
 use crate::common::WORST_START;
-use crate::guarded::Guarded;
 use crate::random;
 use crate::Subject;
 use crate::Test;
