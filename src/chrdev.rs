@@ -1,49 +1,75 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The device `/dev/adler32`: a file that holds one checksum per user.
+//! The device `/dev/adler32`.
 //!
-//! | open                  | session starts as   | at last close     |
-//! |-----------------------|---------------------|-------------------|
-//! | `O_WRONLY`            | empty               | to the slot   |
-//! | `O_WRONLY\|O_APPEND`  | the slot        | to the slot   |
-//! | `O_RDONLY`            | a view of the slot, taken when reading starts | |
-//! | `O_RDWR`              | empty, private      |                   |
-//! | 3 (for ioctls only)   | empty, private      |                   |
+//! Each open file is a session, and each user has one slot. A user's slot is the one of the user
+//! who opens the file. See adler32(4).
 //!
-//! The slot is that of the user who opens the file. See adler32(4).
+//! | opened with           | the session starts as                      | the last close          |
+//! |-----------------------|--------------------------------------------|-------------------------|
+//! | `O_WRONLY`            | empty                                      | stores it in the slot   |
+//! | `O_WRONLY\|O_APPEND`  | the slot                                   | stores it in the slot   |
+//! | `O_RDONLY`            | a view of the slot when reading starts     | discards it             |
+//! | `O_RDWR`              | empty                                      | discards it             |
+//! | 3 (for ioctls only)   | empty                                      | discards it             |
 
-mod slot;
-mod session;
 mod input;
+mod session;
+mod slot;
+mod sum;
 
-use self::slot::Slots;
-use self::session::Mode;
-use self::session::Session;
-use crate::platform;
-use crate::kernel_ext::cred::in_initial_user_ns;
-use crate::kernel_ext::miscdevice::Device;
-use crate::uapi;
-use crate::VERSION;
-use core::ffi::CStr;
-use core::mem::size_of;
-use core::pin::Pin;
-use kernel::fs::file::flags;
-use kernel::fs::File;
-use kernel::fs::Kiocb;
-use kernel::ioctl::_IO;
-use kernel::ioctl::_IOR;
-use kernel::ioctl::_IOW;
-use kernel::ioctl::_IOWR;
-use kernel::iov::IovIterDest;
-use kernel::iov::IovIterSource;
-use kernel::prelude::*;
-use kernel::seq_file::SeqFile;
-use kernel::seq_print;
-use kernel::sync::Arc;
-use kernel::transmute::AsBytes;
-use kernel::transmute::FromBytes;
-use kernel::uaccess::UserPtr;
-use kernel::uaccess::UserSlice;
+use core::{
+    ffi::CStr,
+    mem::size_of,
+    pin::Pin, //
+};
+
+use kernel::{
+    fs::{
+        file::flags,
+        File,
+        Kiocb, //
+    },
+    ioctl::{
+        _IO,
+        _IOR,
+        _IOW,
+        _IOWR, //
+    },
+    iov::{
+        IovIterDest,
+        IovIterSource, //
+    },
+    prelude::*,
+    seq_file::SeqFile,
+    seq_print,
+    sync::Arc,
+    transmute::{
+        AsBytes,
+        FromBytes, //
+    },
+    uaccess::{
+        UserPtr,
+        UserSlice, //
+    }, //
+};
+
+use self::{
+    session::{
+        Mode,
+        Session, //
+    },
+    slot::Slots, //
+};
+use crate::{
+    kernel_ext::{
+        cred::in_initial_user_ns,
+        miscdevice::Device, //
+    },
+    platform,
+    uapi,
+    VERSION, //
+};
 
 const TYPE: u32 = uapi::IOC_TYPE as u32;
 const RESET: u32 = _IO(TYPE, uapi::NR_RESET as u32);
@@ -54,24 +80,24 @@ const DIGEST: u32 = _IOWR::<uapi::Digest>(TYPE, uapi::NR_DIGEST as u32);
 const COMBINE: u32 = _IOW::<uapi::State>(TYPE, uapi::NR_COMBINE as u32);
 const INFO: u32 = _IOR::<uapi::Info>(TYPE, uapi::NR_INFO as u32);
 
-// SAFETY: Any bytes are a value of the type.
+// SAFETY: The members are integers, so any bytes are a value of the type.
 unsafe impl FromBytes for uapi::State {}
-// SAFETY: The type has no padding.
+// SAFETY: The members are integers without padding between or after them.
 unsafe impl AsBytes for uapi::State {}
-// SAFETY: Any bytes are a value of the type.
+// SAFETY: The members are integers, so any bytes are a value of the type.
 unsafe impl FromBytes for uapi::Buffer {}
-// SAFETY: Any bytes are a value of the type.
+// SAFETY: The members are integers, so any bytes are a value of the type.
 unsafe impl FromBytes for uapi::Digest {}
-// SAFETY: The type has no padding.
+// SAFETY: The members are integers without padding between or after them.
 unsafe impl AsBytes for uapi::Digest {}
-// SAFETY: The type has no padding.
+// SAFETY: The members are integers and arrays of bytes without padding between or after them.
 unsafe impl AsBytes for uapi::Info {}
 
 pub(crate) struct Adler32Device;
 
-/// Makes what all open files share: the slots.
+/// Makes the slots, which all open files share.
 pub(crate) fn shared() -> Result<Arc<Slots>> {
-    Arc::pin_init(Slots::new(), GFP_KERNEL)
+    Slots::new()
 }
 
 impl Device for Adler32Device {
@@ -82,8 +108,8 @@ impl Device for Adler32Device {
     type Session = Pin<KBox<Session>>;
 
     fn open(slots: &Arc<Slots>, file: &File) -> Result<Self::Session> {
-        // After this call the VFS would refuse the flag and release the file, as if it had been in
-        // use: its session would become the slot.
+        // The VFS would accept this open and then refuse the flag. It would release the file as if
+        // it had been in use, and the empty session would replace the slot.
         if file.flags() & flags::O_DIRECT != 0 {
             return Err(EINVAL);
         }
@@ -118,7 +144,7 @@ impl Device for Adler32Device {
         mut kiocb: Kiocb<'_, Self::Session>,
         iov: &mut IovIterSource<'_>,
     ) -> Result<usize> {
-        // What is read next is the text of the new value.
+        // The next read returns the text of the new value.
         *kiocb.ki_pos_mut() = 0;
         kiocb.file().write(iov)
     }
@@ -143,9 +169,9 @@ impl Device for Adler32Device {
     }
 
     fn show_fdinfo(session: Pin<&Session>, m: &SeqFile) {
-        let (value, length) = session.glance();
-        seq_print!(m, "adler32-value:\t{value:08x}\n");
-        seq_print!(m, "adler32-length:\t{length}\n");
+        let sum = session.snapshot();
+        seq_print!(m, "adler32-value:\t{:08x}\n", sum.value);
+        seq_print!(m, "adler32-length:\t{}\n", sum.length);
         seq_print!(m, "adler32-mode:\t{}\n", session.mode().name());
         seq_print!(m, "adler32-implementation:\t{}\n", platform::name());
     }
@@ -174,7 +200,7 @@ fn info() -> uapi::Info {
     }
 }
 
-/// Returns as much of `string` as fits before a final NUL, filled up with NULs.
+/// Returns the beginning of `string` that leaves room for a final NUL, padded with NULs.
 fn padded<const N: usize>(string: &str) -> [u8; N] {
     let mut array = [0; N];
     for (to, from) in array.iter_mut().take(N - 1).zip(string.bytes()) {

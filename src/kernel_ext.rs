@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the `kernel` crate lacks: nothing here is about Adler-32.
+//! Abstractions that the `kernel` crate lacks. Nothing here depends on Adler-32.
 //!
-//! Nearly all of the module's `unsafe` code is in this folder, behind safe interfaces that follow
+//! These files contain nearly all of the module's `unsafe` code, behind safe interfaces that follow
 //! those of the `kernel` crate.
 
 pub(crate) mod cred;

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Adler-32 (RFC 1950) in the kernel, through two doors: the hash `adler32` of the crypto API and
-//! the device `/dev/adler32`.
+//! The Adler-32 checksum of RFC 1950 in the kernel.
+//!
+//! The module has two interfaces: the hash `adler32` of the crypto API, and the device
+//! `/dev/adler32`.
 //!
 //! ```sh
 //! modprobe adler32
@@ -9,19 +11,23 @@
 //! cat /dev/adler32
 //! ```
 
-// Public are the modules that user space compiles as well.
+// User space compiles the two public modules, too, and uses items that the kernel module does not.
 pub mod adler32;
 mod chrdev;
-mod platform;
 mod kernel_ext;
+mod platform;
 mod shash;
 pub mod uapi;
 
-use crate::chrdev::Adler32Device;
-use crate::kernel_ext::miscdevice;
-use crate::shash::Adler32Shash;
 use core::borrow::Borrow;
+
 use kernel::prelude::*;
+use pin_init::pin_init_scope;
+
+use crate::{
+    chrdev::Adler32Device,
+    shash::Adler32Shash, //
+};
 
 module! {
     type: Adler32Module,
@@ -33,7 +39,7 @@ module! {
     params: {
         implementation: u32 {
             default: 0,
-            description: "How to compute: 0 the fastest that works (default), 1 portable, 2 avx2, 3 avx512-vnni",
+            description: "0 fastest that works (default), 1 portable, 2 avx2, 3 avx512-vnni",
         },
         mode: u16 {
             default: 0o666,
@@ -42,46 +48,47 @@ module! {
     },
 }
 
-/// The module's version, from the build.
+/// The version of the module, which the build takes from `Cargo.toml`.
 const VERSION: &str = env!("ADLER32_VERSION");
 
-/// The version for modinfo, for which `module!` has no key. All of it is evaluated at build time.
+const MODINFO: &str = concat!("version=", env!("ADLER32_VERSION"), "\0");
+
+/// The version for `modinfo`. `module!` has no key for it.
 #[link_section = ".modinfo"]
 #[used]
-static MODINFO_VERSION: [u8; MODINFO.len()] = *MODINFO;
-const MODINFO: &[u8; concat!("version=", env!("ADLER32_VERSION"), "\0").len()] =
-    concat!("version=", env!("ADLER32_VERSION"), "\0")
-        .as_bytes()
-        .first_chunk()
-        .unwrap();
+// The compiler evaluates this, so nothing can panic at run time.
+static MODINFO_VERSION: [u8; MODINFO.len()] = *MODINFO.as_bytes().first_chunk().unwrap();
 
-/// What is registered. Dropped, as a structure is, from the first field to the last, the reverse
-/// of the order in which `init()` makes them.
+/// The registrations of the two interfaces.
+///
+/// Fields are dropped in the order of their declaration, which is the reverse of the order in which
+/// `init()` registers them.
 #[pin_data]
 struct Adler32Module {
     #[pin]
     shash: kernel_ext::shash::Registration<Adler32Shash>,
     #[pin]
-    device: miscdevice::Registration<Adler32Device>,
+    device: kernel_ext::miscdevice::Registration<Adler32Device>,
 }
 
 impl kernel::InPlaceModule for Adler32Module {
     fn init(_module: &'static ThisModule) -> impl PinInit<Self, Error> {
-        try_pin_init!(Self {
-            _: {
-                platform::choose(parameter(module_parameters::implementation.value()))?;
-            },
-            device <- miscdevice::Registration::register(node_mode()?, chrdev::shared()?),
-            // Last, as it must be.
-            shash <- kernel_ext::shash::Registration::register(),
-            _: {
+        pin_init_scope(|| {
+            platform::choose(parameter(module_parameters::implementation.value()))?;
+            let mode = node_mode()?;
+            let slots = chrdev::shared()?;
+            let registrations = try_pin_init!(Self {
+                device <- kernel_ext::miscdevice::Registration::register(mode, slots),
+                // The hash must be the last step that can fail, see `register()`.
+                shash <- kernel_ext::shash::Registration::register(),
+            });
+            Ok(registrations.pin_chain(move |_| {
                 pr_info!(
-                    "version {}, implementation {}, device mode {:04o}\n",
-                    VERSION,
-                    platform::name(),
-                    node_mode()?
+                    "version {VERSION}, implementation {}, device mode {mode:04o}\n",
+                    platform::name()
                 );
-            },
+                Ok(())
+            }))
         })
     }
 }
@@ -89,7 +96,7 @@ impl kernel::InPlaceModule for Adler32Module {
 /// Returns the parameter `mode`.
 fn node_mode() -> Result<u16> {
     let mode: u16 = parameter(module_parameters::mode.value());
-    // The kernel takes 0 for the lack of a mode.
+    // The kernel would replace a mode of 0 by its default.
     if mode == 0 || mode & !0o666 != 0 {
         pr_err!("mode=0{mode:o} is not a mode for a device: write it in octal, as in mode=0666\n");
         return Err(EINVAL);
@@ -97,7 +104,7 @@ fn node_mode() -> Result<u16> {
     Ok(mode)
 }
 
-/// Takes the value of a parameter, which is behind a reference before Linux 7.3.
+/// Returns the value of a parameter. Before Linux 7.3, `value()` returns a reference to it.
 fn parameter<T: Copy>(value: impl Borrow<T>) -> T {
     *value.borrow()
 }

@@ -1,41 +1,57 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The implementation of the algorithm that this machine uses, chosen once when the module loads.
+//! The kernel as a platform for implementations, and the implementation that is chosen when the
+//! module is loaded.
 
-use crate::adler32;
-use crate::adler32::portable;
-use crate::adler32::select::select;
-use crate::adler32::select::SelectError;
-use crate::adler32::verify;
-use crate::adler32::verify::Mismatch;
-use crate::adler32::Adler32;
-use crate::adler32::Features;
-use crate::adler32::Implementation;
-use crate::adler32::Platform;
-use crate::adler32::Runnable;
-use kernel::prelude::*;
-use kernel::sync::SetOnce;
+use kernel::{
+    prelude::*,
+    sync::SetOnce, //
+};
 
-/// From how many bytes on vector registers are used.
+use crate::adler32::{
+    self,
+    portable,
+    select::{
+        select,
+        SelectError, //
+    },
+    verify::{
+        self,
+        Mismatch, //
+    },
+    Adler32,
+    Features,
+    Implementation,
+    Platform,
+    Runnable, //
+};
+#[cfg(CONFIG_X86_64)]
+use crate::kernel_ext::fpu::{
+    self,
+    with_vectors, //
+};
+
+/// Data of at least this many bytes are summed with vector registers.
 ///
-/// If they have been saved since the task last ran in user space, they pay from 66 bytes on. If
-/// not, saving and restoring them takes another 150 ns and they pay from 3 KiB on. Which of the
-/// two holds is not known here; general registers take 150 ns for 2 KiB, so that with this value
-/// neither mistake costs more than that. (Zen 4, 3.7 GHz, `make bench-core`.)
+/// If the vector registers have been saved since the task last ran in user space, using them pays
+/// from 66 bytes on. If they have not, saving and restoring them takes another 150 ns, and using
+/// them pays from 3 KiB on. The module cannot find out which of the two is the case. General
+/// registers take 150 ns for 2 KiB, so with this value neither mistake costs more than 150 ns.
+/// (Zen 4, 3.7 GHz, `make bench-core`.)
 const BREAK_EVEN: usize = 2 * 1024;
 
-/// How many bytes are summed up before other tasks may have the processor again: half a microsecond's
-/// work, or three microseconds' if the data come from memory.
+/// How many bytes are summed with preemption off: work for half a microsecond, or for three
+/// microseconds if the data come from memory.
 const SECTION: usize = 32 * 1024;
 
-/// The kernel on this machine.
+/// The kernel as a platform.
 struct Kernel;
 
-// SAFETY: The features are those that the kernel uses itself, and it saves their registers.
+// SAFETY: `features()` returns those features that the kernel itself uses and for which it saves
+// and restores the registers. `run()` uses them only inside `with_vectors()`.
 unsafe impl Platform for Kernel {
     #[cfg(CONFIG_X86_64)]
     fn features() -> Features {
-        use crate::kernel_ext::fpu;
         use kernel::bindings;
 
         let mut features = Features::NONE;
@@ -62,8 +78,9 @@ unsafe impl Platform for Kernel {
     }
 
     unsafe fn run(implementation: &Implementation, start: Adler32, data: &[u8]) -> Adler32 {
-        // SAFETY: The caller promises that the features suffice. If there are any, this is called
-        // where the vector registers are to be had.
+        // SAFETY: The caller guarantees that `features()` contains what the implementation
+        // requires. If it requires any feature, `update` is called inside `with_vectors()` only,
+        // which allows it to change the vector registers.
         let update = |start, data| unsafe { implementation.update(start, data) };
         if implementation.requires() == Features::NONE {
             return update(start, data);
@@ -77,10 +94,7 @@ unsafe impl Platform for Kernel {
     }
 }
 
-#[cfg(CONFIG_X86_64)]
-use crate::kernel_ext::fpu::with_vectors;
-
-/// There are none that an implementation could require.
+/// Never calls `work`: other architectures have no features that an implementation could require.
 #[cfg(not(CONFIG_X86_64))]
 fn with_vectors<R>(_work: impl FnOnce() -> R) -> Option<R> {
     None
@@ -90,7 +104,8 @@ const _: () = assert!(BREAK_EVEN >= *verify::LONG.start(), "not verified");
 
 static CHOSEN: SetOnce<Runnable<Kernel>> = SetOnce::new();
 
-/// Chooses an implementation: the fastest that works, or the one with the number `request`.
+/// Chooses an implementation: the fastest that works if `request` is 0, or else the one with that
+/// number.
 pub(crate) fn choose(request: u32) -> Result {
     let mut scratch = KVVec::from_elem(0, verify::SCRATCH_LEN, GFP_KERNEL)?;
     let choice = select(
@@ -105,15 +120,12 @@ pub(crate) fn choose(request: u32) -> Result {
             Ok(())
         }
         Err(SelectError::Unknown) => {
-            pr_err!(
-                "implementation={} is not known: modinfo adler32 lists those that are\n",
-                request
-            );
+            pr_err!("implementation={request} does not exist: modinfo adler32 lists the numbers\n");
             Err(EINVAL)
         }
         Err(SelectError::Unsupported(name)) => {
             pr_err!(
-                "implementation {} needs what is not available here: load without implementation=\n",
+                "implementation {} cannot run here: load the module without implementation=\n",
                 name
             );
             Err(ENODEV)

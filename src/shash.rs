@@ -2,24 +2,32 @@
 
 //! The hash `adler32` of the crypto API.
 //!
-//! The digest is the checksum in network order, as in RFC 1950. The optional key is the value to
-//! start from, in the same form.
+//! The digest is the checksum in network byte order, as in RFC 1950. The optional key is the start
+//! value in the same form.
 
-use crate::adler32::Adler32;
-use crate::platform;
-use crate::kernel_ext::shash::Shash;
-use crate::uapi;
 use core::ffi::CStr;
-use kernel::prelude::*;
-use kernel::sync::atomic::Atomic;
-use kernel::sync::atomic::Relaxed;
+
+use kernel::{
+    prelude::*,
+    sync::atomic::{
+        Atomic,
+        Relaxed, //
+    }, //
+};
+
+use crate::{
+    adler32::Adler32,
+    kernel_ext::shash::Shash,
+    platform,
+    uapi, //
+};
 
 pub(crate) struct Adler32Shash;
 
-/// The value from which the hashes of a transform start.
+/// The start value of all hashes of a transform.
 pub(crate) struct Seed(Atomic<u32>);
 
-/// Parses what users pass as a key.
+/// Parses a key or an exported state.
 fn checksum(bytes: &[u8]) -> Result<Adler32> {
     let bytes = bytes.try_into().map_err(|_| EINVAL)?;
     Adler32::from_be_bytes(bytes).ok_or(EINVAL)
@@ -28,8 +36,8 @@ fn checksum(bytes: &[u8]) -> Result<Adler32> {
 impl Shash for Adler32Shash {
     const NAME: &'static CStr = uapi::ALG_NAME;
     const DRIVER_NAME: &'static CStr = uapi::DRIVER_NAME;
-    // Below the 100 of the Lustre file system's module, which has registered an "adler32" with a
-    // little-endian digest for longer: on its hosts those who ask for that name rely on theirs.
+    // The module of the Lustre file system registers an "adler32" with a little-endian digest and
+    // priority 100. Where both modules are loaded, users of that name rely on Lustre's digest.
     const PRIORITY: i32 = 90;
     const BLOCK_SIZE: u32 = 1;
 

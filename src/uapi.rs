@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: (GPL-2.0 WITH Linux-syscall-note) OR MIT
 
-//! What the module and its users agree on: names, ioctl numbers and the structures they carry.
+//! The ABI between the module and user space: names, ioctl numbers, and the structures of ioctls.
 //!
-//! This file is the one place where the ABI is written. The kernel module and the user-space
-//! library compile it as it stands, and `include/uapi/linux/adler32.h` is checked against it by
-//! `userspace/adler32/tests/abi.rs`. It therefore depends on nothing.
+//! The kernel module and the user-space library both compile this file, so it depends on nothing
+//! but `core`. `userspace/adler32/tests/abi.rs` compares `include/uapi/linux/adler32.h` with it.
 //!
-//! All structures have the same layout for 32- and 64-bit callers: fixed-width members, each
-//! naturally aligned, no implicit padding. Members called `reserved` must be zero.
+//! All structures have the same layout for 32-bit and 64-bit callers: the members have fixed widths
+//! and their natural alignment, without implicit padding. Members called `reserved` must be zero.
 
 use core::ffi::CStr;
 
@@ -20,35 +19,35 @@ pub const DEVICE_NAME: &CStr = c"adler32";
 /// Name of the hash in the kernel's crypto API.
 pub const ALG_NAME: &CStr = c"adler32";
 
-/// Name of this module's implementation of the hash, by which it is reached even where another
-/// module's takes precedence.
+/// Name of this module's implementation of the hash. This name selects it even if another module's
+/// implementation of the hash has a higher priority.
 pub const DRIVER_NAME: &CStr = c"adler32-rust";
 
 /// The ioctl "type" byte of all requests.
 pub const IOC_TYPE: u8 = 0xAD;
 
-/// `_IO`: makes the session empty (value 1, length 0). Needs a file open for writing.
+/// `_IO`: makes the session empty (value 1, length 0). The file must be open for writing.
 pub const NR_RESET: u8 = 0x20;
-/// `_IOR` [`State`]: reads value and length of the session.
+/// `_IOR` [`State`]: returns value and length of the session.
 pub const NR_GET: u8 = 0x21;
-/// `_IOW` [`State`]: replaces value and length of the session. Needs a file open for writing.
+/// `_IOW` [`State`]: replaces value and length of the session. The file must be open for writing.
 pub const NR_SET: u8 = 0x22;
-/// `_IOW` [`Buffer`]: appends a user buffer to the session, all of it or none. Needs a file open
-/// for writing.
+/// `_IOW` [`Buffer`]: appends a user buffer to the session, all of it or none. The file must be
+/// open for writing.
 pub const NR_UPDATE: u8 = 0x23;
-/// `_IOWR` [`Digest`]: checksums a user buffer from a given start value; the session is neither
-/// read nor changed.
+/// `_IOWR` [`Digest`]: computes the checksum of a user buffer from a given start value, without
+/// reading or changing the session.
 pub const NR_DIGEST: u8 = 0x24;
-/// `_IOW` [`State`]: appends a part of which only checksum and length are known. Needs a file open
-/// for writing.
+/// `_IOW` [`State`]: appends a part by its checksum and length, without its bytes. The file must be
+/// open for writing.
 pub const NR_COMBINE: u8 = 0x25;
 /// `_IOR` [`Info`]: describes the module.
 pub const NR_INFO: u8 = 0x26;
 
-/// The largest length a session or a part can have, in bytes: that of the largest file.
+/// The largest length of a session or a part in bytes, which is that of the largest file.
 pub const MAX_LENGTH: u64 = i64::MAX as u64;
 
-/// A checksum together with the number of bytes it covers.
+/// A checksum and the number of bytes that it covers.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct State {
@@ -70,7 +69,7 @@ pub struct Buffer {
     pub length: u64,
 }
 
-/// A one-shot digest: start value in, checksum out.
+/// A buffer in the caller's address space, the value to start from, and the resulting checksum.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Digest {
@@ -78,13 +77,13 @@ pub struct Digest {
     pub address: u64,
     /// Length in bytes.
     pub length: u64,
-    /// In: the value to start from (1 for a fresh checksum). Out: the checksum.
+    /// In: the value to start from (1 for a new checksum). Out: the checksum.
     pub value: u32,
     /// Must be zero.
     pub reserved: u32,
 }
 
-/// What serves the device.
+/// A description of the module.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Info {

@@ -2,15 +2,15 @@
 
 //! The Adler-32 checksum of RFC 1950, sections 2.2 and 8.2.
 //!
-//! With `d[0]..d[n-1]` the data, the checksum is `s2 << 16 | s1` where, modulo 65521,
+//! The checksum of the bytes `d[0]..d[n-1]` is `s2 << 16 | s1` where, modulo 65521,
 //!
 //! ```text
 //! s1 = 1 + d[0] + d[1] + ... + d[n-1]
 //! s2 = n + n*d[0] + (n-1)*d[1] + ... + 1*d[n-1]
 //! ```
 //!
-//! This folder depends on `core` alone: the kernel module and the user-space library compile the
-//! same files.
+//! The kernel module and the user-space library both compile the files of this directory, which
+//! depend on nothing but `core`.
 
 mod platform;
 mod portable;
@@ -19,14 +19,18 @@ pub mod verify;
 #[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
 mod x86;
 
-pub use self::platform::Platform;
-pub use self::platform::Runnable;
-pub use self::portable::update as portable;
+pub use self::{
+    platform::{
+        Platform,
+        Runnable, //
+    },
+    portable::update as portable, //
+};
 
 /// The modulus: the largest prime below 2^16.
 pub const MODULUS: u32 = 65521;
 
-/// An Adler-32 value: that of some data, or the running value of data not yet complete.
+/// An Adler-32 value.
 ///
 /// # Invariants
 ///
@@ -35,51 +39,52 @@ pub const MODULUS: u32 = 65521;
 pub struct Adler32(u32);
 
 impl Adler32 {
-    /// The value of no data at all.
+    /// The value of no data.
     // INVARIANT: The halves are 0 and 1.
     pub const EMPTY: Self = Self(1);
 
     /// Makes a checksum from its value, or returns `None` if no data can have that value.
     pub const fn from_value(value: u32) -> Option<Self> {
         if value & 0xffff < MODULUS && value >> 16 < MODULUS {
-            // INVARIANT: Just checked.
+            // INVARIANT: Both halves were checked just now.
             Some(Self(value))
         } else {
             None
         }
     }
 
-    /// Returns the value, `s2` in the upper and `s1` in the lower 16 bits.
+    /// Returns the value: `s2` in the upper and `s1` in the lower 16 bits.
     pub const fn value(self) -> u32 {
         self.0
     }
 
-    /// Makes a checksum from its four bytes in network order, or returns `None` if no data can
+    /// Makes a checksum from its four bytes in network byte order, or returns `None` if no data can
     /// have that value.
     pub const fn from_be_bytes(bytes: [u8; 4]) -> Option<Self> {
         Self::from_value(u32::from_be_bytes(bytes))
     }
 
-    /// Returns the four bytes of the value in network order, as RFC 1950 stores them.
+    /// Returns the four bytes of the value in network byte order, as RFC 1950 stores them.
     pub const fn to_be_bytes(self) -> [u8; 4] {
         self.0.to_be_bytes()
     }
 
-    /// Returns the checksum of two parts in sequence, `self` being that of the first and `part`
-    /// that of the second, which is `part_len` bytes long.
+    /// Returns the checksum of two parts in sequence. `self` is the checksum of the first part.
+    /// `part` is the checksum of the second part, which is `part_len` bytes long.
     ///
-    /// Takes the same few operations for any length.
+    /// The number of operations is small and does not depend on the length.
     pub const fn combine(self, part: Self, part_len: u64) -> Self {
-        // Appending n bytes to a first part with sums a1, a2 adds to each of the n steps of s2
-        // what s1 was before them: s1 = a1 + (b1 - 1), s2 = a2 + b2 + n * (a1 - 1).
-        // All terms are below 2 * MODULUS^2 < 2^33, so that nothing overflows a u64.
+        // The first part has the sums a1 and a2. In each of the n steps of the second part, s1 is
+        // larger by a1 - 1 than without the first part: s1 = a1 + (b1 - 1), and
+        // s2 = a2 + b2 + n * (a1 - 1). All terms are below 2 * MODULUS^2 < 2^33, so nothing
+        // overflows a u64.
         let modulus = MODULUS as u64;
         let n = part_len % modulus;
         let (a1, a2) = self.sums();
         let (b1, b2) = part.sums();
         let s1 = (a1 + b1 + modulus - 1) % modulus;
         let s2 = (a2 + b2 + n * (a1 + modulus - 1)) % modulus;
-        // INVARIANT: Both were just reduced.
+        // INVARIANT: Both were reduced just now.
         Self((s2 << 16 | s1) as u32)
     }
 
@@ -87,20 +92,20 @@ impl Adler32 {
         ((self.0 & 0xffff) as u64, (self.0 >> 16) as u64)
     }
 
-    /// Makes a checksum of two sums of any size.
+    /// Makes a checksum from two sums of any size.
     const fn reduce(s1: u64, s2: u64) -> Self {
         // INVARIANT: Both are reduced here.
         Self((((s2 % MODULUS as u64) << 16) | (s1 % MODULUS as u64)) as u32)
     }
 
-    /// Appends `len` bytes that have these sums.
+    /// Appends `len` bytes, of which `sums` are the sums.
     #[inline(always)]
     fn append(self, len: usize, sums: Sums) -> Self {
         let (s1, s2) = self.sums();
         Self::reduce(s1 + sums.plain, s2 + len as u64 * s1 + sums.weighted)
     }
 
-    /// Appends `len` bytes, at most [`LONGEST_SHORT`], that have these sums: with 32-bit arithmetic.
+    /// Does what [`Self::append`] does, with 32-bit arithmetic. `len` is at most [`LONGEST_SHORT`].
     #[inline(always)]
     fn append_short(self, len: usize, sums: Sums) -> Self {
         let (s1, s2) = self.append_unreduced(len, sums);
@@ -108,11 +113,11 @@ impl Adler32 {
         Self(((s2 % MODULUS) << 16) | (s1 % MODULUS))
     }
 
-    /// Appends `len` bytes, at most 256, that have these sums: with one division only.
+    /// Does what [`Self::append_short`] does, with one division less. `len` is at most 256.
     #[inline(always)]
     fn append_tiny(self, len: usize, sums: Sums) -> Self {
         let (s1, s2) = self.append_unreduced(len, sums);
-        // At most 65,520 + 256 * 255, less than twice the modulus.
+        // s1 is at most 65,520 + 256 * 255, which is less than twice the modulus.
         let s1 = if s1 < MODULUS { s1 } else { s1 - MODULUS };
         // INVARIANT: Both are reduced here.
         Self(((s2 % MODULUS) << 16) | s1)
@@ -128,7 +133,7 @@ impl Adler32 {
     }
 }
 
-/// The sums of some bytes by themselves.
+/// The sums of some bytes without a start value.
 struct Sums {
     /// `d[0] + d[1] + ... + d[n-1]`
     plain: u64,
@@ -136,9 +141,9 @@ struct Sums {
     weighted: u64,
 }
 
-/// The most bytes for which `s2` fits in 32 bits before it is reduced: the largest `n` for which
-/// `255 * n * (n + 1) / 2 + (n + 1) * (MODULUS - 1)`, the sum reached by bytes of 255 from the
-/// largest start values, is below 2^32.
+/// The largest number of bytes for which `s2` fits in 32 bits before it is reduced. `s2` is largest
+/// if all bytes are 255 and both start values are `MODULUS - 1`. For `n` bytes it is then
+/// `255 * n * (n + 1) / 2 + (n + 1) * (MODULUS - 1)`.
 const LONGEST_SHORT: usize = {
     let mut n = 0;
     while largest_s2(n + 1) <= u32::MAX as u64 {
@@ -151,25 +156,25 @@ const fn largest_s2(n: u64) -> u64 {
     255 * n * (n + 1) / 2 + (n + 1) * (MODULUS as u64 - 1)
 }
 
-/// What implementations may need of the processor, and of the kernel, which must save the registers
-/// that go with it: a set.
+/// A set of processor features. In the kernel, a feature counts only if the kernel saves and
+/// restores its registers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Features(u32);
 
 impl Features {
-    /// General registers.
+    /// No features: general registers only.
     pub const NONE: Self = Self(0);
     /// x86-64: AVX2.
     pub const AVX2: Self = Self(1 << 0);
     /// x86-64: AVX-512 F, BW, VL and VNNI.
     pub const AVX512_VNNI: Self = Self(1 << 1);
 
-    /// Returns this set and `other` together.
+    /// Returns the union of this set and `other`.
     pub const fn with(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
 
-    /// Returns whether all of `other` is in this set.
+    /// Returns whether this set contains all of `other`.
     pub const fn contains(self, other: Self) -> bool {
         self.0 & other.0 == other.0
     }
@@ -184,8 +189,8 @@ pub struct Implementation {
 }
 
 impl Implementation {
-    /// Makes one of a function that continues a checksum over the bytes given and needs nothing but
-    /// general registers.
+    /// Makes an implementation from a function that continues a checksum over bytes in general
+    /// registers only.
     pub const fn new(name: &'static str, update: fn(Adler32, &[u8]) -> Adler32) -> Self {
         Self {
             name,
@@ -194,34 +199,34 @@ impl Implementation {
         }
     }
 
-    /// Returns the name by which users know it.
+    /// Returns the name that users see.
     pub const fn name(&self) -> &'static str {
         self.name
     }
 
-    /// Returns without what [`Self::update()`] cannot be called.
+    /// Returns the features that [`Self::update()`] requires.
     pub const fn requires(&self) -> Features {
         self.requires
     }
 
-    /// Continues a checksum over the bytes given.
+    /// Continues a checksum over `data`.
     ///
     /// # Safety
     ///
-    /// The processor has what is required. Unless that is [`Features::NONE`], the vector registers
-    /// are the caller's to change.
+    /// The processor must have the features that [`Self::requires()`] returns. Unless these are
+    /// [`Features::NONE`], the caller must allow the function to change the vector registers.
     #[inline]
     pub unsafe fn update(&self, start: Adler32, data: &[u8]) -> Adler32 {
-        // SAFETY: The caller promises what the function asks for.
+        // SAFETY: The caller guarantees the same requirements, which are those of the function.
         unsafe { (self.update)(start, data) }
     }
 }
 
-/// Uses general registers only: runs in every context on every processor, and is what faster
-/// implementations are checked against before they are used.
+/// The implementation in general registers. It runs in every context on every processor, and faster
+/// implementations are compared with it before they are used.
 pub const PORTABLE: Implementation = Implementation::new("portable", portable);
 
-/// AVX2, see [`Features::AVX2`].
+/// The implementation for [`Features::AVX2`].
 #[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
 const AVX2: Implementation = Implementation {
     name: "avx2",
@@ -229,7 +234,7 @@ const AVX2: Implementation = Implementation {
     update: x86::avx2::update,
 };
 
-/// AVX-512 with VNNI, see [`Features::AVX512_VNNI`].
+/// The implementation for [`Features::AVX512_VNNI`].
 #[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
 const AVX512_VNNI: Implementation = Implementation {
     name: "avx512-vnni",
@@ -237,7 +242,7 @@ const AVX512_VNNI: Implementation = Implementation {
     update: x86::avx512_vnni::update,
 };
 
-/// All implementations, the slowest first.
+/// All implementations, from the slowest to the fastest.
 pub const IMPLEMENTATIONS: &[Implementation] = &[
     PORTABLE,
     #[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]

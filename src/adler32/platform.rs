@@ -1,26 +1,31 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! Where implementations run.
+//! The platforms that run implementations.
 
-use super::Adler32;
-use super::Features;
-use super::Implementation;
 use core::marker::PhantomData;
 
-/// A place where implementations run: the kernel, or a program.
+use super::{
+    Adler32,
+    Features,
+    Implementation, //
+};
+
+/// A platform that runs implementations: the kernel, or a program.
 ///
 /// # Safety
 ///
-/// What [`Self::features()`] returns is there whenever [`Self::run()`] uses it.
+/// [`Self::run()`] must call implementations only where the features that [`Self::features()`]
+/// returns can be used.
 pub unsafe trait Platform {
-    /// Returns what implementations can use here, the same each time.
+    /// Returns the features that implementations can use on this platform. All calls return the
+    /// same features.
     fn features() -> Features;
 
-    /// Continues a checksum over the bytes given.
+    /// Continues a checksum over `data`.
     ///
     /// # Safety
     ///
-    /// [`Self::features()`] contains what `implementation` requires.
+    /// [`Self::features()`] must contain the features that `implementation` requires.
     unsafe fn run(implementation: &Implementation, start: Adler32, data: &[u8]) -> Adler32;
 }
 
@@ -28,15 +33,15 @@ pub unsafe trait Platform {
 ///
 /// # Invariants
 ///
-/// The features of `P` contain what the implementation requires.
+/// The features of `P` contain those that the implementation requires.
 pub struct Runnable<P>(Implementation, PhantomData<P>);
 
 impl<P: Platform> Runnable<P> {
-    /// Returns the implementation ready to run, or `None` if it cannot run here.
+    /// Returns the implementation ready to run, or `None` if `P` cannot run it.
     pub fn new(implementation: Implementation) -> Option<Self> {
         P::features()
             .contains(implementation.requires())
-            // INVARIANT: Just checked.
+            // INVARIANT: `contains()` has returned true.
             .then_some(Self(implementation, PhantomData))
     }
 
@@ -45,10 +50,11 @@ impl<P: Platform> Runnable<P> {
         self.0.name()
     }
 
-    /// Continues a checksum over the bytes given.
+    /// Continues a checksum over `data`.
     #[inline]
     pub fn update(&self, start: Adler32, data: &[u8]) -> Adler32 {
-        // SAFETY: By the type invariant.
+        // SAFETY: By the type invariant, the features of `P` contain those that the implementation
+        // requires.
         unsafe { P::run(&self.0, start, data) }
     }
 }

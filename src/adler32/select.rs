@@ -2,34 +2,39 @@
 
 //! The choice of an implementation.
 
-use super::verify::verify;
-use super::verify::Mismatch;
-use super::verify::DEFINITION;
-use super::Implementation;
-use super::Platform;
-use super::Runnable;
+use super::{
+    verify::{
+        verify,
+        Mismatch,
+        DEFINITION, //
+    },
+    Implementation,
+    Platform,
+    Runnable, //
+};
 
-/// The request that leaves the choice to [`select`]. Other requests count the implementations
-/// from 1.
+/// The request that leaves the choice to [`select`]. Other requests are numbers of implementations,
+/// counted from 1.
 pub const AUTO: u32 = 0;
 
 /// Why no implementation was chosen.
 #[derive(Debug, PartialEq, Eq)]
 pub enum SelectError {
-    /// No implementation has the number asked for.
+    /// No implementation has the requested number.
     Unknown,
-    /// The one asked for, of this name, cannot run here.
+    /// The platform cannot run the requested implementation, which has this name.
     Unsupported(&'static str),
-    /// Not even the first one computes Adler-32.
+    /// The first implementation does not compute Adler-32.
     Broken(Mismatch),
 }
 
-/// Chooses one of `implementations`, which are ordered from the slowest to the fastest and begin
-/// with the one that the others are checked against.
+/// Chooses one of `implementations`, which are ordered from the slowest to the fastest. The others
+/// are compared with the first.
 ///
-/// With [`AUTO`], it is the last that `P` can run and that passes [`verify`]; with a number, that
-/// one. One that fails is handed to `refused` with its failure, and the choice falls back on those
-/// before it.
+/// If `request` is [`AUTO`], the choice is the last implementation that `P` can run and that passes
+/// [`verify`]. If it is a number, the choice is the implementation with that number. If an
+/// implementation fails, `refused` is called with it and its failure, and the choice is the last
+/// implementation before it that `P` can run and that passes.
 pub fn select<P: Platform>(
     implementations: &[Implementation],
     request: u32,

@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! The known-answer tests that an implementation must pass before it is used.
+//! The tests that an implementation must pass before it is used.
 
-use super::Adler32;
-use super::Implementation;
-use super::Platform;
-use super::Runnable;
-use super::MODULUS;
 use core::ops::RangeInclusive;
 
-/// Published or independently computed answers.
+use super::{
+    Adler32,
+    Implementation,
+    Platform,
+    Runnable,
+    MODULUS, //
+};
+
+/// Data with published or independently computed checksums.
 const KNOWN_ANSWERS: [(&[u8], u32); 6] = [
     (b"", 0x0000_0001),
     (b"a", 0x0062_0062),
@@ -19,41 +22,42 @@ const KNOWN_ANSWERS: [(&[u8], u32); 6] = [
     (&[0xff; 5553], 0x8e29_9c8b),
 ];
 
-/// The bytes of scratch memory that [`verify`] asks for.
+/// The number of bytes of scratch memory that [`verify`] uses.
 pub const SCRATCH_LEN: usize = 33 * 1024;
 
-/// All lengths up to here are tried.
+/// All lengths up to this one are tried.
 const SHORT: usize = 160;
 
-/// So are these, as the kernel uses vectors for none that is shorter. Among them are all remainders
-/// of the longest row of vectors, 256 bytes, by rows and by columns, and data that begin anywhere in
-/// a cache line.
+/// All lengths in this range are tried, too. The kernel uses vector registers from its start on.
+/// The range includes all remainders of the longest row of vectors, which has 256 bytes, in rows
+/// and in columns, and data that begin at each byte of a cache line.
 pub const LONG: RangeInclusive<usize> = 2048..=2560 + 256;
 
-/// Lengths about which implementations change their way: vector blocks, unrolled blocks, and the
-/// chunks after which sums are reduced.
+/// Lengths around which implementations switch to other code: vector blocks, unrolled blocks, and
+/// the chunks after which sums are reduced.
 const BOUNDARIES: [usize; 9] = [256, 512, 1024, 2048, 4096, 5552, 8192, 2 * 5552, 32 * 1024];
 
-/// The largest value there is: both sums one below the modulus.
+/// The largest value: both sums are one less than the modulus.
 const WORST_START: u32 = 0xfff0_fff0;
 
-/// What an implementation got wrong.
+/// A wrong result of an implementation.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Mismatch {
     /// Length of the data, in bytes.
     pub len: usize,
-    /// The value it started from.
+    /// The start value.
     pub start: u32,
-    /// The value it should have returned.
+    /// The correct result.
     pub expected: u32,
-    /// The value it did return.
+    /// The result that the implementation returned.
     pub found: u32,
 }
 
-/// Checks `candidate` against the known answers, and against `reference` over lengths around every
-/// boundary, on random bytes and on those that make sums largest.
+/// Compares `candidate` with the known answers, and with `reference` on many lengths, on random
+/// bytes and on the bytes that make the sums largest.
 ///
-/// `scratch` is memory to work in; the longer, the more is checked, up to [`SCRATCH_LEN`] bytes.
+/// `scratch` is memory for the data. Lengths that do not fit in it are skipped, and [`SCRATCH_LEN`]
+/// bytes are enough for all of them.
 pub fn verify<P: Platform>(
     candidate: &Runnable<P>,
     reference: &Runnable<P>,
@@ -94,7 +98,7 @@ fn compare_lengths<P: Platform>(
     compare(candidate, reference, data, data.len())
 }
 
-/// Compares the two on the first `len` bytes, if `data` has as many.
+/// Compares `candidate` and `reference` on the first `len` bytes, if `data` is long enough.
 fn compare<P: Platform>(
     candidate: &Runnable<P>,
     reference: &Runnable<P>,
@@ -133,7 +137,7 @@ fn fill_random(bytes: &mut [u8]) {
     }
 }
 
-/// The definition itself, reduced after every byte.
+/// Computes the checksum as it is defined, with a reduction after every byte.
 pub fn definition(start: Adler32, data: &[u8]) -> Adler32 {
     let reduce = |sum: u64| sum.checked_sub(MODULUS.into()).unwrap_or(sum);
     let (s1, s2) = data.iter().fold(start.sums(), |(s1, s2), &byte| {
@@ -143,5 +147,5 @@ pub fn definition(start: Adler32, data: &[u8]) -> Adler32 {
     Adler32::reduce(s1, s2)
 }
 
-/// What [`super::PORTABLE`] is checked against.
+/// The implementation that [`super::PORTABLE`] is compared with.
 pub const DEFINITION: Implementation = Implementation::new("definition", definition);

@@ -4,62 +4,66 @@
 //!
 //! # Arithmetic
 //!
-//! The data is cut into rows of a fixed number of bytes `R`, of which only the first may be short;
-//! it then lacks its first bytes, which is as if they were zero. With `S[r]` the plain sum of row
-//! `r` of `m`, and byte `i` of a row weighing `R - i`, the two sums are ([`Sums`])
+//! The data is cut into `m` rows of `R` bytes. Only the first row may be short. It then lacks its
+//! first bytes, which has the same effect as if these were zero. Byte `i` of a row has the weight
+//! `R - i`, and `S[r]` is the plain sum of row `r`. The two sums of [`Sums`] are
 //!
 //! ```text
 //! plain    = S[0] + ... + S[m-1]
 //! weighted = (the weighted sums of the rows) + R * ((m-1) * S[0] + (m-2) * S[1] + ... + S[m-2])
 //! ```
 //!
-//! The last term is `R` times a running sum of what `plain` was before each row, called `before`.
-//! So there are three accumulators, each a vector of 32-bit lanes that are added up in the end:
-//! `plain`, `before` and `weighted`.
+//! The last term is `R` times `before`, which is the sum of the values of `plain` before each row.
+//! So there are three accumulators: `plain`, `before` and `weighted`. Each is a vector of 32-bit
+//! lanes, which are added up at the end.
 //!
-//! The instructions take weights that are signed bytes, while bytes of data are unsigned. So that
-//! rows can be long and sums short, the weights `R..=1` are lowered by `B = R / 2 + 1` to lie about
-//! zero, and `B * plain` is added in the end.
+//! The instructions multiply unsigned bytes of data by signed bytes of weights. To allow long rows
+//! and keep the sums small, the weights `R..=1` are lowered by `B = R / 2 + 1`, which centers them
+//! around zero. At the end, `B * plain` is added.
 //!
 //! # Why assembly
 //!
-//! The kernel is compiled without vector instructions: there, the compiler's own vector functions
-//! do not work, and vector registers can neither be operands nor be kept from one `asm!` to the
-//! next. So each of them holds a whole computation, from bytes to sums in general registers.
+//! The kernel is compiled without vector instructions. There, the compiler's intrinsics do not
+//! work, and vector registers cannot be operands of `asm!` or keep their values from one `asm!` to
+//! the next. So each `asm!` contains a whole computation, from the bytes to sums in general
+//! registers.
 
 pub(super) mod avx2;
 pub(super) mod avx512_vnni;
 
-use super::portable;
-use super::Adler32;
-use super::Sums;
-use super::LONGEST_SHORT;
+use super::{
+    portable,
+    Adler32,
+    Sums,
+    LONGEST_SHORT, //
+};
 
-/// What both implementations load; aligned to a cache line.
+/// The constants that both implementations load, aligned to a cache line.
 #[repr(C, align(64))]
 struct Tables {
-    /// 127, 126, ..., -128 and then zeros. Loads can begin with any weight.
+    /// 127, 126, ..., -128 and then 64 zeros. A load can begin at any weight.
     weights: [i8; 320],
-    /// Bytes of one.
+    /// Bytes of 1.
     ones: [u8; 32],
-    /// 16-bit lanes of one.
+    /// 16-bit lanes of 1.
     wide_ones: [i16; 16],
-    /// The smallest signed 16-bit lanes.
+    /// The smallest signed values of 16-bit lanes.
     smallest: [i16; 16],
     /// 16-bit lanes of 257, the inverse of -255 modulo 2^16.
     inverse: [i16; 16],
-    /// 16-bit weights of the even bytes of a row of 64 bytes, lowered by 33, and of the odd ones.
+    /// 16-bit weights of the even bytes of a row of 64 bytes, lowered by 33.
     even_weights: [i16; 32],
+    /// The same for the odd bytes.
     odd_weights: [i16; 32],
-    /// 16 zeros, 32 times 0xff, 32 zeros. Loads can make a mask of the last bytes of 16, or of the
-    /// first of 32.
+    /// 16 zeros, 32 times 0xff, and 32 zeros. A load can return a mask of the last bytes of 16, or
+    /// of the first bytes of 32.
     masks: [u8; 80],
 }
 
-/// The weight with which [`Tables::weights`] begins.
+/// The first of [`Tables::weights`].
 const TOP_WEIGHT: usize = 127;
 
-// Evaluated by the compiler, the bounds of the indices included.
+// The compiler evaluates this and checks the indices.
 static TABLES: Tables = {
     let mut weights = [0; 320];
     let mut i = 0;
@@ -94,7 +98,7 @@ static TABLES: Tables = {
 };
 
 impl Tables {
-    /// Returns where the last `len` weights of a row of `row` bytes begin, lowered by
+    /// Returns the address of the last `len` weights of a row of `row` bytes, which are lowered by
     /// `row / 2 + 1`.
     #[inline(always)]
     fn last_weights(&self, row: usize, len: usize) -> *const i8 {
@@ -103,8 +107,8 @@ impl Tables {
 }
 
 impl Sums {
-    /// Takes both from one register: `plain` in the upper half, `weighted` in the lower, where it
-    /// may be signed.
+    /// Takes both sums from one register: `plain` from the upper half, and `weighted`, which may be
+    /// signed, from the lower half.
     #[inline(always)]
     fn from_halves(halves: u64) -> Self {
         Self {

@@ -1,47 +1,56 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! How the bytes that a caller has reach the algorithm.
+//! The way of a caller's bytes to the algorithm.
 
-use crate::adler32::Adler32;
-use crate::platform;
-use crate::kernel_ext::iov;
-use crate::kernel_ext::task;
 use core::mem::MaybeUninit;
-use kernel::iov::IovIterSource;
-use kernel::page::PAGE_SIZE;
-use kernel::prelude::*;
-use kernel::uaccess::UserPtr;
 
-/// From how many bytes on a piece of user memory is read where it lies, by its pages.
+use kernel::{
+    iov::IovIterSource,
+    page::PAGE_SIZE,
+    prelude::*,
+    uaccess::UserPtr, //
+};
+
+use crate::{
+    adler32::Adler32,
+    kernel_ext::{
+        iov,
+        task, //
+    },
+    platform, //
+};
+
+/// Pieces of user memory of at least this many bytes are read in place, page by page. Shorter ones
+/// are copied.
 ///
-/// `make bench-device`, with 0 here and with `usize::MAX`, on Zen 4: writes of 2 KiB take equally
-/// long in User Mode Linux. In the stock kernel (whose copies are not by `rep movsb` there), those of
-/// 2 KiB take more instructions in place, 5,545 to 4,540, and those of 4 KiB fewer, 4,544 to 7,210.
-/// Writes of 1 MiB are 2.3 times as fast in place in User Mode Linux, with 0.44 times the
-/// instructions in the stock kernel.
+/// Measured with `make bench-device`, with 0 here and with `usize::MAX`, on Zen 4. In User Mode
+/// Linux, writes of 2 KiB take equally long both ways. In the stock kernel (whose copies do not use
+/// `rep movsb` there), reading in place takes 5,545 instructions instead of 4,540 for writes of
+/// 2 KiB, and 4,544 instead of 7,210 for writes of 4 KiB. Writes of 1 MiB are 2.3 times as fast in
+/// place in User Mode Linux, and take 0.44 times the instructions in the stock kernel.
 const IN_PLACE: usize = 4096;
 
-/// How many bytes of pages are held at a time. In User Mode Linux, writes of 1 MiB from a cache were
-/// a twentieth slower with a quarter of that, and no faster with four times as many.
+/// How many bytes of pages are held at a time. In User Mode Linux, writes of 1 MiB from a cache
+/// were 5 % slower with a quarter of this value, and no faster with four times this value.
 const HELD: usize = 256 * 1024;
 
-/// How many pages these are.
+/// The number of pages that [`HELD`] bytes fill.
 const PAGES: usize = HELD.div_ceil(PAGE_SIZE);
 
-/// How many bytes are copied at a time, where they are copied: the most that a slab has.
+/// How many bytes are copied at a time: the size of the largest slab object.
 const CHUNK: usize = 8 * 1024;
 
-/// How many bytes are copied before it is tried again to read them where they lie.
+/// After this many copied bytes, the next pages are tried in place again.
 const RETRY: usize = 256 * 1024;
 
-/// Continues `sum` over all of `iov`. After each part, `done` is told the sum and the number of
-/// bytes in the part. An error means that the memory ends early or that the caller is killed.
+/// Continues `sum` over all of `iov`. After each part, calls `done` with the sum and the number of
+/// bytes in the part. Returns an error if the memory ends early or the caller is killed.
 pub(super) fn append(
     mut sum: Adler32,
     iov: &mut IovIterSource<'_>,
     mut done: impl FnMut(Adler32, usize) -> Result,
 ) -> Result {
-    // Nothing is saved by copying what is there already.
+    // Kernel pages are there already, so a copy would never save anything.
     let in_place = if iov::is_user_backed(iov) {
         IN_PLACE
     } else {
@@ -91,7 +100,7 @@ pub(super) fn append_user(mut sum: Adler32, address: u64, length: u64) -> Result
     Ok(sum)
 }
 
-/// Copies as much of `iov`, which is not empty, as fits in `buffer`.
+/// Copies the next bytes of `iov`, which must not be empty, to `buffer` until one of them ends.
 pub(super) fn copy<'a>(
     iov: &'a mut IovIterSource<'_>,
     buffer: &'a mut [MaybeUninit<u8>],

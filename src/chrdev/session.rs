@@ -1,42 +1,60 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What belongs to one open file.
+//! The state of one open file.
 
-use super::slot::Slots;
-use super::input;
-use crate::adler32::Adler32;
-use crate::platform;
-use crate::uapi;
 use core::mem::MaybeUninit;
-use kernel::iov::IovIterSource;
-use kernel::new_condvar;
-use kernel::new_spinlock;
-use kernel::prelude::*;
-use kernel::sync::lock::spinlock::SpinLockBackend;
-use kernel::sync::lock::Guard;
-use kernel::sync::Arc;
-use kernel::sync::CondVar;
-use kernel::sync::SpinLock;
-use kernel::task::Kuid;
 
-/// How many bytes at most are copied to the stack.
+use kernel::{
+    iov::IovIterSource,
+    new_condvar,
+    new_spinlock,
+    prelude::*,
+    sync::{
+        lock::{
+            spinlock::SpinLockBackend,
+            Guard, //
+        },
+        Arc,
+        CondVar,
+        SpinLock, //
+    },
+    task::Kuid, //
+};
+
+use super::{
+    input,
+    slot::Slots,
+    sum::Sum, //
+};
+use crate::{
+    adler32::Adler32,
+    platform,
+    uapi, //
+};
+
+/// Writes of at most this many bytes are copied to the stack.
 const TINY: usize = 256;
 
-/// The length of what reading returns, in bytes: eight digits and a newline.
+/// The length in bytes of the text that reading returns: eight digits and a newline.
 pub(super) const TEXT_LEN: usize = 9;
 
-/// What the access mode of a file makes of its session.
+/// How a session was opened.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mode {
+    /// The session shows the slot.
     View,
+    /// The session starts empty and is stored in the slot.
     Replace,
+    /// The session continues the slot and is stored in it.
     Append,
+    /// The session starts empty and leaves the slot alone.
     Private,
+    /// The same without reading and writing.
     IoctlOnly,
 }
 
 impl Mode {
-    /// Returns whether the session becomes the slot of its owner in the end.
+    /// Returns whether the last close stores the session in the slot of its owner.
     pub(super) fn has_slot(self) -> bool {
         matches!(self, Self::Replace | Self::Append)
     }
@@ -52,58 +70,12 @@ impl Mode {
     }
 }
 
-/// The checksum of some bytes, and how many they are.
-///
-/// # Invariants
-///
-/// `length` is at most [`uapi::MAX_LENGTH`].
-#[derive(Clone, Copy)]
-pub(super) struct Sum {
-    checksum: Adler32,
-    length: u64,
-}
-
-impl Sum {
-    // INVARIANT: The length is 0.
-    pub(super) const EMPTY: Self = Self {
-        checksum: Adler32::EMPTY,
-        length: 0,
-    };
-
-    /// Parses what the user passes.
-    fn from_user(state: uapi::State) -> Result<Self> {
-        let checksum = Adler32::from_value(state.value).ok_or(EINVAL)?;
-        if state.reserved != 0 || state.length > uapi::MAX_LENGTH {
-            return Err(EINVAL);
-        }
-        // INVARIANT: Just checked.
-        Ok(Self {
-            checksum,
-            length: state.length,
-        })
-    }
-
-    /// Returns the sum with `checksum` instead and `more` added to the length, or [`EOVERFLOW`].
-    fn extended(self, checksum: Adler32, more: u64) -> Result<Self> {
-        match self.length.checked_add(more) {
-            // INVARIANT: Just checked.
-            Some(length) if length <= uapi::MAX_LENGTH => Ok(Self { checksum, length }),
-            _ => Err(EOVERFLOW),
-        }
-    }
-
-    /// Returns an error unless `more` bytes can be added.
-    fn check_room(self, more: u64) -> Result {
-        self.extended(self.checksum, more).map(|_| ())
-    }
-}
-
 struct State {
-    /// A write or an update is under way: nobody else may change `sum`, or look at it but for
-    /// information.
+    /// A write or an update is in progress. Only it may change `sum`, and others read `sum` only
+    /// for information.
     busy: bool,
     sum: Sum,
-    /// `sum` is still to be taken from the slot.
+    /// `sum` has not been taken from the slot yet.
     view_due: bool,
 }
 
@@ -113,17 +85,18 @@ pub(crate) struct Session {
     mode: Mode,
     owner: Kuid,
     slots: Arc<Slots>,
-    /// A spinlock, held for moments only: one who lost the processor with it would keep even those
-    /// waiting who only look.
+    /// A spinlock, because it is held only briefly: a preempted holder of a mutex would delay even
+    /// readers of fdinfo.
     #[pin]
     state: SpinLock<State>,
-    /// `busy` has become false.
+    /// Notified when `busy` becomes false.
     #[pin]
     idle: CondVar,
 }
 
 impl Session {
-    /// Makes the session of a file that `owner` opens, who must have a slot if the mode has.
+    /// Returns an initializer for the session of a file that `owner` opens. If `mode` uses a slot,
+    /// `owner` must have one.
     pub(super) fn new(mode: Mode, owner: Kuid, slots: &Arc<Slots>) -> impl PinInit<Self> {
         let sum = match mode {
             Mode::Append => slots.get(owner),
@@ -153,7 +126,7 @@ impl Session {
         matches!(self.mode, Mode::Replace | Mode::Append | Mode::Private)
     }
 
-    /// Ends the session.
+    /// Stores the sum in the slot of the owner if the mode uses the slot. Called at the last close.
     pub(super) fn publish(&self) {
         if self.mode.has_slot() {
             let sum = self.state.lock().sum;
@@ -161,11 +134,11 @@ impl Session {
         }
     }
 
-    /// Returns what `read` at position `pos` finds in the file.
+    /// Returns the text that a `read` at position `pos` reads from.
     pub(super) fn text(&self, pos: i64) -> Result<[u8; TEXT_LEN]> {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
 
-        let mut value = self.look(pos == 0)?.checksum.value();
+        let mut value = self.read(pos == 0)?.checksum().value();
         let mut text = [b'\n'; TEXT_LEN];
         for char in text.iter_mut().take(8) {
             value = value.rotate_left(4);
@@ -174,60 +147,54 @@ impl Session {
         Ok(text)
     }
 
-    /// [`uapi::NR_GET`].
+    /// Handles [`uapi::NR_GET`].
     pub(super) fn get(&self) -> Result<uapi::State> {
-        let sum = self.look(true)?;
-        Ok(uapi::State {
-            value: sum.checksum.value(),
-            reserved: 0,
-            length: sum.length,
-        })
+        Ok(self.read(true)?.to_state())
     }
 
-    /// Returns value and length without waiting for a write that is under way.
-    pub(super) fn glance(&self) -> (u32, u64) {
-        // Slots have a mutex, which nobody may wait for who has a spinlock.
-        let slot = self.slot();
+    /// Returns value and length without waiting for a write in progress.
+    pub(super) fn snapshot(&self) -> uapi::State {
+        // The lock of the slots may sleep, so it must not be taken under the spinlock.
+        let slot = self.viewed_slot();
         let state = self.state.lock();
         let sum = match slot {
             Some(slot) if state.view_due => slot,
             _ => state.sum,
         };
-        (sum.checksum.value(), sum.length)
+        sum.to_state()
     }
 
-    /// [`uapi::NR_RESET`].
+    /// Handles [`uapi::NR_RESET`].
     pub(super) fn reset(&self) -> Result {
-        self.when_idle()?.sum = Sum::EMPTY;
+        self.lock_idle()?.sum = Sum::EMPTY;
         Ok(())
     }
 
-    /// [`uapi::NR_SET`].
+    /// Handles [`uapi::NR_SET`].
     pub(super) fn set(&self, state: uapi::State) -> Result {
-        let sum = Sum::from_user(state)?;
-        self.when_idle()?.sum = sum;
+        let sum = Sum::from_state(state)?;
+        self.lock_idle()?.sum = sum;
         Ok(())
     }
 
-    /// [`uapi::NR_COMBINE`].
+    /// Handles [`uapi::NR_COMBINE`].
     pub(super) fn combine(&self, part: uapi::State) -> Result {
-        let part = Sum::from_user(part)?;
-        let mut state = self.when_idle()?;
-        let checksum = state.sum.checksum.combine(part.checksum, part.length);
-        state.sum = state.sum.extended(checksum, part.length)?;
+        let part = Sum::from_state(part)?;
+        let mut state = self.lock_idle()?;
+        state.sum = state.sum.combined(part)?;
         Ok(())
     }
 
-    /// [`uapi::NR_UPDATE`].
+    /// Handles [`uapi::NR_UPDATE`].
     pub(super) fn update(&self, buffer: uapi::Buffer) -> Result {
         let mut operation = self.begin()?;
         operation.sum.check_room(buffer.length)?;
-        let checksum = input::append_user(operation.sum.checksum, buffer.address, buffer.length)?;
+        let checksum = input::append_user(operation.sum.checksum(), buffer.address, buffer.length)?;
         operation.append(checksum, buffer.length)
     }
 
-    /// Appends all that `iov` has. Returns the number of bytes appended, which is less if the
-    /// memory ends early or the caller is killed.
+    /// Appends the bytes of `iov`. Returns the number of bytes appended, which is less than their
+    /// number if the memory ends early or the caller is killed.
     pub(super) fn write(&self, iov: &mut IovIterSource<'_>) -> Result<usize> {
         if iov.len() <= TINY {
             return self.write_tiny(iov);
@@ -236,7 +203,7 @@ impl Session {
         operation.sum.check_room(iov.len() as u64)?;
 
         let mut written = 0;
-        let result = input::append(operation.sum.checksum, iov, |checksum, len| {
+        let result = input::append(operation.sum.checksum(), iov, |checksum, len| {
             operation.append(checksum, len as u64)?;
             written += len;
             Ok(())
@@ -247,27 +214,28 @@ impl Session {
         }
     }
 
-    /// [`Self::write`] of at most [`TINY`] bytes, which are there before the lock is taken, once.
+    /// Does what [`Self::write`] does, for at most [`TINY`] bytes. These are copied before the lock
+    /// is taken, so it is taken only once.
     fn write_tiny(&self, iov: &mut IovIterSource<'_>) -> Result<usize> {
         if iov.is_empty() {
             return Ok(0);
         }
         let mut buffer = [const { MaybeUninit::uninit() }; TINY];
         let data = input::copy(iov, &mut buffer)?;
-        let mut state = self.when_idle()?;
-        let checksum = platform::update(state.sum.checksum, data);
+        let mut state = self.lock_idle()?;
+        let checksum = platform::update(state.sum.checksum(), data);
         state.sum = state.sum.extended(checksum, data.len() as u64)?;
         Ok(data.len())
     }
 
-    /// Returns the sum once no write is under way. A view is taken first if it is due, and taken
-    /// again if `anew`.
-    fn look(&self, anew: bool) -> Result<Sum> {
-        // Before the lock, as in `glance()`.
-        let slot = self.slot();
-        let mut state = self.when_idle()?;
+    /// Returns the sum once no write is in progress. A view takes its sum from the slot the first
+    /// time, and whenever `refresh` is set.
+    fn read(&self, refresh: bool) -> Result<Sum> {
+        // Before the spinlock is taken, as in `snapshot()`.
+        let slot = self.viewed_slot();
+        let mut state = self.lock_idle()?;
         if let Some(slot) = slot {
-            if state.view_due || anew {
+            if state.view_due || refresh {
                 state.sum = slot;
                 state.view_due = false;
             }
@@ -276,12 +244,12 @@ impl Session {
     }
 
     /// Returns the slot if the session is a view of it.
-    fn slot(&self) -> Option<Sum> {
+    fn viewed_slot(&self) -> Option<Sum> {
         (self.mode == Mode::View).then(|| self.slots.get(self.owner))
     }
 
-    /// Waits until nothing is under way. A signal ends the wait.
-    fn when_idle(&self) -> Result<Guard<'_, State, SpinLockBackend>> {
+    /// Waits until the session is not busy, and locks its state. A signal ends the wait.
+    fn lock_idle(&self) -> Result<Guard<'_, State, SpinLockBackend>> {
         let mut state = self.state.lock();
         while state.busy {
             if self.idle.wait_interruptible(&mut state) {
@@ -291,11 +259,11 @@ impl Session {
         Ok(state)
     }
 
-    /// Begins an operation that may take long.
+    /// Makes the session busy with an operation that may take long.
     fn begin(&self) -> Result<Operation<'_>> {
-        let mut state = self.when_idle()?;
+        let mut state = self.lock_idle()?;
         state.busy = true;
-        // INVARIANT: Set just now, by this thread.
+        // INVARIANT: `busy` was false, and was set just now for this operation.
         Ok(Operation {
             session: self,
             sum: state.sum,
@@ -303,7 +271,7 @@ impl Session {
     }
 }
 
-/// An operation under way, which keeps others waiting but not [`Session::glance`].
+/// An operation in progress. Other operations wait for its end, but [`Session::snapshot`] does not.
 ///
 /// # Invariants
 ///
@@ -314,7 +282,7 @@ struct Operation<'a> {
 }
 
 impl Operation<'_> {
-    /// Adds to the session `more` bytes with which the checksum becomes `checksum`.
+    /// Adds `more` bytes to the session, with which the checksum becomes `checksum`.
     fn append(&mut self, checksum: Adler32, more: u64) -> Result {
         self.sum = self.sum.extended(checksum, more)?;
         self.session.state.lock().sum = self.sum;
@@ -329,7 +297,7 @@ impl Drop for Operation<'_> {
     }
 }
 
-/// [`uapi::NR_DIGEST`]. Returns the checksum.
+/// Handles [`uapi::NR_DIGEST`]. Returns the checksum.
 pub(super) fn digest(digest: &uapi::Digest) -> Result<u32> {
     let start = Adler32::from_value(digest.value).ok_or(EINVAL)?;
     if digest.reserved != 0 {
@@ -340,10 +308,10 @@ pub(super) fn digest(digest: &uapi::Digest) -> Result<u32> {
 
 #[kunit_tests(adler32_sessions)]
 mod tests {
-    use super::*;
-    use crate::chrdev::shared;
-    use crate::uapi::MAX_LENGTH;
     use kernel::bindings;
+
+    use super::*;
+    use crate::uapi::MAX_LENGTH;
 
     const EMPTY: uapi::State = state(1, 0);
     const ABC: uapi::State = state(0x024d_0127, 3);
@@ -356,7 +324,7 @@ mod tests {
         }
     }
 
-    /// Makes a session of the user `uid`.
+    /// Makes a session of user `uid`.
     fn session_of(uid: u32, mode: Mode, slots: &Arc<Slots>) -> Result<Arc<Session>> {
         let owner = Kuid::from_raw(bindings::kuid_t { val: uid });
         if mode.has_slot() {
@@ -366,12 +334,12 @@ mod tests {
     }
 
     fn private() -> Result<Arc<Session>> {
-        session_of(1, Mode::Private, &shared()?)
+        session_of(1, Mode::Private, &Slots::new()?)
     }
 
     #[test]
-    fn slots_are_published_at_the_end() -> Result {
-        let slots = shared()?;
+    fn slots_are_published_at_the_last_close() -> Result {
+        let slots = Slots::new()?;
         let slot = |uid| session_of(uid, Mode::View, &slots)?.get();
         let first = session_of(1, Mode::Replace, &slots)?;
         assert_eq!(first.get(), Ok(EMPTY));
@@ -391,7 +359,7 @@ mod tests {
 
     #[test]
     fn other_modes_publish_nothing() -> Result {
-        let slots = shared()?;
+        let slots = Slots::new()?;
         session_of(1, Mode::Replace, &slots)?.publish();
         for mode in [Mode::View, Mode::Private, Mode::IoctlOnly] {
             let session = session_of(1, mode, &slots)?;
@@ -406,16 +374,16 @@ mod tests {
 
     #[test]
     fn views_are_taken_when_reading_starts() -> Result {
-        let slots = shared()?;
+        let slots = Slots::new()?;
         let view = session_of(1, Mode::View, &slots)?;
         let writer = session_of(1, Mode::Replace, &slots)?;
         writer.set(ABC)?;
         writer.publish();
-        assert_eq!(view.glance(), (0x024d_0127, 3));
+        assert_eq!(view.snapshot(), ABC);
         assert_eq!(view.text(4)?, *b"024d0127\n");
         writer.reset()?;
         writer.publish();
-        assert_eq!(view.glance(), (0x024d_0127, 3));
+        assert_eq!(view.snapshot(), ABC);
         assert_eq!(view.text(4)?, *b"024d0127\n");
         assert_eq!(view.text(0)?, *b"00000001\n");
         assert_eq!(view.get(), Ok(EMPTY));
@@ -426,13 +394,13 @@ mod tests {
     fn operations_keep_the_session_busy() -> Result {
         let session = private()?;
         for sum in [ABC, EMPTY] {
-            let before = session.glance();
+            let before = session.snapshot();
             let mut operation = session.begin()?;
             assert!(session.state.lock().busy);
-            assert_eq!(session.glance(), before);
+            assert_eq!(session.snapshot(), before);
             operation.sum = Sum::EMPTY;
             operation.append(Adler32::from_value(sum.value).ok_or(EINVAL)?, sum.length)?;
-            assert_eq!(session.glance(), (sum.value, sum.length));
+            assert_eq!(session.snapshot(), sum);
             assert!(session.state.lock().busy);
             drop(operation);
             assert!(!session.state.lock().busy);

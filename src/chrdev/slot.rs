@@ -1,26 +1,35 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The slots: for each user the checksum that the last file left behind.
+//! The slots: the checksum that the device keeps for each user between open files.
 
-use super::session::Sum;
-use kernel::new_mutex;
-use kernel::pr_warn_once;
-use kernel::prelude::*;
-use kernel::rbtree::RBTree;
-use kernel::rbtree::RBTreeNode;
-use kernel::sync::Mutex;
-use kernel::task::Kuid;
+use kernel::{
+    new_mutex,
+    pr_warn_once,
+    prelude::*,
+    rbtree::{
+        RBTree,
+        RBTreeNode, //
+    },
+    sync::{
+        Arc,
+        Mutex, //
+    },
+    task::Kuid, //
+};
 
-/// How many users can have a slot. A slot stays until the module is unloaded, because
-/// nothing tells when its user is gone, and giving it to another user would let the one disturb
-/// the other.
+use super::sum::Sum;
+
+/// The largest number of slots. A slot stays until the module is unloaded, because the kernel does
+/// not report when its user is gone, and because giving it to another user would let users disturb
+/// each other.
 const MAX_SLOTS: usize = 65536;
 
-/// How many slots there can be for users of other than the initial user namespace to get one.
-/// There, a single user can have tens of thousands of user IDs; they must leave some.
+/// A user outside the initial user namespace gets a slot only if fewer slots than this exist. A
+/// single user can have tens of thousands of user IDs in namespaces, and must leave slots for
+/// others.
 const MAX_SLOTS_OF_NAMESPACES: usize = MAX_SLOTS / 2;
 
-/// A slot for each user who has opened the device for writing only.
+/// The slots of all users who have opened the device for writing only.
 #[pin_data]
 pub(crate) struct Slots {
     #[pin]
@@ -28,16 +37,17 @@ pub(crate) struct Slots {
 }
 
 struct Table {
-    /// By kuid.
+    /// The key is the kuid.
     sums: RBTree<u32, Sum>,
     len: usize,
 }
 
 impl Slots {
-    pub(super) fn new() -> impl PinInit<Self> {
-        pin_init!(Self {
+    pub(super) fn new() -> Result<Arc<Self>> {
+        let slots = pin_init!(Self {
             table <- new_mutex!(Table { sums: RBTree::new(), len: 0 }),
-        })
+        });
+        Arc::pin_init(slots, GFP_KERNEL)
     }
 
     /// Returns the slot of `owner`, which is empty before its first use.
@@ -46,14 +56,14 @@ impl Slots {
         table.sums.get(&key(owner)).copied().unwrap_or(Sum::EMPTY)
     }
 
-    /// Makes sure that `owner` has a slot, so that [`Self::set`] cannot fail.
+    /// Makes a slot for `owner` if there is none, so that [`Self::set`] cannot fail.
     ///
-    /// Returns [`ENOSPC`] if there are as many as there can be.
+    /// Returns [`ENOSPC`] if no more slots may be made.
     pub(super) fn reserve(&self, owner: Kuid, in_initial_user_ns: bool) -> Result {
         if self.table.lock().sums.get(&key(owner)).is_some() {
             return Ok(());
         }
-        // Not under the lock, for others must not wait for this user's memory.
+        // Not under the lock: other users must not wait until this user's memory is allocated.
         let node = RBTreeNode::new(key(owner), Sum::EMPTY, GFP_KERNEL_ACCOUNT)?;
 
         let max = if in_initial_user_ns {
@@ -66,7 +76,7 @@ impl Slots {
             return Ok(());
         }
         if table.len >= max {
-            pr_warn_once!("no more slots until the module is loaded anew: {max} are taken\n");
+            pr_warn_once!("all {max} slots are taken until the module is reloaded\n");
             return Err(ENOSPC);
         }
         table.sums.insert(node);
@@ -88,9 +98,9 @@ fn key(owner: Kuid) -> u32 {
 
 #[kunit_tests(adler32_slots)]
 mod tests {
-    use super::*;
-    use crate::chrdev::shared;
     use kernel::bindings;
+
+    use super::*;
 
     fn user(uid: usize) -> Kuid {
         Kuid::from_raw(bindings::kuid_t { val: uid as u32 })
@@ -98,14 +108,14 @@ mod tests {
 
     #[test]
     fn namespaces_get_half_and_no_more() -> Result {
-        let slots = shared()?;
+        let slots = Slots::new()?;
         for uid in 0..MAX_SLOTS_OF_NAMESPACES {
             assert_eq!(slots.reserve(user(uid), false), Ok(()));
         }
         let next = user(MAX_SLOTS_OF_NAMESPACES);
         assert_eq!(slots.reserve(next, false), Err(ENOSPC));
         assert_eq!(slots.reserve(next, true), Ok(()));
-        // Whoever has one needs no other.
+        // Users who have a slot need no other.
         for uid in 0..=MAX_SLOTS_OF_NAMESPACES {
             assert_eq!(slots.reserve(user(uid), false), Ok(()));
         }
@@ -114,7 +124,7 @@ mod tests {
 
     #[test]
     fn there_are_no_more_than_the_maximum() -> Result {
-        let slots = shared()?;
+        let slots = Slots::new()?;
         for uid in 0..MAX_SLOTS {
             assert_eq!(slots.reserve(user(uid), true), Ok(()));
         }

@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What credentials tell of user namespaces.
+//! The user namespace of credentials.
 //!
-//! C headers: [`include/linux/cred.h`](srctree/include/linux/cred.h)
+//! C header: [`include/linux/cred.h`](srctree/include/linux/cred.h)
 
-use kernel::bindings;
-use kernel::cred::Credential;
+use kernel::{
+    bindings,
+    cred::Credential, //
+};
 
-/// Returns whether the user IDs in `cred` are those of the initial user namespace.
+/// Returns whether `cred` belongs to the initial user namespace.
 pub(crate) fn in_initial_user_ns(cred: &Credential) -> bool {
-    // SAFETY: The reference is valid, and the namespace of credentials does not change.
+    // SAFETY: By the type invariant of `Credential`, the pointer is valid as long as the reference.
+    // The kernel never changes the namespace of credentials that are in use.
     let user_ns = unsafe { (*cred.as_ptr()).user_ns };
     user_ns == &raw mut bindings::init_user_ns
 }

@@ -1,25 +1,30 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Memory of an [`IovIterSource`], read where it lies.
+//! The memory of an [`IovIterSource`], read in place.
 //!
 //! C headers: [`include/linux/uio.h`](srctree/include/linux/uio.h),
 //! [`include/linux/mm.h`](srctree/include/linux/mm.h),
 //! [`include/linux/highmem.h`](srctree/include/linux/highmem.h)
 
-use core::mem::MaybeUninit;
-use core::ptr;
-use core::slice;
-use kernel::bindings;
-use kernel::error::to_result;
-use kernel::ffi::c_int;
-use kernel::iov::IovIterSource;
-use kernel::page::PAGE_SIZE;
-use kernel::prelude::*;
-use kernel::uaccess::UserPtr;
+use core::{
+    mem::MaybeUninit,
+    ptr,
+    slice, //
+};
 
-/// Returns whether `iov` is over memory of user space: `user_backed_iter()`.
+use kernel::{
+    bindings,
+    error::to_result,
+    ffi::c_int,
+    iov::IovIterSource,
+    page::PAGE_SIZE,
+    prelude::*,
+    uaccess::UserPtr, //
+};
+
+/// Returns whether `iov` describes memory of user space, like `user_backed_iter()`.
 pub(crate) fn is_user_backed(iov: &mut IovIterSource<'_>) -> bool {
-    // SAFETY: The iov_iter is valid.
+    // SAFETY: By the type invariant of `IovIterSource`, the pointer is valid.
     let kind = u32::from(unsafe { (*iov.as_raw()).iter_type });
     matches!(
         kind,
@@ -27,21 +32,21 @@ pub(crate) fn is_user_backed(iov: &mut IovIterSource<'_>) -> bool {
     )
 }
 
-/// Returns how many bytes the piece of memory has that is next in `iov`.
+/// Returns the number of bytes in the next segment of `iov`.
 pub(crate) fn segment_len(iov: &mut IovIterSource<'_>) -> usize {
-    // SAFETY: The iov_iter is valid.
+    // SAFETY: By the type invariant of `IovIterSource`, the pointer is valid.
     unsafe { bindings::iov_iter_single_seg_count(iov.as_raw()) }
 }
 
-/// Takes the next at most `N` pages off `iov` and calls `work` with the bytes in each of their runs
-/// that are contiguous, in order. Returns the number of bytes.
+/// Takes the next pages, at most `N`, from `iov`. Calls `work` with the bytes of each run of pages
+/// that are contiguous in memory, in order. Returns the number of bytes.
 ///
-/// Pages of user space are pinned meanwhile, if they are there. `None` means that the first one is
-/// not, or cannot be pinned as it is: copying from it may succeed nevertheless. To pin pages that are
-/// shared with other processes until one of them writes, for one, would copy them for good.
+/// Pages of user space are pinned until this returns. `None` means that the first page is not
+/// present, or that pinning would change it: pinning a page that is shared with other processes
+/// until one of them writes to it would copy the page for good. The bytes may still be copied.
 ///
-/// Others can write to what `work` reads, as to all memory of user space. Its result is then
-/// undefined, but must not become anything worse than that.
+/// User space can write to the bytes while `work` reads them. The result of `work` is then
+/// undefined, but nothing worse may happen.
 pub(crate) fn for_each_run<const N: usize>(
     iov: &mut IovIterSource<'_>,
     mut work: impl FnMut(&[u8]),
@@ -49,7 +54,7 @@ pub(crate) fn for_each_run<const N: usize>(
     const { assert!(N > 0) };
     let mut pages = [const { MaybeUninit::uninit() }; N];
     let pages = Pages::extract(iov, &mut pages)?;
-    // SAFETY: The page is there while `pages` is.
+    // SAFETY: By the type invariant of `Pages`, the page exists as long as `pages`.
     let map = |page| unsafe { bindings::kmap_local_page(page) };
     let mut offset = pages.offset;
     let mut left = pages.len;
@@ -57,18 +62,20 @@ pub(crate) fn for_each_run<const N: usize>(
     while let Some(page) = rest.next() {
         let mapping = map(page);
         let mut end = PAGE_SIZE;
-        // Where all memory is mapped for good, neighbours are read as one.
+        // Where all memory is always mapped, pages at consecutive addresses are read as one run.
         let follows =
             |page, end| !cfg!(CONFIG_KMAP_LOCAL) && map(page) == mapping.wrapping_byte_add(end);
         while rest.next_if(|&next| follows(next, end)).is_some() {
             end += PAGE_SIZE;
         }
         let len = left.min(end - offset);
-        // SAFETY: The bytes are in the pages just mapped. By Rust's rules it is a race if user space
-        // writes to them meanwhile, which only a copy would exclude; as in C, those who read must
-        // be content with any bytes, see above.
+        // SAFETY: `mapping` is the address of pages that `pages` keeps in existence, and by its
+        // type invariant the bytes are in them. User space may write to them at the same time,
+        // which Rust's rules call a data race. Only a copy would exclude it. As in C, `work` must
+        // accept any bytes, as documented above.
         work(unsafe { slice::from_raw_parts(mapping.cast::<u8>().add(offset), len) });
-        // SAFETY: Mapped above, as the only one where that matters.
+        // SAFETY: `map()` returned `mapping`. With CONFIG_KMAP_LOCAL, where mappings must be undone
+        // in order, `follows()` has mapped no other page.
         unsafe { bindings::kunmap_local(mapping) };
         offset = 0;
         left -= len;
@@ -76,15 +83,15 @@ pub(crate) fn for_each_run<const N: usize>(
     Some(pages.len)
 }
 
-/// Calls `work` with an iov_iter over memory of the current process: `len` bytes from `address` on,
-/// or the first of them if they are more than one system call takes.
+/// Calls `work` with an iov_iter over the current process's memory: `len` bytes from `address` on,
+/// or as many of them as one system call may transfer.
 pub(crate) fn with_user_memory<R>(
     address: UserPtr,
     len: usize,
     work: impl FnOnce(&mut IovIterSource<'_>) -> R,
 ) -> Result<R> {
     let mut iov = MaybeUninit::uninit();
-    // SAFETY: The iov_iter can be written to. The address is checked.
+    // SAFETY: The function writes to `iov`, which is valid for writes. It checks the address.
     to_result(unsafe {
         bindings::import_ubuf(
             bindings::ITER_SOURCE as c_int,
@@ -93,17 +100,18 @@ pub(crate) fn with_user_memory<R>(
             iov.as_mut_ptr(),
         )
     })?;
-    // SAFETY: Just initialised, as a source, and used by nobody else. It says nothing of what is
-    // mapped at its addresses, which are the user's: each access is checked.
+    // SAFETY: `import_ubuf()` has initialized the iov_iter as a source, and nothing else uses it
+    // until this function returns. The user's addresses need not be mapped, because each access
+    // through the iov_iter is checked.
     Ok(work(unsafe { IovIterSource::from_raw(iov.as_mut_ptr()) }))
 }
 
-/// Pages that were taken off an iov_iter.
+/// Pages that were taken from an iov_iter.
 ///
 /// # Invariants
 ///
-/// The pages remain in existence as long as this value. They hold `len` bytes, of which the first
-/// is at `offset` in the first page and the last in the last page. If `pinned`, each has been
+/// The pages remain in existence as long as this value. They contain `len` bytes, the first of them
+/// at `offset` in the first page and the last in the last page. If `pinned`, each page has been
 /// pinned for this value.
 struct Pages<'a> {
     pages: &'a [*mut bindings::page],
@@ -113,36 +121,40 @@ struct Pages<'a> {
 }
 
 impl<'a> Pages<'a> {
+    /// Takes the next pages from `iov`, at most as many as `array` has room for.
     fn extract(
         iov: &'a mut IovIterSource<'_>,
-        slots: &'a mut [MaybeUninit<*mut bindings::page>],
+        array: &'a mut [MaybeUninit<*mut bindings::page>],
     ) -> Option<Self> {
         let pinned = is_user_backed(iov);
         let iov = iov.as_raw();
         let mut offset = 0;
-        let mut array = slots.as_mut_ptr().cast();
-        // SAFETY: The iov_iter is valid.
+        let mut pages = array.as_mut_ptr().cast();
+        // SAFETY: By the type invariant of `IovIterSource`, the pointer is valid, and the borrow of
+        // `iov` is exclusive.
         let nofault = unsafe { ptr::replace(&raw mut (*iov).nofault, true) };
-        // SAFETY: The iov_iter is valid, and the array has room for as many pages.
+        // SAFETY: The iov_iter is valid as above, and `pages` points to room for the number of
+        // pages that is passed.
         let len = unsafe {
             bindings::iov_iter_extract_pages(
                 iov,
-                &mut array,
+                &mut pages,
                 usize::MAX,
-                slots.len() as u32,
+                array.len() as u32,
                 0,
                 &mut offset,
             )
         };
-        // SAFETY: The iov_iter is valid.
+        // SAFETY: The iov_iter is valid as above.
         unsafe { (*iov).nofault = nofault };
-        // Whatever the error is, to copy will show one for the caller.
+        // The error does not matter: copying the bytes returns the one that the caller needs.
         let len = usize::try_from(len).ok().filter(|&len| len > 0)?;
         let count = (offset + len).div_ceil(PAGE_SIZE);
-        // SAFETY: As many pages were stored as the bytes touch, in the array that was passed.
-        let pages = unsafe { slice::from_raw_parts(array, count) };
-        // INVARIANT: The pages were pinned just now, or else belong to who made the iov_iter, which
-        // is borrowed.
+        // SAFETY: The function has stored all pages that the `len` bytes touch. It stored them in
+        // `array`, since it allocates an array only if the pointer passed is null.
+        let pages = unsafe { slice::from_raw_parts(pages, count) };
+        // INVARIANT: The function has pinned the pages of user space for this call. Other pages
+        // belong to the maker of the iov_iter, which is borrowed.
         Some(Self {
             pages,
             offset,
@@ -156,8 +168,8 @@ impl Drop for Pages<'_> {
     fn drop(&mut self) {
         if self.pinned {
             let array = self.pages.as_ptr().cast_mut();
-            // SAFETY: By the type invariant they are pinned, and nobody uses them any more. The
-            // array is not written to.
+            // SAFETY: By the type invariant, the pages are pinned for this value, and nothing uses
+            // them after it. The function does not write to the array.
             unsafe { bindings::unpin_user_pages(array, self.pages.len()) };
         }
     }

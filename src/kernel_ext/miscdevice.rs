@@ -2,30 +2,43 @@
 
 //! Misc devices that keep their module loaded.
 //!
-//! Before Linux 7.3 [`kernel::miscdevice`] sets no `file_operations.owner`: the module can be
-//! unloaded while the device is open, and the next operation on the file runs code that is gone.
-//! A [`Registration`] takes the file operations that the `kernel` crate builds and adds the owner.
-//! It also adds what that abstraction does not offer on any version: data that all open files
-//! share, the mode of the node, `lseek` and `splice`.
+//! Before Linux 7.3, [`kernel::miscdevice`] does not set `file_operations.owner`: the module can be
+//! unloaded while the device is open, and the next operation on the file runs code that has been
+//! freed. A [`Registration`] takes the file operations that the `kernel` crate builds and adds the
+//! owner. It also adds what that abstraction offers in no version: data that all open files share,
+//! the mode of the node, `lseek` and `splice`.
 //!
 //! C headers: [`include/linux/miscdevice.h`](srctree/include/linux/miscdevice.h)
 
-use core::ffi::CStr;
-use core::marker::PhantomData;
-use kernel::bindings;
-use kernel::error::to_result;
-use kernel::ffi::c_int;
-use kernel::fs::File;
-use kernel::fs::Kiocb;
-use kernel::iov::IovIterDest;
-use kernel::iov::IovIterSource;
-use kernel::miscdevice::MiscDevice;
-use kernel::miscdevice::MiscDeviceOptions;
-use kernel::miscdevice::MiscDeviceRegistration;
-use kernel::prelude::*;
-use kernel::seq_file::SeqFile;
-use kernel::types::ForeignOwnable;
-use kernel::types::Opaque;
+use core::{
+    ffi::CStr,
+    marker::PhantomData, //
+};
+
+use kernel::{
+    bindings,
+    error::to_result,
+    ffi::c_int,
+    fs::{
+        File,
+        Kiocb, //
+    },
+    iov::{
+        IovIterDest,
+        IovIterSource, //
+    },
+    miscdevice::{
+        MiscDevice,
+        MiscDeviceOptions,
+        MiscDeviceRegistration, //
+    },
+    prelude::*,
+    seq_file::SeqFile,
+    types::{
+        ForeignOwnable,
+        Opaque, //
+    }, //
+};
 
 type Borrowed<'a, T> = <<T as Device>::Session as ForeignOwnable>::Borrowed<'a>;
 
@@ -33,23 +46,23 @@ type Borrowed<'a, T> = <<T as Device>::Session as ForeignOwnable>::Borrowed<'a>;
 pub(crate) trait Device: Sized + 'static {
     /// The name of the node below `/dev`.
     const NAME: &'static CStr;
-    /// The size of the file as `lseek` sees it, in bytes.
+    /// The size in bytes to which `lseek` limits positions.
     const SIZE: i64;
 
-    /// What all open files share.
+    /// The data that all open files share.
     type Data: Send + Sync;
-    /// A pointer to what belongs to one open file.
+    /// A pointer to the data of one open file.
     type Session: ForeignOwnable + Send + Sync;
 
     /// Called for each `open(2)`.
     fn open(data: &Self::Data, file: &File) -> Result<Self::Session>;
-    /// Called when the last reference to an open file is gone.
+    /// Called after the last reference to an open file is dropped.
     fn release(session: Self::Session);
     /// Called for each read. Returns the number of bytes read.
     fn read_iter(kiocb: Kiocb<'_, Self::Session>, iov: &mut IovIterDest<'_>) -> Result<usize>;
     /// Called for each write. Returns the number of bytes consumed.
     fn write_iter(kiocb: Kiocb<'_, Self::Session>, iov: &mut IovIterSource<'_>) -> Result<usize>;
-    /// Called for each ioctl. 32-bit callers end up here, too: the structures passed must not
+    /// Called for each ioctl, also of 32-bit callers. The layout of the structures passed must not
     /// depend on the word size.
     fn ioctl(session: Borrowed<'_, Self>, cmd: u32, arg: usize) -> Result<isize>;
     /// Adds lines to `/proc/PID/fdinfo/FD`.
@@ -70,16 +83,16 @@ pub(crate) struct Registration<T: Device> {
     data: T::Data,
 }
 
-// SAFETY: A misc device can be deregistered from any thread, and `data` is `Send`.
+// SAFETY: `misc_deregister()` may be called from any thread, and `data` is `Send`.
 unsafe impl<T: Device> Send for Registration<T> {}
-// SAFETY: A shared reference gives access to nothing but `data`, which is `Sync`.
+// SAFETY: A shared reference gives access to `data` only, which is `Sync`.
 unsafe impl<T: Device> Sync for Registration<T> {}
 
 impl<T: Device> Registration<T> {
-    /// Registers the device; `mode` is that of the node.
+    /// Registers the device. `mode` contains the permission bits of the node.
     ///
-    /// The device cannot be opened before the initialization of the module has succeeded: a module
-    /// whose initialization fails is unloaded even if it is in use.
+    /// Opening the device fails until the module's initialization has succeeded, because a module
+    /// is unloaded when its initialization fails, even if it is in use.
     pub(crate) fn register(mode: u16, data: T::Data) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
             data,
@@ -88,10 +101,10 @@ impl<T: Device> Registration<T> {
                 let mut misc = Adapter::<T>::OPTIONS.into_raw::<Adapter<T>>();
                 misc.fops = &Adapter::<T>::FOPS;
                 misc.mode = mode;
-                // SAFETY: The slot can be written to.
+                // SAFETY: `try_ffi_init()` passes a pointer that is valid for writes.
                 unsafe { slot.write(misc) };
-                // SAFETY: `slot` holds a complete misc device. It stays where it is until it is
-                // deregistered, since it is pinned and `Drop` deregisters it.
+                // SAFETY: `slot` contains a complete misc device. It is pinned, and `Drop`
+                // deregisters it, so it is not moved or freed while it is registered.
                 to_result(unsafe { bindings::misc_register(slot) }).inspect_err(|error| {
                     pr_err!("cannot register the device {}: {:?}\n", T::NAME, error);
                 })
@@ -103,7 +116,7 @@ impl<T: Device> Registration<T> {
 #[pinned_drop]
 impl<T: Device> PinnedDrop for Registration<T> {
     fn drop(self: Pin<&mut Self>) {
-        // SAFETY: By the type invariant, `misc` is registered.
+        // SAFETY: By the type invariant, `misc` is registered. Nothing uses it after this.
         unsafe { bindings::misc_deregister(self.misc.get()) };
     }
 }
@@ -112,37 +125,41 @@ impl<T: Device> PinnedDrop for Registration<T> {
 ///
 /// # Invariants
 ///
-/// As this type is private, a [`MiscDeviceRegistration`] of it is always the `misc` of a
-/// [`Registration`].
+/// A [`MiscDeviceRegistration`] of this type is always the `misc` of a [`Registration`]: the type
+/// is private, and nothing else registers it.
 struct Adapter<T>(PhantomData<T>);
 
 impl<T: Device> Adapter<T> {
     const OPTIONS: MiscDeviceOptions = MiscDeviceOptions { name: T::NAME };
 
-    // Without `poll` the file always counts as ready; with it, io_uring would expect reads and writes
-    // not to block.
+    // `poll` is missing on purpose. Without it, the file always counts as ready. With it, io_uring
+    // would expect reads and writes not to block.
     const FOPS: bindings::file_operations = bindings::file_operations {
         owner: &raw mut bindings::__this_module,
         llseek: Some(Self::llseek),
         splice_read: Some(bindings::copy_splice_read),
         splice_write: Some(bindings::iter_file_splice_write),
-        // SAFETY: `into_raw()` sets the pointer to a constant.
+        // SAFETY: `into_raw()` sets `fops` to the address of a constant, which is always valid.
         ..unsafe { *Self::OPTIONS.into_raw::<Self>().fops }
     };
 
+    /// Sets the position of an open file.
+    ///
     /// # Safety
     ///
-    /// `file` must be an open file of this device.
+    /// `file` must point to an open file of this device, and must be valid for the duration of the
+    /// call.
     unsafe extern "C" fn llseek(file: *mut bindings::file, offset: i64, whence: c_int) -> i64 {
-        // SAFETY: The file is valid.
+        // SAFETY: The VFS calls this with a file that its caller holds open, as this function
+        // requires, and `fixed_size_llseek()` requires nothing else.
         unsafe { bindings::fixed_size_llseek(file, offset, whence, T::SIZE) }
     }
 }
 
 /// Returns whether the initialization of this module has succeeded.
 fn module_is_live() -> bool {
-    // SAFETY: The module is there, as this is its code. The module loader may write to the state
-    // at the same time, hence volatile.
+    // SAFETY: The module exists, since this function is part of its code. The module loader may
+    // write to the state at the same time, hence the volatile read.
     let state = unsafe { (&raw const bindings::__this_module.state).read_volatile() };
     state == bindings::module_state_MODULE_STATE_LIVE
 }
@@ -156,9 +173,10 @@ impl<T: Device> MiscDevice for Adapter<T> {
             return Err(ENODEV);
         }
         let registration = misc.as_raw().cast::<Registration<T>>();
-        // SAFETY: By the type invariant, `misc` is the first member of a `Registration<T>`. Its
-        // data was initialized before the device was registered, and it remains there at least
-        // until the device is deregistered, which waits for this call to return.
+        // SAFETY: By the type invariant, `misc` is the first member of a `Registration<T>`, whose
+        // data was initialized before it registered the device. `misc_open()` calls this with
+        // `misc_mtx` held. The registration's `Drop` takes that mutex to deregister the device, so
+        // it waits until this call has returned.
         T::open(unsafe { &(*registration).data }, file)
     }
 

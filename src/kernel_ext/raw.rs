@@ -2,27 +2,34 @@
 
 //! The C types of the crypto API, which `bindings` lacks.
 //!
-//! Only the members in use have their names; each is at the offset where the C compiler sees it, or
-//! this file does not compile.
+//! This file does not compile unless every member in use is at the offset that the C compiler
+//! computes for it. The other members only fill the space between them.
 //!
-//! The types have their C names, of which CFI makes the type of a callback.
+//! The types have their C names, because CFI derives the type of a callback from them.
 //!
 //! C headers: [`include/crypto/internal/hash.h`](srctree/include/crypto/internal/hash.h),
 //! [`include/linux/crypto.h`](srctree/include/linux/crypto.h)
 
 #![allow(non_camel_case_types)]
 
-use core::mem::align_of;
-use core::mem::offset_of;
-use core::mem::size_of;
-use kernel::bindings;
-use kernel::ffi::c_char;
-use kernel::ffi::c_int;
-use kernel::ffi::c_uint;
-use kernel::ffi::c_void;
+use core::mem::{
+    align_of,
+    offset_of,
+    size_of, //
+};
+
+use kernel::{
+    bindings,
+    ffi::{
+        c_char,
+        c_int,
+        c_uint,
+        c_void, //
+    }, //
+};
 
 /// Sizes and offsets, generated from `shash_layout.c`.
-// Most are used in assertions only, which rustc 1.85 does not count as use.
+// Most of them are used in assertions only, and rustc 1.85 calls those dead code.
 #[allow(dead_code)]
 pub(super) mod layout {
     include!(env!("ADLER32_SHASH_LAYOUT"));
@@ -121,7 +128,7 @@ assert_layout! {
     offset_of!(shash_desc, tfm) => SHASH_DESC_TFM,
 }
 
-// `struct module` has a member that is empty in some configurations, which the lint minds.
+// In some configurations, `struct module` contains an empty member, which the lint reports.
 #[allow(improper_ctypes)]
 extern "C" {
     /// Exported to GPL modules by `crypto/shash.c`.

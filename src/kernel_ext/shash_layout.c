@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The layout of the crypto API's types, as the compiler that built the kernel
- * sees it. Kbuild turns each DEFINE into a Rust constant, and raw.rs compares
- * its own types with them. The types of the callbacks are compared here.
+ * The layout of the crypto API's types, as computed by the compiler that built
+ * the kernel. Kbuild turns each DEFINE into a Rust constant, and raw.rs compares
+ * its own types with these constants. This file compares the types of callbacks.
  */
 
 #include <linux/kbuild.h>

@@ -1,66 +1,72 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! AVX2, whose `vpmaddubsw` multiplies 32 bytes of data by 32 signed weights and adds each two
-//! products to a 16-bit lane.
+//! The implementation for AVX2. The instruction `vpmaddubsw` multiplies 32 bytes of data by 32
+//! signed weights and adds each pair of products in a 16-bit lane.
 //!
-//! Rows are of 64 bytes, that is two vectors. Their weights, 64 to 1, are lowered by 33 (see the
-//! parent module) to 31..=-32. A lane of both vectors together is then at most 255 * (31 + 30) and
-//! at least 255 * (-31 - 32): in 16 bits there is room for that of two rows.
+//! A row has 64 bytes, which are two vectors. The weights of a row, 64 to 1, are lowered by 33 (see
+//! the parent module) to 31..=-32. The sum of a lane of both vectors is then at most
+//! 255 * (31 + 30) and at least 255 * (-31 - 32), so a 16-bit lane has room for two rows.
 //!
-//! Long data is summed up by columns instead, see [`chunk`].
+//! Long data are summed in columns instead, see [`chunk`].
 
-use super::portable;
-use super::Adler32;
-use super::Sums;
-use super::Tables;
-use super::LONGEST_SHORT;
-use super::TABLES;
-use super::TOP_WEIGHT;
-use core::arch::asm;
-use core::mem::offset_of;
+use core::{
+    arch::asm,
+    mem::offset_of, //
+};
 
-/// The bytes of a row.
+use super::{
+    portable,
+    Adler32,
+    Sums,
+    Tables,
+    LONGEST_SHORT,
+    TABLES,
+    TOP_WEIGHT, //
+};
+
+/// The number of bytes in a row.
 const ROW: usize = 64;
 
-/// By how much the weights of a row are lowered.
+/// The weights of a row are lowered by this.
 const LOWERED: u64 = 33;
 
-/// The bytes of a block, 16 rows. In the columns, see [`chunk`], a 16-bit lane of `before` grows to
-/// at most 255 * 2 * (15 * 16 / 2) = 61,200 in it.
+/// The number of bytes in a block, which has 16 rows. Within a block, a 16-bit lane of `before` in
+/// [`chunk`] grows by at most 255 * 2 * (15 * 16 / 2) = 61,200.
 const BLOCK: usize = 16 * ROW;
 
-/// The blocks of a group. In its 128 rows the even or the odd bytes of a lane add up to at most
-/// 255 * 128 = 32,640: both fit in a signed 16-bit lane, and together in an unsigned one.
+/// The number of blocks in a group. In the 128 rows of a group, the even bytes of a lane add up to
+/// at most 255 * 128 = 32,640, which fits in a signed 16-bit lane. So do the odd bytes. Even and
+/// odd bytes together fit in an unsigned 16-bit lane.
 const GROUP: usize = 8;
 
-/// The most bytes that [`chunk`] sums up: 512 rows of up to 64 * 255 = 16,320. With all lanes
-/// together, `before` is then at most 16,320 * (512 * 511 / 2), below 2^31, and `weighted` at most
-/// 255 * 32 * 32,768 either way.
+/// The largest number of bytes that [`chunk`] sums: 512 rows, each with a plain sum of at most
+/// 64 * 255 = 16,320. Added up over all lanes, `before` is then at most 16,320 * (512 * 511 / 2),
+/// which is below 2^31, and the absolute value of `weighted` is at most 255 * 32 * 32,768.
 const CHUNK: usize = 4 * GROUP * BLOCK;
 
 /// From this length on, columns are faster than rows, as measured in steps of half a block.
 const COLUMNS: usize = 2560;
 
-/// Continues a checksum over the bytes given.
+/// Continues a checksum over `data`.
 ///
 /// # Safety
 ///
-/// The processor has [`Features::AVX2`](super::super::Features::AVX2), and the vector registers are
-/// the caller's to change.
+/// The processor must have [`Features::AVX2`](super::super::Features::AVX2), and the caller must
+/// allow this function to change the vector registers.
 pub(in super::super) unsafe fn update(start: Adler32, data: &[u8]) -> Adler32 {
     match data.len() {
         0..=15 => portable(start, data),
-        // SAFETY: The caller promises the same. The length is as required.
+        // SAFETY: The caller guarantees the same requirements. The pattern checks the length.
         16..=32 => start.append_tiny(data.len(), unsafe { up_to_32(data) }),
-        // SAFETY: The caller promises the same. The length is as required.
+        // SAFETY: The caller guarantees the same requirements. The pattern checks the length.
         33..COLUMNS => start.append_short(data.len(), unsafe { rows(data) }),
-        // SAFETY: The caller promises the same. The length is as required.
+        // SAFETY: The caller guarantees the same requirements. The patterns check the length.
         _ => unsafe { columns(start, data) },
     }
 }
 
-/// Continues a checksum over the bytes given, at least [`COLUMNS`]. Apart from [`update`], so that
-/// short data need not save the registers for which this has use.
+/// Continues a checksum over `data`, which has at least [`COLUMNS`] bytes. This is not inlined, so
+/// that [`update`] need not save registers for short data.
 ///
 /// # Safety
 ///
@@ -69,45 +75,63 @@ pub(in super::super) unsafe fn update(start: Adler32, data: &[u8]) -> Adler32 {
 unsafe fn columns(start: Adler32, data: &[u8]) -> Adler32 {
     let (mut sum, mut rest) = (start, data);
     while rest.len() > CHUNK {
-        // All chunks but the first begin at a whole vector.
+        // All chunks except the first begin at the address of an aligned vector.
         let (first, others) = rest.split_at(CHUNK - rest.as_ptr().addr() % 32);
-        // SAFETY: The caller promises the same. The length is as required.
+        // SAFETY: The caller guarantees the same requirements. The length is at most `CHUNK`, and
+        // at least `CHUNK - 31`, which is more than `COLUMNS`.
         sum = sum.append(first.len(), unsafe { chunk(first) });
         rest = others;
     }
     if rest.len() >= COLUMNS {
-        // SAFETY: As above.
+        // SAFETY: The caller guarantees the same requirements. The loop ends with at most `CHUNK`
+        // bytes left, and there are at least `COLUMNS`.
         sum.append(rest.len(), unsafe { chunk(rest) })
     } else {
-        // SAFETY: As above.
+        // SAFETY: The caller guarantees the same requirements.
         unsafe { update(sum, rest) }
     }
 }
 
-/// Sums up 16 to 32 bytes: the first 16, and those after them as the last of another 16.
+/// Sums 16 to 32 bytes as two vectors of 16 bytes, the first 16 and the last 16, which may overlap.
+///
+/// ```text
+/// xmm0   the first 16 bytes, and then `weighted`
+/// xmm1   the last 16 bytes without those that are in xmm0, and then scratch
+/// xmm2   `plain`
+/// xmm3   plain sums of xmm1
+/// xmm4   zeros
+/// ```
 ///
 /// # Safety
 ///
-/// As for [`update`].
+/// As for [`update`]. `data` must have 16 to 32 bytes.
 #[inline(always)]
 pub(super) unsafe fn up_to_32(data: &[u8]) -> Sums {
     let halves;
-    // SAFETY: Reads the first and the last 16 bytes of `data`, which has as many, and as many
-    // weights, ones and mask bytes as are there. Changes what is declared, and the caller promises
-    // that the processor can do it.
+    // SAFETY: The code reads the first and the last 16 bytes of `data`, which the caller guarantees
+    // to exist. For a length of 16 to 32 bytes, the other reads are inside `TABLES`. It changes
+    // only the registers that are declared. The caller guarantees that the processor has the
+    // instructions and that the registers may be changed.
     unsafe {
         asm!(
+            // Load the bytes, and remove from the last 16 those that the first 16 contain.
             "vmovdqu xmm0, [{data}]",
             "vmovdqu xmm1, [{data} + {len} - 16]",
             "vpand xmm1, xmm1, [{tables} + {len} + {masks} - 16]",
+            // Sum the bytes: `vpsadbw` adds up the differences from zeros, eight bytes to a lane.
             "vpxor xmm4, xmm4, xmm4",
             "vpsadbw xmm2, xmm0, xmm4",
             "vpsadbw xmm3, xmm1, xmm4",
+            // Multiply by the weights len..len - 15 and 16..1, which are small enough for 16-bit
+            // lanes without being lowered.
             "vpmaddubsw xmm0, xmm0, [{tables_less_len} + {top_weight}]",
             "vpmaddubsw xmm1, xmm1, [{tables} + {top_weight} - 16]",
+            // Add up both vectors, and widen `weighted` to 32-bit lanes like those of `plain`.
             "vpaddd xmm2, xmm2, xmm3",
             "vpaddw xmm0, xmm0, xmm1",
             "vpmaddwd xmm0, xmm0, [{tables} + {wide_ones}]",
+            // Add up the lanes of `weighted` and `plain` together, side by side: four lanes to two,
+            // then two to one.
             "vpunpckhdq xmm1, xmm0, xmm2",
             "vpunpckldq xmm0, xmm0, xmm2",
             "vpaddd xmm0, xmm0, xmm1",
@@ -133,15 +157,29 @@ pub(super) unsafe fn up_to_32(data: &[u8]) -> Sums {
     Sums::from_halves(halves)
 }
 
-/// Sums up the first row of `$data`, and as many of the others as `$rows` says, and goes on with
-/// `$next`.
+/// Expands to an `asm!` that sums the first row of `$data`, which may be short, and `$rows` more
+/// rows, and then executes the instructions `$next`.
 ///
-/// The accumulators are ymm0 (`weighted`), ymm1 (`plain`) and ymm2 (`before`). In ymm3 and ymm4 are
-/// the weights of a row, in ymm5 16-bit ones and in ymm6 zeros.
+/// The outputs follow the instructions after `=>`, and other operands of `$next` follow after `;`.
+///
+/// ```text
+/// ymm0       `weighted`
+/// ymm1       `plain`
+/// ymm2       `before`
+/// ymm3, 4    the weights of the two vectors of a row
+/// ymm5       16-bit ones
+/// ymm6       zeros
+/// ymm7-10    the data of one or two rows, and then their weighted sums
+/// ymm8-14    plain sums
+/// ```
+///
+/// The labels 2 to 5 belong to this macro. `$next` may define labels from 6 on. (Assemblers take
+/// `0b` and `1b` for binary numbers.)
 ///
 /// # Safety
 ///
-/// As for [`update`]; `$data` is longer than 32 bytes.
+/// As for [`update`]. `$data` must have more than 32 bytes, and at least `$rows` rows after the
+/// first.
 macro_rules! sum_rows {
     (
         $data:ident, $rows:expr,
@@ -149,10 +187,11 @@ macro_rules! sum_rows {
         => $($output:ident = $value:expr,)+
         ; $($operands:tt)*
     ) => {{
-        // The first row has none to 63 bytes, its first vector one to 32.
+        // The first row has 0 to 63 bytes. If it has any, its first vector has 1 to 32.
         let first_row = $data.len() % ROW;
         let first_vector = first_row.wrapping_sub(1) % 32 + 1;
         asm!(
+            // Part 1, setup: load the constants and clear the accumulators.
             "vmovdqu ymm3, [{tables} + {weights}]",
             "vmovdqu ymm4, [{tables} + {weights} + 32]",
             "vmovdqa ymm5, [{tables} + {wide_ones}]",
@@ -160,6 +199,9 @@ macro_rules! sum_rows {
             "vpxor xmm0, xmm0, xmm0",
             "vpxor xmm1, xmm1, xmm1",
             "vpxor xmm2, xmm2, xmm2",
+
+            // Part 2, the first row. Its first vector may be short, so remove the bytes after it.
+            // Multiply by the last weights of a row, as many as this row has bytes.
             "test {first_row:e}, {first_row:e}",
             "jz 2f",
             "vmovdqu ymm7, [{data}]",
@@ -167,6 +209,7 @@ macro_rules! sum_rows {
             "vpsadbw ymm1, ymm7, ymm6",
             "vpmaddubsw ymm7, ymm7, [{tables_less_row} + {weights} + 64]",
             "vpmaddwd ymm0, ymm7, ymm5",
+            // Its second vector, if any, is whole, and ends where the next row begins.
             "add {data}, {first_row}",
             "cmp {first_row:e}, 32",
             "jbe 2f",
@@ -176,17 +219,20 @@ macro_rules! sum_rows {
             "vpaddd ymm1, ymm1, ymm8",
             "vpmaddwd ymm7, ymm7, ymm5",
             "vpaddd ymm0, ymm0, ymm7",
+
+            // Part 3, a single row if their number is odd: the loop below takes two at a time.
             "2:",
-            // An odd row.
             "shr {rows:e}, 1",
             "jnc 3f",
             "vmovdqu ymm7, [{data}]",
             "vmovdqu ymm8, [{data} + 32]",
+            // `before` grows by the value of `plain` before this row.
             "vpaddd ymm2, ymm2, ymm1",
             "vpsadbw ymm9, ymm7, ymm6",
             "vpmaddubsw ymm7, ymm7, ymm3",
             "vpsadbw ymm10, ymm8, ymm6",
             "vpmaddubsw ymm8, ymm8, ymm4",
+            // Add up both vectors, in 16-bit lanes before they are widened.
             "vpaddd ymm9, ymm9, ymm10",
             "vpaddw ymm7, ymm7, ymm8",
             "vpaddd ymm1, ymm1, ymm9",
@@ -196,26 +242,32 @@ macro_rules! sum_rows {
             "3:",
             "test {rows:e}, {rows:e}",
             "jz 5f",
-            // Rows in pairs.
+
+            // Part 4, the loop over pairs of rows. Two rows need only one `vpmaddwd`.
             ".p2align 4",
             "4:",
             "vmovdqu ymm7, [{data}]",
             "vmovdqu ymm8, [{data} + 32]",
             "vmovdqu ymm9, [{data} + 64]",
             "vmovdqu ymm10, [{data} + 96]",
+            // `before` of the first row, and the plain sums of all four vectors.
             "vpaddd ymm2, ymm2, ymm1",
             "vpsadbw ymm11, ymm7, ymm6",
             "vpsadbw ymm12, ymm8, ymm6",
             "vpsadbw ymm13, ymm9, ymm6",
             "vpsadbw ymm14, ymm10, ymm6",
+            // The weighted sums of all four vectors.
             "vpmaddubsw ymm7, ymm7, ymm3",
             "vpmaddubsw ymm8, ymm8, ymm4",
             "vpmaddubsw ymm9, ymm9, ymm3",
             "vpmaddubsw ymm10, ymm10, ymm4",
+            // Add up the two vectors of each row.
             "vpaddd ymm11, ymm11, ymm12",
             "vpaddd ymm13, ymm13, ymm14",
             "vpaddw ymm7, ymm7, ymm8",
             "vpaddw ymm9, ymm9, ymm10",
+            // `plain` of the first row comes before `before` of the second row. The weighted sums
+            // of both rows fit in 16-bit lanes together.
             "vpaddd ymm1, ymm1, ymm11",
             "vpaddw ymm7, ymm7, ymm9",
             "vpaddd ymm2, ymm2, ymm1",
@@ -226,7 +278,9 @@ macro_rules! sum_rows {
             "dec {rows:e}",
             "jnz 4b",
             "5:",
+
             $($next,)+
+            // Without this, later code with SSE instructions could be slow.
             "vzeroupper",
             data = inout(reg) $data.as_ptr() => _,
             rows = inout(reg) $rows => _,
@@ -254,15 +308,17 @@ macro_rules! sum_rows {
             out("xmm12") _,
             out("xmm13") _,
             out("xmm14") _,
-            // Of `vzeroupper`.
+            // `vzeroupper` changes this register, too.
             out("xmm15") _,
             options(pure, readonly, nostack),
         )
     }};
 }
 
-/// Adds up the lanes of ymm0 (`weighted`) and ymm1 (`plain`) and puts them into the lower and the
-/// upper half of `{halves}`.
+/// Adds up the lanes of ymm0 (`weighted`) and ymm1 (`plain`), and stores the sums in the lower and
+/// the upper half of `{halves}`. Changes ymm3.
+///
+/// Interleaving adds up both sums together: eight lanes of each to four, then two, then one.
 macro_rules! reduce {
     () => {
         "vpunpckhdq ymm3, ymm0, ymm1
@@ -276,22 +332,24 @@ macro_rules! reduce {
     };
 }
 
-/// Sums up 33 to [`LONGEST_SHORT`] bytes, for which `weighted` as a whole fits in 32 bits.
+/// Sums more than 32 and less than [`COLUMNS`] bytes. For these, the complete weighted sum fits in
+/// 32 bits.
 ///
 /// # Safety
 ///
-/// As for [`update`].
+/// As for [`update`]. `data` must have more than 32 bytes.
 #[inline(always)]
 unsafe fn rows(data: &[u8]) -> Sums {
     const { assert!(COLUMNS <= LONGEST_SHORT) };
     let halves;
-    // SAFETY: Reads the first 32 bytes of `data`, which has as many, the second vector of the first
-    // row if there is one, the rows, and the tables. Changes what is declared, and the caller
-    // promises that the processor can do it.
+    // SAFETY: The code reads the first 32 bytes of `data`, which the caller guarantees to exist,
+    // the second vector of the first row if the row has one, the other rows, and `TABLES`. It
+    // changes only the registers that are declared. The caller guarantees that the processor has
+    // the instructions and that the registers may be changed.
     unsafe {
         sum_rows!(
             data, data.len() / ROW,
-            // weighted + 64 * before + 33 * plain
+            // In each lane, compute weighted + 64 * before + 33 * plain.
             "vpslld ymm2, ymm2, 6",
             "vpslld ymm3, ymm1, 5",
             "vpaddd ymm2, ymm2, ymm1",
@@ -305,7 +363,8 @@ unsafe fn rows(data: &[u8]) -> Sums {
     Sums::from_halves(halves)
 }
 
-/// Adds a row to the columns, see [`chunk`].
+/// Adds the row at `{data} + $at` to the columns, see [`chunk`]: to `words`, then `pairs` to
+/// `before`, and then the row to `pairs`.
 macro_rules! row {
     ($at:literal) => {
         concat!(
@@ -327,52 +386,64 @@ macro_rules! row {
     };
 }
 
-/// Sums up at least [`COLUMNS`] and at most [`CHUNK`] bytes.
+/// Sums at least [`COLUMNS`] and at most [`CHUNK`] bytes.
 ///
-/// The rows after the last whole block of them come first, as in [`rows`]. In the blocks, the two
-/// bytes of a 16-bit lane are left together, and there are for each of the two vectors of a row
+/// The rows in front of the whole blocks are summed as in [`rows`]. In the blocks, each 16-bit lane
+/// of the two vectors of a row is a column of two bytes, an even and an odd one. Each column has
+/// the sums
 ///
 /// ```text
-/// pairs    sum of the two bytes of a lane
-/// before   sum of what `pairs` was before each row
-/// words    sum of the lanes as they are, even + 256 * odd modulo 2^16
+/// pairs    the sum of the two bytes of each row
+/// before   the sum of the values of `pairs` before each row
+/// words    the sum of the lanes as they are, even + 256 * odd modulo 2^16
 /// ```
 ///
-/// `pairs - words` is -255 * odd, and times 257 it is odd, modulo 2^16: so in the end there are
-/// sums of the even and the odd bytes, for the weights. `before` starts from the smallest signed
-/// value, so that the instruction that takes it to 32 bits, which is a signed one, can; this is
-/// made up for in the end. Per 64 bytes these are two `vpmaddubsw` and six additions, of which any
-/// port for vectors can do any. `before` is emptied after each block, the other two after a group.
+/// Modulo 2^16, `pairs - words` is -255 * odd, and 257 times that is odd. So the sums of the even
+/// and of the odd bytes follow at the end, and are multiplied by the weights only then. Per 64
+/// bytes, this takes two `vpmaddubsw` and six additions, which any of the processor's ports for
+/// vectors can execute.
+///
+/// `before` starts at the smallest signed value, because `vpmaddwd`, which widens it to 32 bits, is
+/// a signed instruction. At the end, 2^15 is added back for each lane. `before` is added to its
+/// accumulator and starts over after each block, and the other two after each group.
 ///
 /// ```text
+/// ymm0-2     `weighted`, `plain` and `before` of the data, as in `rows`
+/// ymm3, 4    `pairs` of the group
+/// ymm5       ones
+/// ymm6       the sum of the values of `plain` before each block
+/// ymm7, 8    the data of one row
 /// ymm9, 10   `pairs` of the block
 /// ymm11, 12  `before` of the block
 /// ymm13, 14  `words` of the group
-/// ymm3, 4    `pairs` of the group
-/// ymm0-2     as in `rows`: `weighted`, `plain`, `before`
-/// ymm6       sum of what `plain` was before each block
-/// ymm5       ones
 /// ```
+///
+/// The labels 6 (a group begins) and 7 (a block begins) are in addition to those of [`sum_rows`].
 ///
 /// # Safety
 ///
-/// As for [`update`].
+/// As for [`update`]. `data` must have at least [`COLUMNS`] bytes.
 #[inline(always)]
 unsafe fn chunk(data: &[u8]) -> Sums {
     const { assert!(COLUMNS >= BLOCK) };
     let blocks = data.len() / BLOCK;
     let (halves, before): (u64, u64);
-    // SAFETY: As in `rows`; what those leave of `data` is whole blocks.
+    // SAFETY: As in `rows`. In addition, the code reads the `blocks` blocks that `sum_rows!`
+    // leaves.
     unsafe {
         sum_rows!(
             data, data.len() / ROW % (BLOCK / ROW),
             "vmovdqa ymm5, [{tables} + {ones}]",
+
+            // A group begins: clear its sums, and count its blocks.
             "6:",
             "vpxor xmm3, xmm3, xmm3",
             "vpxor xmm4, xmm4, xmm4",
             "vpxor xmm13, xmm13, xmm13",
             "vpxor xmm14, xmm14, xmm14",
             "sub {blocks:e}, {group:e}",
+
+            // A block begins: note `plain`, and start the sums of the block.
             ".p2align 4",
             "7:",
             "vpaddd ymm6, ymm6, ymm1",
@@ -396,6 +467,8 @@ unsafe fn chunk(data: &[u8]) -> Sums {
             row!("832"),
             row!("896"),
             row!("960"),
+            // A block ends: add its sums to those of the group and of the data. The sum of `pairs`
+            // of both vectors is small enough for a signed lane, so one `vpmaddwd` widens it.
             "vpaddw ymm3, ymm3, ymm9",
             "vpaddw ymm4, ymm4, ymm10",
             "vpaddw ymm9, ymm9, ymm10",
@@ -408,7 +481,9 @@ unsafe fn chunk(data: &[u8]) -> Sums {
             "add {data}, 1024",
             "dec {group:e}",
             "jnz 7b",
-            // odd: ymm13, 14; even: ymm3, 4
+
+            // A group ends: derive the odd bytes (ymm13, 14) from `pairs` and `words`, and from
+            // them the even bytes (ymm3, 4).
             "vmovdqa ymm7, [{tables} + {inverse}]",
             "vpsubw ymm13, ymm3, ymm13",
             "vpsubw ymm14, ymm4, ymm14",
@@ -416,6 +491,7 @@ unsafe fn chunk(data: &[u8]) -> Sums {
             "vpmullw ymm14, ymm14, ymm7",
             "vpsubw ymm3, ymm3, ymm13",
             "vpsubw ymm4, ymm4, ymm14",
+            // Multiply all columns by their weights, and add them to `weighted`.
             "vpmaddwd ymm3, ymm3, [{tables} + {even_weights}]",
             "vpmaddwd ymm4, ymm4, [{tables} + {even_weights} + 32]",
             "vpmaddwd ymm13, ymm13, [{tables} + {odd_weights}]",
@@ -427,7 +503,9 @@ unsafe fn chunk(data: &[u8]) -> Sums {
             "mov {group:e}, {full_group}",
             "test {blocks:e}, {blocks:e}",
             "jnz 6b",
-            // before: a block has 16 rows.
+
+            // The end: `plain` before a block counts in `before` for each of its 16 rows. Then add
+            // up the lanes of `before`: eight to four, two and one.
             "vpslld ymm6, ymm6, 4",
             "vpaddd ymm2, ymm2, ymm6",
             "vextracti128 xmm4, ymm2, 1",
@@ -440,7 +518,7 @@ unsafe fn chunk(data: &[u8]) -> Sums {
             reduce!(),
             => halves = halves, before = before,
             ; blocks = inout(reg) blocks => _,
-            // The first group may be short.
+            // The first group may have fewer blocks than the others.
             group = inout(reg) (blocks - 1) % GROUP + 1 => _,
             full_group = const GROUP,
             ones = const offset_of!(Tables, ones),
@@ -450,7 +528,7 @@ unsafe fn chunk(data: &[u8]) -> Sums {
             odd_weights = const offset_of!(Tables, odd_weights),
         );
     }
-    // The smallest values of two vectors of 16 lanes per block.
+    // The bias: in each block, `before` starts at -0x8000 in two vectors of 16 lanes.
     let before = (before as u32).wrapping_add(blocks as u32 * 2 * 16 * 0x8000);
     let Sums { plain, weighted } = Sums::from_halves(halves);
     let weighted = i64::from(weighted as i32);

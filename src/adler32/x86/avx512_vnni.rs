@@ -1,45 +1,51 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! AVX-512 with VNNI, whose `vpdpbusd` multiplies 64 bytes of data by 64 signed weights and adds
-//! each four products to a 32-bit lane. Weights of one make plain sums.
+//! The implementation for AVX-512 with VNNI. The instruction `vpdpbusd` multiplies 64 bytes of data
+//! by 64 signed weights and adds each four products to a 32-bit lane. Weights of 1 result in plain
+//! sums.
 //!
-//! Rows are of 256 bytes, that is four vectors. Their weights, 256 to 1, are lowered by 129 (see
-//! the parent module). Per 64 bytes these are two `vpdpbusd` and half an addition.
+//! A row has 256 bytes, which are four vectors. The weights of a row, 256 to 1, are lowered by 129
+//! (see the parent module). 64 bytes take two `vpdpbusd` and half an addition.
 
-use super::avx2;
-use super::Adler32;
-use super::Sums;
-use super::LONGEST_SHORT;
-use super::TABLES;
-use super::TOP_WEIGHT;
 use core::arch::asm;
 
-/// The bytes of a row.
+use super::{
+    avx2,
+    Adler32,
+    Sums,
+    LONGEST_SHORT,
+    TABLES,
+    TOP_WEIGHT, //
+};
+
+/// The number of bytes in a row.
 const ROW: usize = 256;
 
-/// By how much the weights of a row are lowered.
+/// The weights of a row are lowered by this.
 const LOWERED: u64 = 129;
 
-/// The most bytes that [`chunk`] sums up.
+/// The largest number of bytes that [`chunk`] sums.
 ///
-/// With all of the `n` = 65,536 bytes 255, that is 256 rows of 65,280 each, and all lanes together:
+/// The sums are largest if all `n` = 65,536 bytes are 255. They are then 256 rows with a plain sum
+/// of 65,280 each. Added up over all lanes,
 ///
-/// - `plain` is 255 * n, below 2^24;
-/// - `before` is 65,280 * (256 * 255 / 2), below 2^31;
-/// - `weighted`, which is signed, is at most 255 * 128 * n either way, below 2^31.
+/// - `plain` is 255 * n, which is below 2^24;
+/// - `before` is 65,280 * (256 * 255 / 2), which is below 2^31;
+/// - `weighted`, which is signed, has an absolute value of at most 255 * 128 * n, which is below
+///   2^31.
 ///
-/// So neither a lane overflows nor the sum of all lanes.
+/// So neither a lane nor the sum of all lanes overflows.
 const CHUNK: usize = 64 * 1024;
 
-/// Continues a checksum over the bytes given.
+/// Continues a checksum over `data`.
 ///
 /// # Safety
 ///
-/// The processor has [`Features`](super::super::Features) `AVX512_VNNI` and `AVX2`, and the vector
-/// registers are the caller's to change.
+/// The processor must have the [`Features`](super::super::Features) `AVX512_VNNI` and `AVX2`, and
+/// the caller must allow this function to change the vector registers.
 pub(in super::super) unsafe fn update(start: Adler32, data: &[u8]) -> Adler32 {
     let len = data.len();
-    // SAFETY: The caller promises the same. The lengths are as required.
+    // SAFETY: The caller guarantees the same requirements. The patterns check the lengths.
     unsafe {
         match len {
             0 => start,
@@ -52,8 +58,8 @@ pub(in super::super) unsafe fn update(start: Adler32, data: &[u8]) -> Adler32 {
     }
 }
 
-/// Continues a checksum over the bytes given, more than a row. Apart from [`update`], so that short
-/// data need not save the registers for which this has use.
+/// Continues a checksum over `data`, which is longer than a row. This is not inlined, so that
+/// [`update`] need not save registers for short data.
 ///
 /// # Safety
 ///
@@ -61,50 +67,65 @@ pub(in super::super) unsafe fn update(start: Adler32, data: &[u8]) -> Adler32 {
 #[inline(never)]
 unsafe fn rows(start: Adler32, data: &[u8]) -> Adler32 {
     if data.len() <= LONGEST_SHORT {
-        // SAFETY: The caller promises the same. The length is as required.
+        // SAFETY: The caller guarantees the same requirements. The length was checked just now.
         return start.append_short(data.len(), unsafe { short_rows(data) });
     }
     let (mut sum, mut rest) = (start, data);
     while rest.len() > CHUNK {
-        // All chunks but the first begin at the start of a cache line.
+        // All chunks except the first begin at the start of a cache line.
         let (first, others) = rest.split_at(CHUNK - rest.as_ptr().addr() % 64);
-        // SAFETY: The caller promises the same. The length is as required.
+        // SAFETY: The caller guarantees the same requirements. The length is at most `CHUNK`, and
+        // at least `CHUNK - 63`, which is more than a row.
         sum = sum.append(first.len(), unsafe { chunk(first) });
         rest = others;
     }
     if rest.len() > ROW {
-        // SAFETY: As above.
+        // SAFETY: The caller guarantees the same requirements. The loop ends with at most `CHUNK`
+        // bytes left, and there are more than a row.
         sum.append(rest.len(), unsafe { chunk(rest) })
     } else {
-        // SAFETY: As above.
+        // SAFETY: The caller guarantees the same requirements.
         unsafe { update(sum, rest) }
     }
 }
 
-/// Returns a mask of the bytes in the first vector, which may be short, if all others are full.
+/// Returns a mask of the bytes in the first vector of data with this length. Only the first vector
+/// may be short.
 #[inline(always)]
 fn first_vector(len: usize) -> u64 {
     u64::MAX >> (len.wrapping_neg() % 64)
 }
 
-/// Sums up to 15 bytes.
+/// Sums 1 to 15 bytes.
+///
+/// ```text
+/// xmm16   `weighted`
+/// xmm17   `plain`
+/// xmm18   the data, and then scratch
+/// k1      the mask of the bytes that exist
+/// ```
 ///
 /// # Safety
 ///
-/// As for [`update`].
+/// As for [`update`]. `data` must have 1 to 15 bytes.
 #[inline(always)]
 unsafe fn up_to_15(data: &[u8]) -> Sums {
     let halves;
-    // SAFETY: Reads the `len` bytes of `data`, as the mask says, and 16 weights from one on that is
-    // not among the last 64 of the table. Changes what is declared, and the caller promises that
-    // the processor can do it.
+    // SAFETY: The mask limits the read of `data` to its bytes. For up to 64 bytes, the weights that
+    // are read are inside `TABLES`. The code changes only the registers that are declared. The
+    // caller guarantees that the processor has the instructions and that the registers may be
+    // changed.
     unsafe {
         asm!(
+            // Load the bytes that exist, and zeros after them.
             "kmovq k1, {mask}",
             "vmovdqu8 xmm18{{k1}}{{z}}, [{data}]",
+            // Sum them, and sum their products with the weights from `len` down, which need not be
+            // lowered.
             "vpxord xmm16, xmm16, xmm16",
             "vpsadbw xmm17, xmm18, xmm16",
             "vpdpbusd xmm16, xmm18, [{tables_less_len} + {top_weight}]",
+            // Add up the lanes of both sums together, side by side: four lanes to two, then one.
             "vpunpckhdq xmm18, xmm16, xmm17",
             "vpunpckldq xmm16, xmm16, xmm17",
             "vpaddd xmm16, xmm16, xmm18",
@@ -126,8 +147,10 @@ unsafe fn up_to_15(data: &[u8]) -> Sums {
     Sums::from_halves(halves)
 }
 
-/// Adds up the lanes of zmm16 (`weighted`) and zmm17 (`plain`) and puts them into the lower and the
-/// upper half of `{halves}`.
+/// Adds up the lanes of zmm16 (`weighted`) and zmm17 (`plain`), and stores the sums in the lower
+/// and the upper half of `{halves}`. Changes zmm18.
+///
+/// Interleaving adds up both sums together: 16 lanes of each to eight, four, two and one.
 macro_rules! reduce {
     () => {
         "vpunpckhdq zmm18, zmm16, zmm17
@@ -143,17 +166,19 @@ macro_rules! reduce {
     };
 }
 
-/// Sums up 33 to 64 bytes.
+/// Sums 33 to 64 bytes, in the same way and in the same registers as [`up_to_15`].
 ///
 /// # Safety
 ///
-/// As for [`update`].
+/// As for [`update`]. `data` must have 33 to 64 bytes.
 #[inline(always)]
 unsafe fn up_to_64(data: &[u8]) -> Sums {
     let halves;
-    // SAFETY: As in `up_to_15`, with 64 weights.
+    // SAFETY: As in `up_to_15`.
     unsafe {
         asm!(
+            // Load the bytes that exist, and zeros after them. Then sum them, with and without
+            // weights.
             "kmovq k1, {mask}",
             "vmovdqu8 zmm18{{k1}}{{z}}, [{data}]",
             "vpxord xmm16, xmm16, xmm16",
@@ -175,27 +200,44 @@ unsafe fn up_to_64(data: &[u8]) -> Sums {
     Sums::from_halves(halves)
 }
 
-/// Sums up 65 to 256 bytes, all in one row.
+/// Sums 65 to 256 bytes as one row.
+///
+/// ```text
+/// zmm16, 18   `weighted`: two accumulators, so that fewer additions wait for each other
+/// zmm17       `plain`
+/// zmm19       the first vector, which may be short
+/// zmm20       ones
+/// zmm21-23    the vectors before the last 128, 64 and 0 bytes
+/// k1          the mask of the bytes in the first vector
+/// ```
+///
+/// The labels are 2 (the last vector) and 3 (the last two vectors).
 ///
 /// # Safety
 ///
-/// As for [`update`].
+/// As for [`update`]. `data` must have 65 to 256 bytes.
 #[inline(always)]
 unsafe fn up_to_row(data: &[u8]) -> Sums {
     let halves;
-    // SAFETY: Reads the first vector of `data` as the mask says and one to three full ones before
-    // its end, as many as there are, and the weights for them. Changes what is declared, and the
-    // caller promises that the processor can do it.
+    // SAFETY: The mask limits the read of the first vector to its bytes. The code reads one to
+    // three whole vectors before the end of `data`, which the comparisons limit to those that
+    // exist, and the weights in `TABLES` for them. It changes only the registers that are declared.
+    // The caller guarantees that the processor has the instructions and that the registers may be
+    // changed.
     unsafe {
         asm!(
+            // Load the first vector, and make ones as the absolute values of bytes of -1.
             "kmovq k1, {mask}",
             "vmovdqu8 zmm19{{k1}}{{z}}, [{data}]",
             "vpternlogd zmm20, zmm20, zmm20, 0xff",
             "vpabsb zmm20, zmm20",
+            // Sum the first vector, with and without weights.
             "vpxord xmm16, xmm16, xmm16",
             "vpxord xmm18, xmm18, xmm18",
             "vpsadbw zmm17, zmm19, zmm16",
             "vpdpbusd zmm16, zmm19, [{first_weights}]",
+            // Sum the other vectors, which are whole, as many as there are. They end where `data`
+            // ends.
             "cmp {len}, 128",
             "jbe 2f",
             "cmp {len}, 192",
@@ -211,6 +253,7 @@ unsafe fn up_to_row(data: &[u8]) -> Sums {
             "vmovdqu64 zmm23, [{data} + {len} - 64]",
             "vpdpbusd zmm17, zmm23, zmm20",
             "vpdpbusd zmm16, zmm23, [{weights} + 192]",
+            // Add up the two accumulators and then the lanes.
             "vpaddd zmm16, zmm16, zmm18",
             reduce!(),
             data = in(reg) data.as_ptr(),
@@ -231,7 +274,7 @@ unsafe fn up_to_row(data: &[u8]) -> Sums {
             options(pure, readonly, nostack),
         );
     }
-    // What the lanes of `weighted` add up to is signed, but not so what is lowered no more.
+    // The sum of the lanes of `weighted` is signed. The weighted sum with the full weights is not.
     let Sums { plain, weighted } = Sums::from_halves(halves);
     Sums {
         plain,
@@ -239,30 +282,37 @@ unsafe fn up_to_row(data: &[u8]) -> Sums {
     }
 }
 
-/// Sums up the rows of `$data`, more than one, and goes on with `$reduce`.
+/// Expands to an `asm!` that sums the rows of `$data` and then executes the instructions `$reduce`.
 ///
-/// Only the upper 16 registers are used, so that no `vzeroupper` is due:
+/// The outputs follow the instructions after `=>`.
+///
+/// The code uses only the upper 16 registers, after which no `vzeroupper` is needed.
 ///
 /// ```text
-/// zmm16      `weighted`, together with zmm26-28: one for each vector of a row, so that no
-///            addition waits for the one before
-/// zmm17      `plain`
-/// zmm19      `before`
-/// zmm18      the plain sum of one row
-/// zmm20      ones
-/// zmm21-24   weights of the four vectors of a row
-/// zmm25, 29-31  data
-/// k1         the bytes of the first vector
+/// zmm16, 26-28   `weighted`: an accumulator for each of the four vectors of a row, so that no
+///                addition waits for the one before
+/// zmm17          `plain`
+/// zmm18          the plain sum of one row
+/// zmm19          `before`
+/// zmm20          ones
+/// zmm21-24       the weights of the four vectors of a row
+/// zmm25, 29-31   the data of one row
+/// k1             the mask of the bytes in the first vector
 /// ```
+///
+/// The labels 2 (the first row is done) and 3 (the loop) belong to this macro. `$reduce` may define
+/// labels from 4 on. (Assemblers take `0b` and `1b` for binary numbers.)
 ///
 /// # Safety
 ///
-/// As for [`update`]; `$data` is longer than a row.
+/// As for [`update`]. `$data` must be longer than a row.
 macro_rules! sum_rows {
     ($data:ident, $($reduce:expr,)+ => $($output:ident = $value:expr,)+) => {{
-        // The first row has one to 256 bytes.
+        // The first row has 1 to 256 bytes.
         let first_row = ($data.len() - 1) % ROW + 1;
         asm!(
+            // Part 1, setup: load the weights, make ones as the absolute values of bytes of -1, and
+            // clear the accumulators.
             "kmovq k1, {mask}",
             "vmovdqu64 zmm21, [{weights}]",
             "vmovdqu64 zmm22, [{weights} + 64]",
@@ -276,10 +326,14 @@ macro_rules! sum_rows {
             "vpxord xmm26, xmm26, xmm26",
             "vpxord xmm27, xmm27, xmm27",
             "vpxord xmm28, xmm28, xmm28",
+
+            // Part 2, the first row. Its first vector may be short. It has the last weights of a
+            // row, as many as this row has bytes.
             "vmovdqu8 zmm25{{k1}}{{z}}, [{data}]",
             "vpdpbusd zmm17, zmm25, zmm20",
             "vpdpbusd zmm16, zmm25, [{first_weights}]",
-            // The full vectors of the first row, the last one first.
+            // The other vectors of the first row are whole. They end where the next row begins, so
+            // the last one comes first.
             "add {data}, {first_row}",
             "cmp {first_row:e}, 64",
             "jbe 2f",
@@ -297,6 +351,8 @@ macro_rules! sum_rows {
             "vpdpbusd zmm17, zmm25, zmm20",
             "vpdpbusd zmm26, zmm25, zmm22",
             "2:",
+
+            // Part 3, the loop over whole rows: load the four vectors of a row.
             ".p2align 4",
             "3:",
             "vpxord xmm18, xmm18, xmm18",
@@ -304,6 +360,8 @@ macro_rules! sum_rows {
             "vmovdqu64 zmm29, [{data} + 64]",
             "vmovdqu64 zmm30, [{data} + 128]",
             "vmovdqu64 zmm31, [{data} + 192]",
+            // Sum them with and without weights. `before` grows by the value of `plain` before this
+            // row, which is why the plain sum of the row has a register of its own.
             "vpdpbusd zmm18, zmm25, zmm20",
             "vpdpbusd zmm16, zmm25, zmm21",
             "vpaddd zmm19, zmm19, zmm17",
@@ -317,6 +375,8 @@ macro_rules! sum_rows {
             "add {data}, 256",
             "dec {rows:e}",
             "jnz 3b",
+
+            // Part 4, the end: add up the four accumulators of `weighted`.
             "vpaddd zmm16, zmm16, zmm26",
             "vpaddd zmm27, zmm27, zmm28",
             "vpaddd zmm16, zmm16, zmm27",
@@ -350,21 +410,22 @@ macro_rules! sum_rows {
     }};
 }
 
-/// Sums up 257 to [`LONGEST_SHORT`] bytes, for which `weighted` as a whole fits in 32 bits.
+/// Sums 257 to [`LONGEST_SHORT`] bytes. For these, the complete weighted sum fits in 32 bits.
 ///
 /// # Safety
 ///
-/// As for [`update`].
+/// As for [`update`]. `data` must be longer than a row.
 #[inline(always)]
 unsafe fn short_rows(data: &[u8]) -> Sums {
     let halves;
-    // SAFETY: Reads the first vector of `data` as the mask says, the full ones of the first row, as
-    // many as there are, the rows, and the weights. Changes what is declared, and the caller
-    // promises that the processor can do it.
+    // SAFETY: The mask limits the read of the first vector to its bytes. The code reads the whole
+    // vectors of the first row, which the comparisons limit to those that exist, the other rows,
+    // and the weights in `TABLES`. It changes only the registers that are declared. The caller
+    // guarantees that the processor has the instructions and that the registers may be changed.
     unsafe {
         sum_rows!(
             data,
-            // weighted + 256 * before + 129 * plain
+            // In each lane, compute weighted + 256 * before + 129 * plain.
             "vpslld zmm19, zmm19, 8",
             "vpslld zmm18, zmm17, 7",
             "vpaddd zmm16, zmm16, zmm19",
@@ -377,11 +438,11 @@ unsafe fn short_rows(data: &[u8]) -> Sums {
     Sums::from_halves(halves)
 }
 
-/// Sums up 257 to [`CHUNK`] bytes.
+/// Sums 257 to [`CHUNK`] bytes.
 ///
 /// # Safety
 ///
-/// As for [`update`].
+/// As for [`update`]. `data` must be longer than a row.
 #[inline(always)]
 unsafe fn chunk(data: &[u8]) -> Sums {
     let (halves, before): (u64, u64);
@@ -389,6 +450,7 @@ unsafe fn chunk(data: &[u8]) -> Sums {
     unsafe {
         sum_rows!(
             data,
+            // Add up the lanes of `before`: 16 lanes to eight, four, two and one.
             "vextracti64x4 ymm20, zmm19, 1",
             "vpaddd ymm19, ymm19, ymm20",
             "vextracti32x4 xmm20, ymm19, 1",
