@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! The memory, the file and the pipes that the data come from, and where what is read goes.
+//! The memory, the file and the pipes that operations pass to the kernel.
 
 use std::fs::File;
 use std::io::Read;
 use std::io::Write;
 use std::num::NonZeroUsize;
 use std::os::fd::AsRawFd;
-use std::os::fd::FromRawFd;
 use std::os::fd::OwnedFd;
 
 use nix::fcntl;
 use nix::fcntl::SpliceFFlags;
+use nix::sys::memfd;
+use nix::sys::memfd::MFdFlags;
 use nix::sys::mman;
 use nix::sys::mman::MapFlags;
 use nix::sys::mman::ProtFlags;
@@ -29,45 +30,47 @@ use adler32_tests::memory::Map;
 use adler32_tests::memory::PAGE;
 use adler32_tests::reference;
 
-/// The same data in several places.
+/// The same data in several kinds of memory and in a file.
 pub struct Arena {
     data: Vec<u8>,
     inherited: Map,
     own: Map,
     edge: Cliff,
-    /// Where results go.
+    /// The memory that the kernel writes to.
     sink: Cliff,
     pub file: File,
+    /// Memory in which every byte is [`EQUAL`].
     pub equal: Map,
 }
 
-/// What the whole of [`Arena::equal`] consists of.
+/// Every byte of [`Arena::equal`].
 pub const EQUAL: u8 = 0xe5;
 
-/// What certainly ends below the kernel's addresses is not longer.
+/// A longer span may end at an address that no process can map.
 const FARTHEST: usize = 1 << 31;
 
-/// Data that may end before what is asked for does.
+/// Data to pass to the kernel, of which the end may be missing.
 pub struct Data<'a> {
     pub address: usize,
     pub len: usize,
-    /// Those that are there.
+    /// The bytes that exist.
     pub there: &'a [u8],
-    /// The kernel may see by the numbers alone that no process has all of it.
+    /// Whether the kernel may refuse the address and the length without an access to the memory.
     pub foreign: bool,
 }
 
 impl Data<'_> {
+    /// Returns whether all of the data exists.
     pub fn is_whole(&self) -> bool {
         self.there.len() == self.len
     }
 }
 
-/// Where something is to be put.
-pub struct Target {
+/// Memory that the kernel is asked to write to.
+pub struct Destination {
     pub address: usize,
     pub len: usize,
-    /// For how many of the bytes there is memory.
+    /// How many of the bytes exist.
     pub there: usize,
     pub foreign: bool,
 }
@@ -93,21 +96,23 @@ impl Arena {
         }
     }
 
-    /// Makes the memory that is to be this process's alone just that, after a fork.
-    pub fn take(&self) {
+    /// Unshares the process's own memory after a fork, by a write to each page.
+    pub fn unshare(&self) {
         for map in [&self.own, &self.equal] {
             for offset in (0..map.size()).step_by(PAGE) {
                 let byte = (map.address() + offset) as *mut u8;
-                // SAFETY: The memory is there, and nobody has a reference to it.
+                // SAFETY: The byte is in the mapping, and no reference to it exists.
                 unsafe { byte.write_volatile(byte.read_volatile()) };
             }
         }
     }
 
+    /// Returns the content of the file, and of all memory except [`Arena::equal`].
     pub fn content(&self) -> &[u8] {
         &self.data
     }
 
+    /// Returns the data of a span.
     pub fn data(&self, span: Span) -> Data<'_> {
         let (address, len, there) = match span {
             Span::Own { offset, len } => (
@@ -135,23 +140,23 @@ impl Arena {
         }
     }
 
-    /// Clears where something is to be put.
-    pub fn target(&self, room: Room) -> Target {
+    /// Returns the memory for a read, filled with a pattern.
+    pub fn destination(&self, room: Room) -> Destination {
         self.sink.fill(0xee);
         match room {
-            Room::There { len } => Target {
+            Room::There { len } => Destination {
                 address: self.sink.end - PAGE,
                 len,
                 there: len,
                 foreign: false,
             },
-            Room::Edge { there, len } => Target {
+            Room::Edge { there, len } => Destination {
                 address: self.sink.end - there,
                 len,
                 there: there.min(len),
                 foreign: false,
             },
-            Room::Foreign { address, len } => Target {
+            Room::Foreign { address, len } => Destination {
                 address: address as usize,
                 len,
                 there: 0,
@@ -160,19 +165,19 @@ impl Arena {
         }
     }
 
-    /// Fails unless the target has `bytes` and is otherwise as it was.
-    pub fn check_target(&self, target: &Target, bytes: &[u8]) {
+    /// Fails unless `bytes` are at the start of the destination and the kernel wrote nothing else.
+    pub fn check_destination(&self, target: &Destination, bytes: &[u8]) {
         let memory = self.sink.bytes();
         let start = target.address - (self.sink.end - PAGE);
         let (before, rest) = memory.split_at(start);
         let (put, after) = rest.split_at(bytes.len());
-        assert_eq!(put, bytes, "what was put");
+        assert_eq!(put, bytes, "what was read");
         let untouched = before.iter().chain(after).all(|&byte| byte == 0xee);
-        assert!(untouched, "more was written than that");
+        assert!(untouched, "the kernel wrote to other memory");
     }
 
-    /// Puts a structure where an ioctl is to find it, as far as it fits. Returns its address and
-    /// whether all of it is there.
+    /// Puts the structure of an ioctl in a place, as far as memory exists there. Returns its address
+    /// and whether all of it exists.
     pub fn argument<T: Copy>(&self, place: Place, value: T) -> (usize, bool) {
         let size = size_of::<T>();
         let (address, there) = match place {
@@ -181,7 +186,7 @@ impl Arena {
             Place::Foreign { address } => (address as usize, 0),
         };
         if there > 0 {
-            // SAFETY: So many bytes are there, in the sink, which nobody has a reference to.
+            // SAFETY: The sink has this many bytes here, and no reference to them exists.
             unsafe {
                 (&raw const value)
                     .cast::<u8>()
@@ -191,14 +196,14 @@ impl Arena {
         (address, there == size)
     }
 
-    /// Takes a structure, of which any bytes are a value, from where [`Self::argument`] has put it
-    /// as a whole.
+    /// Returns the structure, for which any bytes are valid, at an address at which
+    /// [`Self::argument`] has put all of it.
     pub fn result<T: Copy>(&self, address: usize) -> T {
-        // SAFETY: The bytes are there, in the sink.
+        // SAFETY: The bytes are in the sink, as the caller ensures, and they are valid.
         unsafe { (address as *const T).read_unaligned() }
     }
 
-    /// Returns the reading end of a pipe with content, and with nobody to write more.
+    /// Returns the reading end of a pipe with content. The writing end is closed.
     pub fn pipe(&self, pipe: Pipe) -> OwnedFd {
         let (reader, writer) = unistd::pipe().expect("pipe");
         let data = self.data(Span::Own {
@@ -213,7 +218,7 @@ impl Arena {
             Fill::Write => fill(&writer),
             Fill::Vmsplice => {
                 let piece = memory::iovec(data.address, data.len);
-                // SAFETY: The memory stays there, and is not written to.
+                // SAFETY: The memory stays mapped, and nothing writes to it.
                 let count = unsafe { libc::vmsplice(writer.as_raw_fd(), &piece, 1, 0) };
                 assert_eq!(count, pipe.len as isize, "vmsplice");
             }
@@ -231,25 +236,22 @@ impl Arena {
     }
 }
 
-/// Memory and then a hole, in which nothing else can come to lie: a mapping beyond the end of its
-/// file.
+/// Memory and then a hole in which no later mapping can appear, because it is part of this mapping:
+/// the file that is mapped ends before it.
 struct Cliff {
-    /// Where the hole begins.
+    /// The address at which the hole starts.
     end: usize,
     len: usize,
 }
 
 impl Cliff {
     fn new(data: &[u8]) -> Self {
-        // SAFETY: The name is a C string.
-        let fd = unsafe { libc::memfd_create(c"cliff".as_ptr(), libc::MFD_CLOEXEC) };
-        assert!(fd >= 0, "memfd_create");
-        // SAFETY: The descriptor was just opened.
-        let mut file = unsafe { File::from_raw_fd(fd) };
+        let fd = memfd::memfd_create("cliff", MFdFlags::MFD_CLOEXEC).expect("memfd_create");
+        let mut file = File::from(fd);
         file.write_all(data).expect("write");
         let size = NonZeroUsize::new(data.len() + (1 << 20)).expect("not empty");
         let protection = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
-        // Private, so that processes do not write to each other's; never unmapped.
+        // Private, so that processes do not write to the memory of others. It stays mapped forever.
         let flags = MapFlags::MAP_PRIVATE;
         // SAFETY: The kernel chooses an address range that is free.
         let start = unsafe { mman::mmap(None, size, protection, flags, &file, 0) }.expect("mmap");
@@ -260,12 +262,12 @@ impl Cliff {
     }
 
     fn bytes(&self) -> &[u8] {
-        // SAFETY: The memory stays there, and nobody writes to it while a reference is about.
+        // SAFETY: The memory stays mapped. The callers drop the reference before the next write.
         unsafe { std::slice::from_raw_parts((self.end - self.len) as *const u8, self.len) }
     }
 
     fn fill(&self, byte: u8) {
-        // SAFETY: The memory is there, and nobody has a reference to it.
+        // SAFETY: The memory stays mapped, and no reference to it exists.
         unsafe { ((self.end - self.len) as *mut u8).write_bytes(byte, self.len) };
     }
 }

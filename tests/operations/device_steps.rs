@@ -3,7 +3,10 @@
 //! Operations on open files of the device.
 
 use std::cell::RefMut;
+use std::fs::File;
 use std::io;
+use std::io::Read;
+use std::num::NonZeroUsize;
 use std::os::fd::AsFd;
 use std::os::fd::AsRawFd;
 
@@ -14,14 +17,27 @@ use adler32::uapi::Info;
 use adler32::uapi::State;
 use libc::c_int;
 use nix::errno::Errno;
+use nix::fcntl;
+use nix::fcntl::FcntlArg;
+use nix::fcntl::OFlag;
+use nix::fcntl::SpliceFFlags;
 use nix::poll::PollFd;
 use nix::poll::PollFlags;
+use nix::sys::epoll::Epoll;
+use nix::sys::epoll::EpollCreateFlags;
+use nix::sys::epoll::EpollEvent;
+use nix::sys::mman;
+use nix::sys::mman::MapFlags;
+use nix::sys::mman::ProtFlags;
+use nix::sys::sendfile::sendfile;
+use nix::unistd;
 
 use crate::arena::Data;
-use crate::arena::Target;
+use crate::arena::Destination;
 use crate::model;
 use crate::model::OpenFile;
-use crate::operation::Operation;
+use crate::operation::FileOperation;
+use crate::operation::Pick;
 use crate::operation::Pipe;
 use crate::operation::Place;
 use crate::operation::Room;
@@ -33,92 +49,56 @@ use adler32_tests::device;
 use adler32_tests::device::Device;
 use adler32_tests::memory;
 use adler32_tests::memory::transferred;
+use adler32_tests::memory::PAGE;
 use adler32_tests::reference;
 use adler32_tests::ErrnoOf;
 
-/// What one system call transfers at most.
+/// The most that one system call transfers.
 const MAX_TRANSFER: usize = 0x7fff_f000;
 
 impl World<'_> {
-    /// Does an operation on a file of the device, if it is one and there is one.
-    pub fn device_step(&mut self, operation: &Operation) -> Option<()> {
-        use Operation as Op;
+    /// Performs an operation on a file of the device, and checks the result. Returns `None` if there
+    /// is nothing to do.
+    pub fn file_step(&mut self, pick: Pick, operation: FileOperation) -> Option<()> {
+        use FileOperation as Op;
 
-        let file = match *operation {
-            Op::Dup { file }
-            | Op::SetFlags { file, .. }
-            | Op::Close { file }
-            | Op::Write { file, .. }
-            | Op::PositionedWrite { file, .. }
-            | Op::VectoredWrite { file, .. }
-            | Op::Read { file, .. }
-            | Op::PositionedRead { file, .. }
-            | Op::VectoredRead { file, .. }
-            | Op::Seek { file, .. }
-            | Op::SendFile { file, .. }
-            | Op::Splice { file, .. }
-            | Op::SpliceOut { file, .. }
-            | Op::Reset { file, .. }
-            | Op::Get { file, .. }
-            | Op::Set { file, .. }
-            | Op::Combine { file, .. }
-            | Op::Update { file, .. }
-            | Op::Digest { file, .. }
-            | Op::Info { file, .. }
-            | Op::UnknownIoctl { file, .. }
-            | Op::Unsupported { file, .. }
-            | Op::FdInfo { file }
-            | Op::Poll { file }
-            | Op::Inherit { file, .. }
-            | Op::Kill { file, .. } => file,
-            _ => return None,
-        };
-        let at = Self::pick(file, self.files.len())?;
-        match *operation {
-            Op::Dup { .. } => return self.dup(at),
-            Op::SetFlags { flags, .. } => self.set_flags(at, flags),
-            Op::Close { .. } => self.close(at),
-            Op::Write { data, .. } => self.write(at, &[data], Call::Plain),
-            Op::PositionedWrite { data, offset, .. } => {
-                self.write(at, &[data], Call::Positioned(offset));
-            }
-            Op::VectoredWrite { ref pieces, .. } => self.write(at, pieces, Call::Vectored),
-            Op::Read { room, .. } => self.read(at, room, None),
-            Op::PositionedRead { room, offset, .. } => self.read(at, room, Some(offset)),
-            Op::VectoredRead { ref pieces, .. } => self.read_vectored(at, pieces),
-            Op::Seek { offset, whence, .. } => self.seek(at, offset, whence),
-            Op::SendFile { offset, count, .. } => self.send_file(at, offset, count),
-            Op::Splice { pipe, count, .. } => self.splice(at, pipe, count),
-            Op::SpliceOut {
-                count, by_sendfile, ..
-            } => self.splice_out(at, count, by_sendfile),
-            Op::Reset { argument, .. } => self.reset(at, argument),
-            Op::Get { place, .. } => self.get(at, place),
-            Op::Set { place, state, .. } => self.set(at, place, state),
-            Op::Combine { place, part, .. } => self.combine(at, place, part),
-            Op::Update { place, data, .. } => self.update(at, place, data),
+        let at = Self::pick(pick, self.files.len())?;
+        match operation {
+            Op::Dup => self.dup(at)?,
+            Op::SetFlags(flags) => self.set_flags(at, flags),
+            Op::Close => self.close(at),
+            Op::Write(data) => self.write(at, &[data], Call::Plain),
+            Op::PositionedWrite(data, offset) => self.write(at, &[data], Call::Positioned(offset)),
+            Op::VectoredWrite(pieces) => self.write(at, &pieces, Call::Vectored),
+            Op::Read(room) => self.read(at, room, None),
+            Op::PositionedRead(room, offset) => self.read(at, room, Some(offset)),
+            Op::VectoredRead(pieces) => self.read_vectored(at, &pieces),
+            Op::Seek(offset, whence) => self.seek(at, offset, whence),
+            Op::SendFile { offset, count } => self.send_file(at, offset, count),
+            Op::Splice(pipe, count) => self.splice(at, pipe, count),
+            Op::SpliceOut { count, by_sendfile } => self.splice_out(at, count, by_sendfile),
+            Op::Reset(argument) => self.reset(at, argument),
+            Op::Get(place) => self.get(at, place),
+            Op::Set(place, state) => self.set(at, place, state),
+            Op::Combine(place, part) => self.combine(at, place, part),
+            Op::Update(place, data) => self.update(at, place, data),
             Op::Digest {
                 place,
                 data,
                 start,
                 reserved,
-                ..
             } => self.digest(at, place, data, start, reserved),
-            Op::Info { place, .. } => self.info(at, place),
-            Op::UnknownIoctl { request, place, .. } => {
-                return self.unknown_ioctl(at, request, place);
-            }
-            Op::Unsupported { call, .. } => self.unsupported(at, call),
-            Op::FdInfo { .. } => self.fdinfo(at),
-            Op::Poll { .. } => self.poll(at),
-            Op::Inherit { data, alone, .. } => return self.inherit(at, data, alone),
+            Op::Info(place) => self.info(at, place),
+            Op::UnknownIoctl(request, place) => self.unknown_ioctl(at, request, place)?,
+            Op::Unsupported(call) => self.unsupported(at, call),
+            Op::FdInfo => self.fdinfo(at),
+            Op::Poll => self.poll(at),
+            Op::Inherit { data, alone } => self.inherit(at, data, alone)?,
             Op::Kill {
                 by_ioctl,
                 alone,
                 microseconds,
-                ..
-            } => return self.kill(at, by_ioctl, alone, microseconds),
-            _ => return None,
+            } => self.kill(at, by_ioctl, alone, microseconds)?,
         }
         Some(())
     }
@@ -127,14 +107,19 @@ impl World<'_> {
         self.files[at].open.borrow_mut()
     }
 
-    fn register_of(&self, open: &OpenFile) -> State {
-        self.registers[open.owner]
+    fn slot_of(&self, open: &OpenFile) -> State {
+        self.slots[open.owner]
+    }
+
+    /// Returns the text at a position of a file, as a read of the file finds it.
+    fn text(&self, open: &mut OpenFile, position: i64) -> Vec<u8> {
+        let slot = self.slot_of(open);
+        open.text(position, slot)
     }
 
     fn set_flags(&mut self, at: usize, flags: c_int) {
-        // SAFETY: The call takes no pointers.
-        let status = unsafe { libc::fcntl(self.fd(at), libc::F_SETFL, flags) };
-        let result = Errno::result(status).errno();
+        let new = FcntlArg::F_SETFL(OFlag::from_bits_retain(flags));
+        let result = fcntl::fcntl(&self.files[at].file, new).errno();
         if flags & libc::O_DIRECT != 0 {
             assert_eq!(result, Errno::EINVAL, "O_DIRECT");
         } else {
@@ -153,14 +138,10 @@ impl World<'_> {
         let result = match call {
             Call::Plain => memory::write_from(file, pieces[0].address, pieces[0].len),
             Call::Positioned(offset) => {
-                // SAFETY: The kernel only reads, and checks the address itself.
+                // SAFETY: The kernel only reads the memory, and fails if it does not exist.
                 transferred(unsafe {
-                    libc::pwrite(
-                        self.fd(at),
-                        pieces[0].address as *const _,
-                        pieces[0].len,
-                        offset,
-                    )
+                    let data = &pieces[0];
+                    libc::pwrite(self.fd(at), data.address as *const _, data.len, offset)
                 })
             }
             Call::Vectored => {
@@ -177,7 +158,7 @@ impl World<'_> {
             _ if !open.mode.is_writable() => {
                 assert_eq!(result.errno(), Errno::EBADF, "not open for writing");
             }
-            // The kernel refuses what would end beyond the largest file.
+            // The kernel refuses a write that would end behind the last possible position.
             Call::Positioned(offset)
                 if offset.checked_add_unsigned(gathered.len as u64).is_none() =>
             {
@@ -189,7 +170,7 @@ impl World<'_> {
             }
             _ => {
                 let count = check_append(&mut open, result, &gathered);
-                // Of no bytes, the kernel does not tell the driver's position to the file.
+                // If nothing was written, the kernel leaves the position of the file as it was.
                 if count > 0 && !matches!(call, Call::Positioned(_)) {
                     open.position = 0;
                 }
@@ -198,16 +179,14 @@ impl World<'_> {
     }
 
     fn read(&mut self, at: usize, room: Room, offset: Option<i64>) {
-        let target = self.arena.target(room);
-        let fd = self.fd(at);
-        let address = target.address as *mut _;
-        // SAFETY: The kernel writes to the sink, or checks that there is nothing.
-        let result = transferred(unsafe {
-            match offset {
-                None => libc::read(fd, address, target.len),
-                Some(offset) => libc::pread(fd, address, target.len, offset),
-            }
-        });
+        let target = self.arena.destination(room);
+        let result = match offset {
+            None => memory::read_into(&self.files[at].file, target.address, target.len),
+            // SAFETY: The kernel writes to the sink, or fails because there is no memory.
+            Some(offset) => transferred(unsafe {
+                libc::pread(self.fd(at), target.address as *mut _, target.len, offset)
+            }),
+        };
         let mut open = self.open_file(at);
         if offset.is_some_and(|offset| offset < 0) {
             assert_eq!(result.errno(), Errno::EINVAL, "a negative offset");
@@ -227,7 +206,7 @@ impl World<'_> {
             return;
         }
         if target.foreign {
-            // Whether the view is taken depends on who finds out about the address.
+            // The module may or may not take the view before the bad address is found.
             match result {
                 Ok(count) => {
                     assert_eq!(count, 0, "read to nowhere");
@@ -239,16 +218,15 @@ impl World<'_> {
             self.get(at, Place::There);
             return;
         }
-        let register = self.register_of(&open);
-        let text = open.text(position, register);
+        let text = self.text(&mut open, position);
         let count = self.check_read(result, &target, &text);
         if offset.is_none() {
             open.position += count as i64;
         }
     }
 
-    /// Checks a read of `text`. Returns how many bytes it returned.
-    fn check_read(&self, result: io::Result<usize>, target: &Target, text: &[u8]) -> usize {
+    /// Checks the result of a read of `text`, and returns the number of bytes read.
+    fn check_read(&self, result: io::Result<usize>, target: &Destination, text: &[u8]) -> usize {
         let wanted = text.len().min(target.len);
         let count = match result {
             Ok(count) if target.there >= wanted => {
@@ -263,18 +241,18 @@ impl World<'_> {
                 assert_eq!(error.raw_os_error(), Some(libc::EFAULT), "read: {error}");
                 assert!(
                     wanted > 0 && target.there == 0,
-                    "EFAULT though there is memory"
+                    "EFAULT though the memory exists"
                 );
                 0
             }
         };
-        self.arena.check_target(target, &text[..count]);
+        self.arena.check_destination(target, &text[..count]);
         count
     }
 
     fn read_vectored(&mut self, at: usize, pieces: &[usize]) {
         let len = pieces.iter().sum();
-        let target = self.arena.target(Room::There { len });
+        let target = self.arena.destination(Room::There { len });
         let mut address = target.address;
         let pieces: Vec<_> = pieces
             .iter()
@@ -284,7 +262,7 @@ impl World<'_> {
                 piece
             })
             .collect();
-        // SAFETY: The kernel writes to the sink.
+        // SAFETY: The pieces are within the sink, which holds nothing else.
         let result = transferred(unsafe {
             libc::readv(self.fd(at), pieces.as_ptr(), pieces.len() as c_int)
         });
@@ -294,13 +272,12 @@ impl World<'_> {
             return;
         }
         if len == 0 {
-            // This ends before the device is asked.
+            // The kernel does not call the device.
             assert_eq!(result.expect("readv"), 0);
             return;
         }
-        let register = self.register_of(&open);
         let position = open.position;
-        let text = open.text(position, register);
+        let text = self.text(&mut open, position);
         open.position += self.check_read(result, &target, &text) as i64;
     }
 
@@ -325,8 +302,9 @@ impl World<'_> {
         }
     }
 
-    /// The kernel moves data to a file that is not open to append, as with any file.
-    fn check_moved(&self, at: usize, result: io::Result<usize>, data: &[u8]) {
+    /// Checks the result of a sendfile or splice of `data`, which the kernel refuses with O_APPEND, as
+    /// for any file.
+    fn check_moved(&self, at: usize, result: nix::Result<usize>, data: &[u8]) {
         let mut open = self.open_file(at);
         if !open.mode.is_writable() {
             assert_eq!(result.errno(), Errno::EBADF, "not open for writing");
@@ -337,21 +315,20 @@ impl World<'_> {
                 "open to append: {errno}"
             );
         } else {
-            // Page by page, as far as there is room.
+            // Whole pages are consumed until the length would overflow.
             match result {
                 Ok(count) => {
                     assert!(count <= data.len() && count as u64 <= open.room());
                     if data.len() as u64 <= open.room() {
-                        assert_eq!(count, data.len(), "all that there is");
+                        assert_eq!(count, data.len(), "some data was left");
                     }
                     open.append(&data[..count]);
                     if count > 0 {
                         open.position = 0;
                     }
                 }
-                Err(error) => {
-                    let errno = error.raw_os_error();
-                    assert_eq!(errno, Some(libc::EOVERFLOW), "{error}");
+                Err(errno) => {
+                    assert_eq!(errno, Errno::EOVERFLOW);
                     assert!(data.len() as u64 > open.room(), "there is room");
                 }
             }
@@ -359,56 +336,40 @@ impl World<'_> {
     }
 
     fn send_file(&mut self, at: usize, offset: usize, count: usize) {
-        let mut place = offset as i64;
-        // SAFETY: The place of the offset can be written to.
-        let result = transferred(unsafe {
-            libc::sendfile(self.fd(at), self.arena.file.as_raw_fd(), &mut place, count)
-        });
+        let file = &self.files[at].file;
+        let result = sendfile(file, &self.arena.file, Some(&mut (offset as i64)), count);
         let data = &self.arena.content()[offset..];
         self.check_moved(at, result, &data[..count.min(MEMORY - offset)]);
     }
 
     fn splice(&mut self, at: usize, pipe: Pipe, count: usize) {
         let reader = self.arena.pipe(pipe);
-        // SAFETY: Null stands for no offset.
-        let result = transferred(unsafe {
-            libc::splice(
-                reader.as_raw_fd(),
-                std::ptr::null_mut(),
-                self.fd(at),
-                std::ptr::null_mut(),
-                count,
-                0,
-            )
-        });
+        let file = &self.files[at].file;
+        let result = fcntl::splice(&reader, None, file, None, count, SpliceFFlags::empty());
         let data = &self.arena.content()[pipe.offset..];
         self.check_moved(at, result, &data[..count.min(pipe.len)]);
     }
 
     fn splice_out(&mut self, at: usize, count: usize, by_sendfile: bool) {
-        let (reader, writer) = nix::unistd::pipe().expect("pipe");
-        let null = std::ptr::null_mut();
-        // SAFETY: Null stands for no offset.
-        let result = transferred(unsafe {
-            if by_sendfile {
-                libc::sendfile(writer.as_raw_fd(), self.fd(at), null, count)
-            } else {
-                libc::splice(self.fd(at), null, writer.as_raw_fd(), null, count, 0)
-            }
-        });
+        let (reader, writer) = unistd::pipe().expect("pipe");
+        let file = &self.files[at].file;
+        let result = if by_sendfile {
+            sendfile(&writer, file, None, count)
+        } else {
+            fcntl::splice(file, None, &writer, None, count, SpliceFFlags::empty())
+        };
         drop(writer);
         let mut open = self.open_file(at);
         if !open.mode.is_readable() {
             assert_eq!(result.errno(), Errno::EBADF, "not open for reading");
             return;
         }
-        let register = self.register_of(&open);
         let position = open.position;
-        let text = open.text(position, register);
+        let text = self.text(&mut open, position);
         let wanted = text.len().min(count);
         assert_eq!(result.expect("to a pipe"), wanted, "to a pipe");
         let mut read = Vec::new();
-        io::Read::read_to_end(&mut std::fs::File::from(reader), &mut read).expect("read");
+        File::from(reader).read_to_end(&mut read).expect("read");
         assert_eq!(read, text[..wanted], "what came out of the pipe");
         open.position += wanted as i64;
     }
@@ -430,8 +391,8 @@ impl World<'_> {
         let (address, whole) = self.arena.argument(place, garbage);
         let result = self.files[at].file.ioctl(device::GET, address);
         let mut open = self.open_file(at);
-        let register = self.register_of(&open);
-        let state = open.look(true, register);
+        let slot = self.slot_of(&open);
+        let state = open.read(true, slot);
         if check_errors(result, &[(!whole, Errno::EFAULT)]) {
             assert_eq!(self.arena.result::<State>(address), state, "GET");
         }
@@ -476,24 +437,15 @@ impl World<'_> {
         let (address, whole) = self.arena.argument(place, buffer);
         let result = self.files[at].file.ioctl(device::UPDATE, address);
         let mut open = self.open_file(at);
-        if !open.mode.is_writable() || !whole {
-            check_errors(
-                result,
-                &[
-                    (!open.mode.is_writable(), Errno::EBADF),
-                    (!whole, Errno::EFAULT),
-                ],
-            );
-            return;
-        }
-        let overflow = data.len as u64 > open.room();
         let mut errors = [
-            (overflow, Errno::EOVERFLOW),
+            (!open.mode.is_writable(), Errno::EBADF),
+            (!whole, Errno::EFAULT),
+            (data.len as u64 > open.room(), Errno::EOVERFLOW),
             (!data.is_whole(), Errno::EFAULT),
         ];
-        // Which is found first is not promised.
+        // The module may check the length or the data first.
         if matches!(&result, Err(error) if error.raw_os_error() == Some(libc::EFAULT)) {
-            errors.reverse();
+            errors.swap(2, 3);
         }
         if check_errors(result, &errors) {
             open.append(data.there);
@@ -554,27 +506,21 @@ impl World<'_> {
     }
 
     fn unsupported(&mut self, at: usize, call: Unsupported) {
-        let fd = self.fd(at);
-        let errno = |status| Errno::result(status).errno();
+        let file = &self.files[at].file;
         let (result, expected) = match call {
-            // SAFETY: The call takes no pointers.
-            Unsupported::Sync => (errno(unsafe { libc::fsync(fd) }), [Errno::EINVAL; 2]),
-            // SAFETY: The call takes no pointers.
-            Unsupported::Truncate => (errno(unsafe { libc::ftruncate(fd, 0) }), [Errno::EINVAL; 2]),
+            Unsupported::Sync => (unistd::fsync(file).errno(), [Errno::EINVAL; 2]),
+            Unsupported::Truncate => (unistd::ftruncate(file, 0).errno(), [Errno::EINVAL; 2]),
             Unsupported::Map => {
-                let (protection, flags) = (libc::PROT_READ, libc::MAP_SHARED);
-                // SAFETY: The kernel chooses a free address range, if any.
-                let map =
-                    unsafe { libc::mmap(std::ptr::null_mut(), 4096, protection, flags, fd, 0) };
-                assert_eq!(map, libc::MAP_FAILED);
-                (Errno::last(), [Errno::ENODEV, Errno::EACCES])
+                let page = NonZeroUsize::new(PAGE).expect("not zero");
+                let (protection, flags) = (ProtFlags::PROT_READ, MapFlags::MAP_SHARED);
+                // SAFETY: The kernel chooses an address range that is free.
+                let map = unsafe { mman::mmap(None, page, protection, flags, file, 0) };
+                (map.errno(), [Errno::ENODEV, Errno::EACCES])
             }
             Unsupported::Epoll => {
-                let flags = nix::sys::epoll::EpollCreateFlags::EPOLL_CLOEXEC;
-                let epoll = nix::sys::epoll::Epoll::new(flags).expect("epoll_create");
-                let event = nix::sys::epoll::EpollEvent::empty();
-                let result = epoll.add(&self.files[at].file, event);
-                (result.errno(), [Errno::EPERM; 2])
+                let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).expect("epoll_create");
+                let added = epoll.add(file, EpollEvent::empty());
+                (added.errno(), [Errno::EPERM; 2])
             }
         };
         assert!(expected.contains(&result), "{call:?}: {result}");
@@ -584,7 +530,7 @@ impl World<'_> {
         let fields = self.as_root(|| self.files[at].file.fdinfo());
         let open = self.open_file(at);
         let state = match open.view_due {
-            true => self.register_of(&open),
+            true => self.slot_of(&open),
             false => open.state,
         };
         let expected = [
@@ -605,6 +551,7 @@ impl World<'_> {
     }
 }
 
+/// The system call that writes.
 #[derive(Clone, Copy)]
 enum Call {
     Plain,
@@ -612,14 +559,14 @@ enum Call {
     Vectored,
 }
 
-/// The data of a write.
+/// The data of a write, from all of its pieces.
 struct Gathered {
-    /// The bytes up to the first that is not there.
+    /// The bytes before the first hole.
     there: Vec<u8>,
     len: usize,
     whole: bool,
     foreign: bool,
-    /// A length is beyond what a call takes for one.
+    /// A length is negative as an `isize`, for which system calls fail.
     negative: bool,
 }
 
@@ -645,7 +592,7 @@ impl Gathered {
     }
 }
 
-/// Checks the result of a write, and appends what it wrote. Returns how much that is.
+/// Checks the result of a write, and appends the bytes written to the model. Returns their number.
 fn check_append(open: &mut OpenFile, result: io::Result<usize>, data: &Gathered) -> usize {
     match result {
         Ok(count) => {
@@ -673,10 +620,10 @@ fn check_append(open: &mut OpenFile, result: io::Result<usize>, data: &Gathered)
     }
 }
 
-/// Fails unless a result is the first error of which the condition holds, or a success. Returns
-/// whether that.
+/// Checks that a result is the first of the errors that apply, or a success if none applies. Returns
+/// whether it is a success.
 fn check_errors(result: io::Result<()>, errors: &[(bool, Errno)]) -> bool {
-    let expected = errors.iter().find(|(holds, _)| *holds);
+    let expected = errors.iter().find(|(applies, _)| *applies);
     let expected = expected.map_or(Errno::UnknownErrno, |&(_, errno)| errno);
     assert_eq!(result.errno(), expected);
     expected == Errno::UnknownErrno

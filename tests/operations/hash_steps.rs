@@ -4,12 +4,19 @@
 
 use std::os::fd::AsFd;
 use std::os::fd::AsRawFd;
+use std::rc::Rc;
 
 use nix::errno::Errno;
+use nix::fcntl;
+use nix::fcntl::SpliceFFlags;
+use nix::sys::sendfile::sendfile;
 
+use crate::arena::Arena;
+use crate::model;
 use crate::model::Message;
-use crate::model::Progress;
-use crate::operation::Operation;
+use crate::model::Phase;
+use crate::operation::HashOperation;
+use crate::operation::MessageOperation;
 use crate::operation::Pick;
 use crate::operation::Pipe;
 use crate::operation::Room;
@@ -22,113 +29,81 @@ use adler32_tests::memory::transferred;
 use adler32_tests::ErrnoOf;
 
 impl World<'_> {
-    /// Does an operation on a socket, if it is one and there is one.
-    pub fn hash_step(&mut self, operation: &Operation) -> Option<()> {
-        use Operation as Op;
-
-        match *operation {
-            Op::SetKey { hash, ref key } => self.set_key(hash, key),
-            Op::Accept { hash } => self.accept(hash),
-            Op::AcceptClone { message } => self.accept_clone(message),
-            Op::CloseHash { hash } => {
-                let at = Self::pick(hash, self.hashes.len())?;
-                self.hashes.swap_remove(at);
-                Some(())
-            }
-            Op::CloseMessage { message } => {
-                let at = Self::pick(message, self.messages.len())?;
-                self.messages.swap_remove(at);
-                Some(())
-            }
-            Op::Send {
-                message,
-                data,
-                more,
-            } => self.send(message, &[data], more),
-            Op::SendVectored {
-                message,
-                ref pieces,
-            } => self.send(message, pieces, false),
-            Op::SendFileToMessage {
-                message,
-                offset,
-                count,
-            } => self.send_file_to_message(message, offset, count),
-            Op::SpliceToMessage {
-                message,
-                pipe,
-                count,
-                more,
-            } => self.splice_to_message(message, pipe, count, more),
-            Op::Receive { message, room } => self.receive(message, room),
-            _ => None,
+    /// Performs an operation on a bound socket, and checks the result. Returns `None` if there is
+    /// nothing to do.
+    pub fn hash_step(&mut self, pick: Pick, operation: HashOperation) -> Option<()> {
+        let at = Self::pick(pick, self.hashes.len())?;
+        let hash = &mut self.hashes[at];
+        match operation {
+            HashOperation::SetKey(key) => hash.set_key(&key),
+            HashOperation::Accept if self.messages.len() == MAX => return None,
+            HashOperation::Accept => self.messages.push(Message {
+                socket: hash.socket.accept(),
+                seed: hash.seed.clone(),
+                phase: Phase::Idle,
+            }),
+            HashOperation::Close => drop(self.hashes.swap_remove(at)),
         }
+        Some(())
     }
 
-    fn message(&mut self, pick: Pick) -> Option<&mut Message> {
-        let at = Self::pick(pick, self.messages.len())?;
-        Some(&mut self.messages[at])
-    }
+    /// Performs an operation on an operation socket, and checks the result. Returns `None` if there
+    /// is nothing to do.
+    pub fn message_step(&mut self, pick: Pick, operation: MessageOperation) -> Option<()> {
+        use MessageOperation as Op;
 
-    fn set_key(&mut self, hash: Pick, key: &[u8]) -> Option<()> {
-        let at = Self::pick(hash, self.hashes.len())?;
-        let hash = &self.hashes[at];
-        let result = hash.socket.set_key(key).errno();
+        let (arena, count) = (self.arena, self.messages.len());
+        let at = Self::pick(pick, count)?;
+        let message = &mut self.messages[at];
+        match operation {
+            Op::Clone if count == MAX => return None,
+            Op::Clone => {
+                let clone = message.accept_clone(message.socket.fork());
+                self.messages.push(clone);
+            }
+            Op::Close => drop(self.messages.swap_remove(at)),
+            Op::Send { data, more } => message.try_send(arena, &[data], more),
+            Op::SendVectored(pieces) => message.try_send(arena, &pieces, false),
+            Op::SendFile { offset, count } => message.send_file(arena, offset, count),
+            Op::Splice { pipe, count, more } => message.splice(arena, pipe, count, more),
+            Op::Receive(room) => message.try_receive(arena, room),
+        }
+        Some(())
+    }
+}
+
+impl model::Hash {
+    fn set_key(&mut self, key: &[u8]) {
+        let result = self.socket.set_key(key).errno();
         let seed = <[u8; 4]>::try_from(key).map(u32::from_be_bytes);
-        match seed.ok().filter(|&seed| crate::model::is_checksum(seed)) {
-            // The kernel keeps the key as it is while messages use it.
-            _ if std::rc::Rc::strong_count(&hash.seed) > 1 => {
+        match seed.ok().filter(|&seed| model::is_checksum(seed)) {
+            // The kernel refuses to change a key while operation sockets use it.
+            _ if Rc::strong_count(&self.seed) > 1 => {
                 assert_eq!(result, Errno::EBUSY, "a key in use");
             }
             Some(seed) => {
                 assert_eq!(result, Errno::UnknownErrno, "a key");
-                hash.seed.set(seed);
+                self.seed.set(seed);
             }
             None => assert_eq!(result, Errno::EINVAL, "an impossible key"),
         }
-        Some(())
     }
+}
 
-    fn accept(&mut self, hash: Pick) -> Option<()> {
-        let at = Self::pick(hash, self.hashes.len())?;
-        if self.messages.len() == MAX {
-            return None;
-        }
-        let hash = &self.hashes[at];
-        self.messages.push(Message {
-            socket: hash.socket.accept(),
-            seed: hash.seed.clone(),
-            progress: Progress::Idle,
-        });
-        Some(())
-    }
-
-    fn accept_clone(&mut self, message: Pick) -> Option<()> {
-        let at = Self::pick(message, self.messages.len())?;
-        if self.messages.len() == MAX {
-            return None;
-        }
-        let message = &self.messages[at];
-        let clone = message.accept_clone(message.socket.fork());
-        self.messages.push(clone);
-        Some(())
-    }
-
-    fn send(&mut self, message: Pick, pieces: &[Span], more: bool) -> Option<()> {
-        let arena = self.arena;
-        let message = self.message(message)?;
+impl Message {
+    fn try_send(&mut self, arena: &Arena, pieces: &[Span], more: bool) {
         let pieces: Vec<_> = pieces.iter().map(|&piece| arena.data(piece)).collect();
         let mut vectors: Vec<_> = pieces
             .iter()
             .map(|data| memory::iovec(data.address, data.len))
             .collect();
-        // SAFETY: The structure can be zero.
+        // SAFETY: All bytes of the structure may be zero.
         let mut header: libc::msghdr = unsafe { std::mem::zeroed() };
         header.msg_iov = vectors.as_mut_ptr();
         header.msg_iovlen = vectors.len();
         let flags = if more { libc::MSG_MORE } else { 0 };
-        let fd = message.socket.as_fd().as_raw_fd();
-        // SAFETY: The kernel only reads, and checks the addresses itself.
+        let fd = self.socket.as_fd().as_raw_fd();
+        // SAFETY: The kernel only reads the memory, and fails if it does not exist.
         let result = transferred(unsafe { libc::sendmsg(fd, &header, flags) });
 
         let whole = pieces.iter().all(|piece| piece.is_whole());
@@ -142,12 +117,12 @@ impl World<'_> {
         match result {
             Ok(count) if whole => {
                 assert_eq!(count, there.len(), "send");
-                message.send(&there, more);
+                self.send(&there, more);
             }
             Ok(count) => {
                 assert!(count > 0 && count <= there.len(), "short send: {count}");
-                // The kernel gives up a message of which a part cannot be read.
-                message.progress = Progress::Idle;
+                // The kernel drops a message when it cannot read a part of it.
+                self.phase = Phase::Idle;
             }
             Err(error) => {
                 let expected = match error.raw_os_error() {
@@ -156,87 +131,63 @@ impl World<'_> {
                     _ => false,
                 };
                 assert!(expected, "send: {error}");
-                // Whether the socket gave up its message depends on who found out.
-                message.receive_either();
+                self.receive_either();
             }
         }
-        Some(())
     }
 
-    fn send_file_to_message(&mut self, message: Pick, offset: usize, count: usize) -> Option<()> {
-        let arena = self.arena;
-        let message = self.message(message)?;
-        let mut place = offset as i64;
-        let fd = message.socket.as_fd().as_raw_fd();
-        // SAFETY: The place of the offset can be written to.
-        let result =
-            transferred(unsafe { libc::sendfile(fd, arena.file.as_raw_fd(), &mut place, count) });
+    fn send_file(&mut self, arena: &Arena, offset: usize, count: usize) {
+        let result = sendfile(&self.socket, &arena.file, Some(&mut (offset as i64)), count);
         let there = count.min(MEMORY - offset);
-        assert_eq!(result.expect("sendfile"), there, "sendfile");
+        assert_eq!(result, Ok(there), "sendfile");
         if there > 0 {
             let data = &arena.content()[offset..][..there];
-            // The kernel ends the message when it has sent all that it was asked for.
-            message.send(data, count > there);
+            // The kernel ends the message if it could send as many bytes as requested.
+            self.send(data, count > there);
         }
-        Some(())
     }
 
-    fn splice_to_message(
-        &mut self,
-        message: Pick,
-        pipe: Pipe,
-        count: usize,
-        more: bool,
-    ) -> Option<()> {
-        let arena = self.arena;
-        let message = self.message(message)?;
+    fn splice(&mut self, arena: &Arena, pipe: Pipe, count: usize, more: bool) {
+        let flags = match more {
+            true => SpliceFFlags::SPLICE_F_MORE,
+            false => SpliceFFlags::empty(),
+        };
         let reader = arena.pipe(pipe);
-        let fd = message.socket.as_fd().as_raw_fd();
-        let flags = if more { libc::SPLICE_F_MORE } else { 0 };
-        let null = std::ptr::null_mut();
-        // SAFETY: Null stands for no offset.
-        let result =
-            transferred(unsafe { libc::splice(reader.as_raw_fd(), null, fd, null, count, flags) });
+        let result = fcntl::splice(&reader, None, &self.socket, None, count, flags);
         let there = count.min(pipe.len);
-        assert_eq!(result.expect("splice"), there, "splice");
-        message.send(&arena.content()[pipe.offset..][..there], more);
-        Some(())
+        assert_eq!(result, Ok(there), "splice");
+        self.send(&arena.content()[pipe.offset..][..there], more);
     }
 
-    fn receive(&mut self, message: Pick, room: Room) -> Option<()> {
-        let arena = self.arena;
-        let message = self.message(message)?;
-        let target = arena.target(room);
+    fn try_receive(&mut self, arena: &Arena, room: Room) {
+        let target = arena.destination(room);
         let mut vector = memory::iovec(target.address, target.len);
-        // SAFETY: The structure can be zero.
+        // SAFETY: All bytes of the structure may be zero.
         let mut header: libc::msghdr = unsafe { std::mem::zeroed() };
         header.msg_iov = &mut vector;
         header.msg_iovlen = 1;
-        let fd = message.socket.as_fd().as_raw_fd();
-        // SAFETY: The kernel writes to the sink, or checks that there is nothing.
+        let fd = self.socket.as_fd().as_raw_fd();
+        // SAFETY: The kernel writes to the sink, or fails because there is no memory.
         let result = transferred(unsafe { libc::recvmsg(fd, &mut header, 0) });
         if target.foreign {
             assert!(result.is_err() || target.len == 0, "received to nowhere");
-            message.receive_either();
-            return Some(());
+            self.receive_either();
+            return;
         }
-        let digest = message.receive().to_be_bytes();
+        let digest = self.receive().to_be_bytes();
         let wanted = digest.len().min(target.len);
         if target.there < wanted {
             assert_eq!(result.errno(), Errno::EFAULT, "received into a hole");
-            return Some(());
+            return;
         }
         assert_eq!(result.expect("recvmsg"), wanted, "recvmsg");
-        arena.check_target(&target, &digest[..wanted]);
+        arena.check_destination(&target, &digest[..wanted]);
         let cut = header.msg_flags & libc::MSG_TRUNC != 0;
         assert_eq!(cut, target.len < digest.len(), "MSG_TRUNC");
-        Some(())
     }
-}
 
-impl Message {
-    /// Receives what is either the message as it was, or none: which of them depends on whether the
-    /// kernel looked at an address before the socket did.
+    /// Receives a digest after a failed call. The socket still has its message if the kernel found
+    /// the bad address before it called the socket, and otherwise has none.
     fn receive_either(&mut self) {
         let value = self.socket.value();
         let expected = [self.receive(), self.seed.get()];

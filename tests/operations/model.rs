@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! What open files and messages have in them, if the backends do what they promise.
+//! The model: the state that open files and messages must have if the module works.
 
 use std::cell::Cell;
 use std::cell::RefCell;
@@ -15,6 +15,7 @@ use adler32_tests::alg;
 use adler32_tests::device;
 use adler32_tests::reference;
 
+/// How a session was opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
     View,
@@ -35,6 +36,7 @@ impl Mode {
         }
     }
 
+    /// Returns the name that fdinfo shows.
     pub fn name(self) -> &'static str {
         match self {
             Self::View => "view",
@@ -53,46 +55,50 @@ impl Mode {
         matches!(self, Self::Replace | Self::Append | Self::Private)
     }
 
-    pub fn has_register(self) -> bool {
+    /// Returns whether the session becomes a slot when it is closed.
+    pub fn has_slot(self) -> bool {
         matches!(self, Self::Replace | Self::Append)
     }
 }
 
-/// A file descriptor of the device. Others may have the same open file.
+/// A file descriptor of the device. Several may share an open file.
 pub struct Descriptor {
     pub file: File,
     pub open: Rc<RefCell<OpenFile>>,
 }
 
+/// An open file of the device.
 pub struct OpenFile {
     pub mode: Mode,
-    /// `O_APPEND` is set, which can change.
+    /// Whether `O_APPEND` is set, which F_SETFL can change.
     pub append: bool,
     /// The index of the user who opened it.
     pub owner: usize,
     pub state: State,
-    /// The state is still to be taken from the register.
+    /// Whether the state has yet to be taken from the slot.
     pub view_due: bool,
     pub position: i64,
 }
 
 impl OpenFile {
-    /// Returns the state as reading it finds it: at position 0, `anew`.
-    pub fn look(&mut self, anew: bool, register: State) -> State {
-        if self.view_due || (anew && self.mode == Mode::View) {
-            self.state = register;
+    /// Returns the state that a read finds. A view takes it from the slot, at the first read and
+    /// whenever `refresh` is true.
+    pub fn read(&mut self, refresh: bool, slot: State) -> State {
+        if self.view_due || (refresh && self.mode == Mode::View) {
+            self.state = slot;
             self.view_due = false;
         }
         self.state
     }
 
-    /// Returns what is to be read at a position.
-    pub fn text(&mut self, position: i64, register: State) -> Vec<u8> {
-        let text = reference::text(self.look(position == 0, register).value);
+    /// Returns the text from a position to its end.
+    pub fn text(&mut self, position: i64, slot: State) -> Vec<u8> {
+        let text = reference::text(self.read(position == 0, slot).value);
         let start = usize::try_from(position).map_or(text.len(), |start| start.min(text.len()));
         text.as_bytes()[start..].to_vec()
     }
 
+    /// Continues the session over `data`.
     pub fn append(&mut self, data: &[u8]) {
         self.state = device::state(
             reference::append(self.state.value, data),
@@ -100,23 +106,26 @@ impl OpenFile {
         );
     }
 
-    /// Returns how many bytes more the session can have.
+    /// Returns how many more bytes the session can take.
     pub fn room(&self) -> u64 {
         uapi::MAX_LENGTH - self.state.length
     }
 }
 
-/// Returns whether there can be such a state.
+/// Returns whether a session can have this state.
 pub fn is_possible(state: State) -> bool {
     is_checksum(state.value) && state.reserved == 0 && state.length <= uapi::MAX_LENGTH
 }
 
+/// Returns whether `value` can be a checksum.
 pub fn is_checksum(value: u32) -> bool {
     value & 0xffff < 65521 && value >> 16 < 65521
 }
 
-/// Appends a part to a checksum: the sums modulo 65521, of which the second has the first added
-/// once for each byte of the part, and both count the 1 that every checksum starts with.
+/// Continues a checksum over a part, given the checksum of the part.
+///
+/// For each byte of the part, the second sum grows by the first sum of what precedes the part. The
+/// part's own first sum starts from 1, which must not count twice.
 pub fn combine(value: u32, part: State) -> u32 {
     const MODULUS: u128 = 65521;
     let halves = |value: u32| (u128::from(value & 0xffff), u128::from(value >> 16));
@@ -130,7 +139,7 @@ pub fn combine(value: u32, part: State) -> u32 {
 /// An AF_ALG socket bound to the hash.
 pub struct Hash {
     pub socket: alg::Hash,
-    /// Its key, of which operation sockets have a reference, too.
+    /// The key, which operation sockets share.
     pub seed: Rc<Cell<u32>>,
 }
 
@@ -138,55 +147,58 @@ pub struct Hash {
 pub struct Message {
     pub socket: alg::Operation,
     pub seed: Rc<Cell<u32>>,
-    pub progress: Progress,
+    pub phase: Phase,
 }
 
+/// How far a message is, with its checksum so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Progress {
+pub enum Phase {
     Idle,
-    /// More may be sent.
+    /// More data may be sent.
     Begun(u32),
-    /// The checksum waits to be received.
+    /// The digest can be received.
     Ended(u32),
 }
 
 impl Message {
+    /// Continues the message over `data`, or starts one.
     pub fn send(&mut self, data: &[u8], more: bool) {
-        let before = match self.progress {
-            Progress::Begun(value) => value,
+        let before = match self.phase {
+            Phase::Begun(value) => value,
             _ if data.is_empty() => {
-                self.progress = Progress::Idle;
+                self.phase = Phase::Idle;
                 return;
             }
             _ => self.seed.get(),
         };
         let value = reference::append(before, data);
-        self.progress = match more {
-            true => Progress::Begun(value),
-            false => Progress::Ended(value),
+        self.phase = match more {
+            true => Phase::Begun(value),
+            false => Phase::Ended(value),
         };
     }
 
-    /// Ends the message.
+    /// Ends the message and returns its checksum.
     pub fn receive(&mut self) -> u32 {
-        let value = match self.progress {
-            Progress::Idle => self.seed.get(),
-            Progress::Begun(value) | Progress::Ended(value) => value,
+        let value = match self.phase {
+            Phase::Idle => self.seed.get(),
+            Phase::Begun(value) | Phase::Ended(value) => value,
         };
-        self.progress = Progress::Idle;
+        self.phase = Phase::Idle;
         value
     }
 
+    /// Returns a clone of the message, for the socket that `accept(2)` has made.
     pub fn accept_clone(&self, socket: alg::Operation) -> Self {
-        let progress = match self.progress {
-            Progress::Begun(value) => Progress::Begun(value),
-            // What has ended is not cloned.
-            _ => Progress::Idle,
+        let phase = match self.phase {
+            Phase::Begun(value) => Phase::Begun(value),
+            // The kernel clones no message that has ended.
+            _ => Phase::Idle,
         };
         Self {
             socket,
             seed: self.seed.clone(),
-            progress,
+            phase,
         }
     }
 }

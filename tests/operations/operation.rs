@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! What can be done to the backends, and how chance makes it.
+//! The operations, and how they are chosen at random.
 
 use adler32::uapi;
 use adler32::uapi::State;
@@ -9,138 +9,16 @@ use libc::c_int;
 
 use adler32_tests::memory::FOREIGN_ADDRESSES;
 
-/// Which of the things that there are is meant: this number, modulo how many there are.
+/// Chooses one of the existing users, files, hashes or messages: this number modulo their number.
 pub type Pick = u8;
 
-/// Something done to the backends. What the model has nothing for, such as a write without an open
-/// file, is left out.
+/// An operation. If it cannot be performed, such as a write without an open file, it is skipped.
 #[derive(Clone, Debug)]
 pub enum Operation {
-    SwitchUser {
-        user: Pick,
-    },
-    Open {
-        flags: c_int,
-    },
-    Dup {
-        file: Pick,
-    },
-    SetFlags {
-        file: Pick,
-        flags: c_int,
-    },
-    Close {
-        file: Pick,
-    },
-    Write {
-        file: Pick,
-        data: Span,
-    },
-    PositionedWrite {
-        file: Pick,
-        data: Span,
-        offset: i64,
-    },
-    VectoredWrite {
-        file: Pick,
-        pieces: Vec<Span>,
-    },
-    Read {
-        file: Pick,
-        room: Room,
-    },
-    PositionedRead {
-        file: Pick,
-        room: Room,
-        offset: i64,
-    },
-    VectoredRead {
-        file: Pick,
-        pieces: Vec<usize>,
-    },
-    Seek {
-        file: Pick,
-        offset: i64,
-        whence: c_int,
-    },
-    SendFile {
-        file: Pick,
-        offset: usize,
-        count: usize,
-    },
-    Splice {
-        file: Pick,
-        pipe: Pipe,
-        count: usize,
-    },
-    SpliceOut {
-        file: Pick,
-        count: usize,
-        by_sendfile: bool,
-    },
-    Reset {
-        file: Pick,
-        argument: u64,
-    },
-    Get {
-        file: Pick,
-        place: Place,
-    },
-    Set {
-        file: Pick,
-        place: Place,
-        state: State,
-    },
-    Combine {
-        file: Pick,
-        place: Place,
-        part: State,
-    },
-    Update {
-        file: Pick,
-        place: Place,
-        data: Span,
-    },
-    Digest {
-        file: Pick,
-        place: Place,
-        data: Span,
-        start: u32,
-        reserved: u32,
-    },
-    Info {
-        file: Pick,
-        place: Place,
-    },
-    UnknownIoctl {
-        file: Pick,
-        request: u32,
-        place: Place,
-    },
-    Unsupported {
-        file: Pick,
-        call: Unsupported,
-    },
-    FdInfo {
-        file: Pick,
-    },
-    Poll {
-        file: Pick,
-    },
-    /// A child uses a file, perhaps as the last that has it.
-    Inherit {
-        file: Pick,
-        data: Span,
-        alone: bool,
-    },
-    /// A child is killed while it writes, or updates.
-    Kill {
-        file: Pick,
-        by_ioctl: bool,
-        alone: bool,
-        microseconds: u64,
-    },
-    /// Threads share a file.
+    SwitchUser(Pick),
+    Open(c_int),
+    OnFile(Pick, FileOperation),
+    /// Threads use the same file.
     Crowd {
         threads: u8,
         calls: u8,
@@ -149,66 +27,111 @@ pub enum Operation {
     Bind {
         by_driver: bool,
     },
-    SetKey {
-        hash: Pick,
-        key: Vec<u8>,
-    },
-    Accept {
-        hash: Pick,
-    },
-    AcceptClone {
-        message: Pick,
-    },
-    CloseHash {
-        hash: Pick,
-    },
-    CloseMessage {
-        message: Pick,
-    },
-    Send {
-        message: Pick,
-        data: Span,
-        more: bool,
-    },
-    SendVectored {
-        message: Pick,
-        pieces: Vec<Span>,
-    },
-    SendFileToMessage {
-        message: Pick,
-        offset: usize,
-        count: usize,
-    },
-    SpliceToMessage {
-        message: Pick,
-        pipe: Pipe,
-        count: usize,
-        more: bool,
-    },
-    Receive {
-        message: Pick,
-        room: Room,
-    },
+    OnHash(Pick, HashOperation),
+    OnMessage(Pick, MessageOperation),
     Load,
     Unload {
         close_first: bool,
     },
 }
 
-/// Data to pass: from which memory, and how much of it is asked for.
+/// An operation on an open file of the device.
+#[derive(Clone, Debug)]
+pub enum FileOperation {
+    Dup,
+    SetFlags(c_int),
+    Close,
+    Write(Span),
+    PositionedWrite(Span, i64),
+    VectoredWrite(Vec<Span>),
+    Read(Room),
+    PositionedRead(Room, i64),
+    VectoredRead(Vec<usize>),
+    /// By an offset, from a `whence`.
+    Seek(i64, c_int),
+    SendFile {
+        offset: usize,
+        count: usize,
+    },
+    Splice(Pipe, usize),
+    SpliceOut {
+        count: usize,
+        by_sendfile: bool,
+    },
+    /// With an argument, which the device ignores.
+    Reset(u64),
+    Get(Place),
+    Set(Place, State),
+    Combine(Place, State),
+    Update(Place, Span),
+    Digest {
+        place: Place,
+        data: Span,
+        start: u32,
+        reserved: u32,
+    },
+    Info(Place),
+    UnknownIoctl(u32, Place),
+    Unsupported(Unsupported),
+    FdInfo,
+    Poll,
+    /// A child uses the file. If `alone`, no other process has it open any longer.
+    Inherit {
+        data: Span,
+        alone: bool,
+    },
+    /// A child is killed during a write or an UPDATE.
+    Kill {
+        by_ioctl: bool,
+        alone: bool,
+        microseconds: u64,
+    },
+}
+
+/// An operation on an AF_ALG socket that is bound to the hash.
+#[derive(Clone, Debug)]
+pub enum HashOperation {
+    SetKey(Vec<u8>),
+    Accept,
+    Close,
+}
+
+/// An operation on an operation socket.
+#[derive(Clone, Debug)]
+pub enum MessageOperation {
+    Clone,
+    Close,
+    Send {
+        data: Span,
+        more: bool,
+    },
+    SendVectored(Vec<Span>),
+    SendFile {
+        offset: usize,
+        count: usize,
+    },
+    Splice {
+        pipe: Pipe,
+        count: usize,
+        more: bool,
+    },
+    Receive(Room),
+}
+
+/// Data to pass to the kernel. `len` is the length passed.
 #[derive(Clone, Copy, Debug)]
 pub enum Span {
-    /// Memory that only this process has.
+    /// Memory of this process alone.
     Own { offset: usize, len: usize },
-    /// Memory shared with the parent until one of them writes.
+    /// Memory shared with the parent until one of them writes to it.
     Inherited { offset: usize, len: usize },
     /// `there` bytes of memory and then a hole.
     Edge { there: usize, len: u64 },
-    /// No memory of a process at all.
+    /// An address that no process can map.
     Foreign { address: u64, len: u64 },
 }
 
-/// Where to put what is read.
+/// Memory in which the kernel puts what is read.
 #[derive(Clone, Copy, Debug)]
 pub enum Room {
     There { len: usize },
@@ -216,11 +139,11 @@ pub enum Room {
     Foreign { address: u64, len: usize },
 }
 
-/// Where the structure of an ioctl is.
+/// The place of the structure that an ioctl takes.
 #[derive(Clone, Copy, Debug)]
 pub enum Place {
     There,
-    /// So many of its bytes, and then a hole.
+    /// The first bytes of the structure exist, and then there is a hole.
     Edge {
         there: usize,
     },
@@ -229,7 +152,7 @@ pub enum Place {
     },
 }
 
-/// How a pipe gets its content, which are the first `len` bytes of own memory from `offset` on.
+/// How a pipe is filled with the `len` bytes at `offset` of the process's own memory.
 #[derive(Clone, Copy, Debug)]
 pub struct Pipe {
     pub filled_by: Fill,
@@ -244,6 +167,7 @@ pub enum Fill {
     Tee,
 }
 
+/// A system call that the device refuses.
 #[derive(Clone, Copy, Debug)]
 pub enum Unsupported {
     Sync,
@@ -252,186 +176,171 @@ pub enum Unsupported {
     Epoll,
 }
 
-/// How much memory of each kind there is.
+/// The size of each kind of memory.
 pub const MEMORY: usize = 512 << 10;
-/// How much memory there is before the hole.
+/// The size of the memory before the hole.
 pub const EDGE: usize = 64 << 10;
 
-impl Operation {
-    /// Makes any operation.
-    pub fn random(rng: &mut Rng) -> Self {
-        let file = rng.u8(..);
-        let message = file;
-        let hash = file;
-        match rng.u32(..1000) {
-            0..30 => Self::SwitchUser { user: file },
-            30..130 => Self::Open { flags: flags(rng) },
-            130..150 => Self::Dup { file },
-            150..160 => Self::SetFlags {
-                file,
-                flags: [0, libc::O_APPEND, libc::O_NONBLOCK, libc::O_DIRECT][rng.usize(..4)],
-            },
-            160..260 => Self::Close { file },
-            260..350 => Self::Write {
-                file,
-                data: span(rng),
-            },
-            350..380 => Self::PositionedWrite {
-                file,
-                data: span(rng),
-                offset: offset(rng),
-            },
-            380..420 => Self::VectoredWrite {
-                file,
-                pieces: pieces(rng),
-            },
-            420..490 => Self::Read {
-                file,
-                room: room(rng, 24),
-            },
-            490..510 => Self::PositionedRead {
-                file,
-                room: room(rng, 24),
-                offset: offset(rng),
-            },
-            510..525 => Self::VectoredRead {
-                file,
-                pieces: (0..rng.usize(..5)).map(|_| rng.usize(..6)).collect(),
-            },
-            525..545 => Self::Seek {
-                file,
-                offset: offset(rng),
-                whence: rng.i32(-1..6),
-            },
-            545..560 => Self::SendFile {
-                file,
-                offset: rng.usize(..=MEMORY),
-                count: len(rng),
-            },
-            560..575 => Self::Splice {
-                file,
-                pipe: pipe(rng),
-                count: 1 + len(rng),
-            },
-            575..590 => Self::SpliceOut {
-                file,
-                count: 1 + rng.usize(..20),
-                by_sendfile: rng.bool(),
-            },
-            590..600 => Self::Reset {
-                file,
-                argument: rng.u64(..),
-            },
-            600..640 => Self::Get {
-                file,
-                place: place(rng),
-            },
-            640..660 => Self::Set {
-                file,
-                place: place(rng),
-                state: state(rng),
-            },
-            660..680 => Self::Combine {
-                file,
-                place: place(rng),
-                part: state(rng),
-            },
-            680..720 => Self::Update {
-                file,
-                place: place(rng),
-                data: span(rng),
-            },
-            720..745 => Self::Digest {
-                file,
-                place: place(rng),
-                data: span(rng),
-                start: value(rng),
-                reserved: reserved(rng),
-            },
-            745..750 => Self::Info {
-                file,
-                place: place(rng),
-            },
-            750..760 => Self::UnknownIoctl {
-                file,
-                request: unknown_request(rng),
-                place: place(rng),
-            },
-            760..770 => Self::Unsupported {
-                file,
-                call: [
-                    Unsupported::Sync,
-                    Unsupported::Truncate,
-                    Unsupported::Map,
-                    Unsupported::Epoll,
-                ][rng.usize(..4)],
-            },
-            770..777 => Self::FdInfo { file },
-            777..780 => Self::Poll { file },
-            780..786 => Self::Inherit {
-                file,
-                data: span(rng),
-                alone: rng.bool(),
-            },
-            786..790 => Self::Kill {
-                file,
-                by_ioctl: rng.bool(),
-                alone: rng.bool(),
-                microseconds: rng.u64(..2000),
-            },
-            790..793 => Self::Crowd {
-                threads: rng.u8(2..5),
-                calls: rng.u8(1..10),
-                seed: rng.u64(..),
-            },
-            793..813 => Self::Bind {
-                by_driver: rng.bool(),
-            },
-            813..825 => Self::SetKey {
-                hash,
-                key: key(rng),
-            },
-            825..855 => Self::Accept { hash },
-            855..875 => Self::AcceptClone { message },
-            875..890 => Self::CloseHash { hash },
-            890..910 => Self::CloseMessage { message },
-            910..945 => Self::Send {
-                message,
-                data: span(rng),
-                more: rng.bool(),
-            },
-            945..955 => Self::SendVectored {
-                message,
-                pieces: pieces(rng),
-            },
-            955..965 => Self::SendFileToMessage {
-                message,
-                offset: rng.usize(..=MEMORY),
-                count: len(rng),
-            },
-            965..975 => Self::SpliceToMessage {
-                message,
-                pipe: pipe(rng),
-                count: 1 + len(rng),
-                more: rng.bool(),
-            },
-            975..992 => Self::Receive {
-                message,
-                room: room(rng, 8),
-            },
-            992..996 => Self::Load,
-            _ => Self::Unload {
-                close_first: rng.bool(),
-            },
+/// Kinds of operations: the weight of each in a random choice, and how to make one.
+type Kinds<T> = [(u32, fn(&mut Rng) -> T)];
+
+const fn total<T>(kinds: &Kinds<T>) -> u32 {
+    let (mut sum, mut index) = (0, 0);
+    while index < kinds.len() {
+        sum += kinds[index].0;
+        index += 1;
+    }
+    sum
+}
+
+fn choose<T>(rng: &mut Rng, kinds: &Kinds<T>) -> T {
+    let mut left = rng.u32(..total(kinds));
+    for &(weight, make) in kinds {
+        match left.checked_sub(weight) {
+            Some(rest) => left = rest,
+            None => return make(rng),
         }
     }
+    unreachable!("the number is below the sum of the weights")
+}
 
-    /// The name of its kind.
+impl Operation {
+    const KINDS: &Kinds<Self> = &[
+        (30, |rng| Self::SwitchUser(rng.u8(..))),
+        (100, |rng| Self::Open(flags(rng))),
+        (total(FileOperation::KINDS), |rng| {
+            Self::OnFile(rng.u8(..), choose(rng, FileOperation::KINDS))
+        }),
+        (3, |rng| Self::Crowd {
+            threads: rng.u8(2..5),
+            calls: rng.u8(1..10),
+            seed: rng.u64(..),
+        }),
+        (20, |rng| Self::Bind {
+            by_driver: rng.bool(),
+        }),
+        (total(HashOperation::KINDS), |rng| {
+            Self::OnHash(rng.u8(..), choose(rng, HashOperation::KINDS))
+        }),
+        (total(MessageOperation::KINDS), |rng| {
+            Self::OnMessage(rng.u8(..), choose(rng, MessageOperation::KINDS))
+        }),
+        (4, |_| Self::Load),
+        (4, |rng| Self::Unload {
+            close_first: rng.bool(),
+        }),
+    ];
+
+    /// Makes a random operation.
+    pub fn random(rng: &mut Rng) -> Self {
+        choose(rng, Self::KINDS)
+    }
+
+    /// Returns the name of its kind.
     pub fn kind(&self) -> String {
-        let text = format!("{self:?}");
+        let text = match self {
+            Self::OnFile(_, operation) => format!("{operation:?}"),
+            Self::OnHash(_, operation) => format!("Hash{operation:?}"),
+            Self::OnMessage(_, operation) => format!("Message{operation:?}"),
+            operation => format!("{operation:?}"),
+        };
         let end = text.find([' ', '(']).unwrap_or(text.len());
         text[..end].to_owned()
     }
+}
+
+impl FileOperation {
+    const KINDS: &Kinds<Self> = &[
+        (20, |_| Self::Dup),
+        (10, |rng| {
+            let flags = [0, libc::O_APPEND, libc::O_NONBLOCK, libc::O_DIRECT];
+            Self::SetFlags(one_of(rng, &flags))
+        }),
+        (100, |_| Self::Close),
+        (90, |rng| Self::Write(span(rng))),
+        (30, |rng| Self::PositionedWrite(span(rng), offset(rng))),
+        (40, |rng| Self::VectoredWrite(pieces(rng))),
+        (70, |rng| Self::Read(room(rng, 24))),
+        (20, |rng| Self::PositionedRead(room(rng, 24), offset(rng))),
+        (15, |rng| {
+            let pieces = (0..rng.usize(..5)).map(|_| rng.usize(..6));
+            Self::VectoredRead(pieces.collect())
+        }),
+        (20, |rng| Self::Seek(offset(rng), rng.i32(-1..6))),
+        (15, |rng| Self::SendFile {
+            offset: rng.usize(..=MEMORY),
+            count: len(rng),
+        }),
+        (15, |rng| Self::Splice(pipe(rng), 1 + len(rng))),
+        (15, |rng| Self::SpliceOut {
+            count: 1 + rng.usize(..20),
+            by_sendfile: rng.bool(),
+        }),
+        (10, |rng| Self::Reset(rng.u64(..))),
+        (40, |rng| Self::Get(place(rng))),
+        (20, |rng| Self::Set(place(rng), state(rng))),
+        (20, |rng| Self::Combine(place(rng), state(rng))),
+        (40, |rng| Self::Update(place(rng), span(rng))),
+        (25, |rng| Self::Digest {
+            place: place(rng),
+            data: span(rng),
+            start: value(rng),
+            reserved: reserved(rng),
+        }),
+        (5, |rng| Self::Info(place(rng))),
+        (10, |rng| {
+            Self::UnknownIoctl(unknown_request(rng), place(rng))
+        }),
+        (10, |rng| {
+            use Unsupported::*;
+            Self::Unsupported(one_of(rng, &[Sync, Truncate, Map, Epoll]))
+        }),
+        (7, |_| Self::FdInfo),
+        (3, |_| Self::Poll),
+        (6, |rng| Self::Inherit {
+            data: span(rng),
+            alone: rng.bool(),
+        }),
+        (4, |rng| Self::Kill {
+            by_ioctl: rng.bool(),
+            alone: rng.bool(),
+            microseconds: rng.u64(..2000),
+        }),
+    ];
+}
+
+impl HashOperation {
+    const KINDS: &Kinds<Self> = &[
+        (12, |rng| Self::SetKey(key(rng))),
+        (30, |_| Self::Accept),
+        (15, |_| Self::Close),
+    ];
+}
+
+impl MessageOperation {
+    const KINDS: &Kinds<Self> = &[
+        (20, |_| Self::Clone),
+        (20, |_| Self::Close),
+        (35, |rng| Self::Send {
+            data: span(rng),
+            more: rng.bool(),
+        }),
+        (10, |rng| Self::SendVectored(pieces(rng))),
+        (10, |rng| Self::SendFile {
+            offset: rng.usize(..=MEMORY),
+            count: len(rng),
+        }),
+        (10, |rng| Self::Splice {
+            pipe: pipe(rng),
+            count: 1 + len(rng),
+            more: rng.bool(),
+        }),
+        (17, |rng| Self::Receive(room(rng, 8))),
+    ];
+}
+
+fn one_of<T: Copy>(rng: &mut Rng, choices: &[T]) -> T {
+    choices[rng.usize(..choices.len())]
 }
 
 fn flags(rng: &mut Rng) -> c_int {
@@ -442,28 +351,28 @@ fn flags(rng: &mut Rng) -> c_int {
         libc::O_RDWR,
         libc::O_ACCMODE,
     ];
-    let mut flags = access[rng.usize(..access.len())];
-    for (flag, of) in [
+    let mut flags = one_of(rng, &access);
+    for (flag, one_in) in [
         (libc::O_APPEND, 10),
         (libc::O_TRUNC, 4),
         (libc::O_NONBLOCK, 4),
         (libc::O_DIRECT, 30),
     ] {
-        if rng.u32(..of) == 0 {
+        if rng.u32(..one_in) == 0 {
             flags |= flag;
         }
     }
     flags
 }
 
-/// A length about which something may change, or any; mostly short.
+/// Makes a length: mostly short, sometimes at a boundary at which the module may change its path.
 fn len(rng: &mut Rng) -> usize {
     match rng.u32(..100) {
         0..5 => 0,
         5..60 => rng.usize(1..300),
         60..75 => {
             let edges = [256, 2048, 4096, 5552, 8192, 16_384, 32_768, 65_536, 262_144];
-            // The lowest more often, as they cost less.
+            // The smaller of two, because short lengths take less time.
             let edge = edges[rng.usize(..edges.len()).min(rng.usize(..edges.len()))];
             edge + rng.usize(..3) - 1
         }
@@ -473,7 +382,7 @@ fn len(rng: &mut Rng) -> usize {
     }
 }
 
-/// More than there is.
+/// Makes a length that is longer than the memory.
 fn excessive(rng: &mut Rng) -> u64 {
     let lengths = [
         1 << 17,
@@ -486,13 +395,21 @@ fn excessive(rng: &mut Rng) -> u64 {
         u64::MAX - 4095,
         u64::MAX,
     ];
-    lengths[rng.usize(..lengths.len())]
+    one_of(rng, &lengths)
 }
 
 fn foreign(rng: &mut Rng) -> u64 {
     match rng.usize(..=FOREIGN_ADDRESSES.len()) {
         0 => 0,
         number => FOREIGN_ADDRESSES[number - 1],
+    }
+}
+
+/// Makes `len`, or a quarter of the time a length that is longer than the memory.
+fn maybe_excessive(rng: &mut Rng, len: usize) -> u64 {
+    match rng.u32(..4) {
+        0 => excessive(rng),
+        _ => len as u64,
     }
 }
 
@@ -503,23 +420,14 @@ fn span(rng: &mut Rng) -> Span {
     match kind {
         0..12 => Span::Own { offset, len },
         12..16 => Span::Inherited { offset, len },
-        16..19 => {
-            let there = [0, 1, 255, 4096, EDGE, len.min(EDGE)][rng.usize(..6)];
-            let len = match rng.u32(..4) {
-                0 => excessive(rng),
-                _ => len as u64,
-            };
-            Span::Edge { there, len }
-        }
+        16..19 => Span::Edge {
+            there: one_of(rng, &[0, 1, 255, 4096, EDGE, len.min(EDGE)]),
+            len: maybe_excessive(rng, len),
+        },
         _ => {
-            let len = match rng.u32(..4) {
-                0 => excessive(rng),
-                _ => len as u64,
-            };
-            Span::Foreign {
-                address: foreign(rng),
-                len,
-            }
+            let len = maybe_excessive(rng, len);
+            let address = foreign(rng);
+            Span::Foreign { address, len }
         }
     }
 }
@@ -556,10 +464,10 @@ fn place(rng: &mut Rng) -> Place {
 }
 
 fn pipe(rng: &mut Rng) -> Pipe {
-    // As much as a pipe takes, wherever in its pages the data begin.
+    // A pipe takes this much, whatever the offset of the data in its pages.
     let len = 1 + len(rng).min((60 << 10) - 1);
     Pipe {
-        filled_by: [Fill::Write, Fill::Vmsplice, Fill::Tee][rng.usize(..3)],
+        filled_by: one_of(rng, &[Fill::Write, Fill::Vmsplice, Fill::Tee]),
         offset: rng.usize(..=MEMORY - len),
         len,
     }
@@ -574,12 +482,12 @@ fn offset(rng: &mut Rng) -> i64 {
     }
 }
 
-/// A checksum, or what cannot be one.
+/// Makes a checksum, or now and then a value that no data has.
 fn value(rng: &mut Rng) -> u32 {
     match rng.u32(..10) {
         0 => rng.u32(..),
-        1 => [0xfff1, 0xfff1_0000, u32::MAX][rng.usize(..3)],
-        2 => [0, 1, 0xfff0, 0xfff0_0000, 0xfff0_fff0][rng.usize(..5)],
+        1 => one_of(rng, &[0xfff1, 0xfff1_0000, u32::MAX]),
+        2 => one_of(rng, &[0, 1, 0xfff0, 0xfff0_0000, 0xfff0_fff0]),
         _ => rng.u32(..65521) << 16 | rng.u32(..65521),
     }
 }
@@ -607,7 +515,7 @@ fn state(rng: &mut Rng) -> State {
 
 fn unknown_request(rng: &mut Rng) -> u32 {
     let number = match rng.u32(..2) {
-        // A known one of another size or direction.
+        // A known number, with another size or direction.
         0 => rng.u32(0x20..=0x26),
         _ => rng.u32(..0x100),
     };

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! Several processes or threads that use the same open file.
+//! Processes and threads that share an open file.
 
 use std::cell::RefCell;
 use std::io::Seek;
@@ -25,11 +25,11 @@ use adler32_tests::memory;
 use adler32_tests::process;
 use adler32_tests::reference;
 
-/// How much each call of one that is to be killed writes.
+/// How many bytes a child that is to be killed passes to each call.
 const PIECE: usize = 100_000;
 
 impl World<'_> {
-    /// A child writes to a file; if `alone`, after this process has closed it.
+    /// Lets a child write to a file. If `alone`, this process closes the file before.
     pub fn inherit(&mut self, at: usize, span: Span, alone: bool) -> Option<()> {
         let data = self.arena.data(span);
         if !self.files[at].open.borrow().mode.is_writable()
@@ -48,7 +48,7 @@ impl World<'_> {
         drop(file);
         let open = self.files[at].open.clone();
         if alone {
-            self.forget(&open);
+            self.close_all_of(&open);
         }
         child.link().notify();
         child.join();
@@ -56,12 +56,11 @@ impl World<'_> {
         if data.len > 0 {
             open.borrow_mut().position = 0;
         }
-        self.published(open);
+        self.release(open);
         Some(())
     }
 
-    /// A child is killed while it writes the same bytes all the time; if `alone`, as the last that
-    /// has the file.
+    /// Kills a child that repeats a write. If `alone`, no other process has the file open any longer.
     pub fn kill(
         &mut self,
         at: usize,
@@ -75,16 +74,16 @@ impl World<'_> {
             return None;
         }
         let file = self.files[at].file.try_clone().expect("dup");
-        // Where the file would be after a write.
+        // Every write sets the position to 0. The child may be killed before its first.
         (&file).rewind().expect("lseek");
-        // Taken anew by each GET; and while it is open, the module cannot be unloaded.
+        // GET refreshes the view. While the view is open, the module cannot be unloaded.
         let view = self.as_user(owner, device::view);
         let arena = self.arena;
         let equal = arena.equal.address();
         let mut child = process::fork(|link| {
-            // Or it would go on, and hold the module, if this process were killed.
+            // If this process is killed, the child must not run on and hold the module.
             prctl::set_pdeathsig(Signal::SIGKILL).expect("prctl");
-            arena.take();
+            arena.unshare();
             link.notify();
             loop {
                 let _ = if by_ioctl {
@@ -94,12 +93,12 @@ impl World<'_> {
                 };
             }
         });
-        // The child is at work, and the parent may no longer have the file.
+        // The child writes. From now on, this process may have closed the file.
         child.link().wait();
-        let kept = (!alone || !mode.has_register()).then(|| file.try_clone().expect("dup"));
+        let kept = (!alone || !mode.has_slot()).then(|| file.try_clone().expect("dup"));
         drop(file);
         if kept.is_none() {
-            self.forget(&open);
+            self.close_all_of(&open);
         }
         thread::sleep(Duration::from_micros(microseconds));
         child.kill();
@@ -110,7 +109,7 @@ impl World<'_> {
             None => view.state(),
         };
         let more = after.length.checked_sub(before.length);
-        let more = more.expect("a killed child took nothing away");
+        let more = more.expect("a killed child made the session shorter");
         let value = reference::append_repeated(before.value, EQUAL, more);
         assert_eq!(after.value, value, "the sum of what a killed child wrote");
         if by_ioctl {
@@ -118,16 +117,16 @@ impl World<'_> {
         }
         open.borrow_mut().state = after;
         open.borrow_mut().position = 0;
-        self.published(open);
+        self.release(open);
         Some(())
     }
 
-    /// Threads write equal bytes to one file in all ways, and look at it meanwhile.
-    pub fn crowd(&mut self, threads: u8, calls: u8, seed: u64) -> Option<()> {
+    /// Lets threads write equal bytes to one file in every way, and read its state in between.
+    pub fn crowd(&mut self, threads: u8, calls: u8, seed: u64) {
         let opened = device::open(libc::O_RDWR);
         self.check_present(opened.is_ok());
         let Ok(file) = &opened else {
-            return Some(());
+            return;
         };
         let equal = self.arena.equal.address();
         let work = &|mut rng: Rng| {
@@ -176,23 +175,15 @@ impl World<'_> {
                 .sum()
         });
         assert_eq!(file.state(), equal_state(total), "in the end");
-        Some(())
     }
 
-    /// Closes all of this process's descriptors of an open file that others have, too.
-    fn forget(&mut self, open: &Rc<RefCell<OpenFile>>) {
+    /// Closes all descriptors of an open file that this process has.
+    fn close_all_of(&mut self, open: &Rc<RefCell<OpenFile>>) {
         self.files.retain(|file| !Rc::ptr_eq(&file.open, open));
-    }
-
-    /// Takes note of the end of an open file, if this is it.
-    fn published(&mut self, open: Rc<RefCell<OpenFile>>) {
-        if let Ok(open) = Rc::try_unwrap(open) {
-            self.publish(&open.into_inner());
-        }
     }
 }
 
-/// The state of a session of nothing but [`EQUAL`].
+/// Returns the state of a session in which every byte is [`EQUAL`].
 fn equal_state(length: u64) -> uapi::State {
     device::state(reference::append_repeated(1, EQUAL, length), length)
 }

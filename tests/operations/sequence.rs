@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! A sequence of operations: naming it, running it in a process of its own, making it shorter.
+//! A sequence of operations: its name, how a process runs it, and how it is made shorter.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -32,18 +32,19 @@ use crate::operation::Operation;
 use crate::world::Unloads;
 use crate::world::World;
 
-/// How many operations a whole sequence has.
+/// The number of operations in a whole sequence.
 const LEN: usize = 500;
-/// How long it may take, in seconds, before it counts as stuck.
+/// A sequence that takes longer than this, in seconds, is stuck.
 const PATIENCE: u32 = 120;
-/// How long to make it shorter.
+/// How long a sequence is made shorter.
 const SHRINKING: Duration = Duration::from_secs(120);
-/// The first of the users that sequences are.
+/// The first of the users as whom sequences run.
 const FIRST_USER: u32 = 200_000;
 
-/// The operations that chance makes of a seed, or some of them.
+/// Random operations from a seed, or some of them.
 ///
-/// Written as the seed, and after a colon the numbers of the operations if they are not all.
+/// A sequence is written as its seed. If it is not whole, a colon and the numbers of its operations
+/// follow.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sequence {
     seed: u64,
@@ -51,12 +52,13 @@ pub struct Sequence {
 }
 
 impl Sequence {
+    /// Returns the whole sequence of a seed.
     pub fn of_seed(seed: u64) -> Self {
         let numbers = (0..LEN).collect();
         Self { seed, numbers }
     }
 
-    /// Returns the operations by their numbers.
+    /// Returns the operations and their numbers.
     pub fn operations(&self) -> Vec<(usize, Operation)> {
         let mut rng = Rng::with_seed(self.seed);
         let all: Vec<_> = (0..LEN).map(|_| Operation::random(&mut rng)).collect();
@@ -64,7 +66,7 @@ impl Sequence {
         self.numbers.iter().map(operation).collect()
     }
 
-    /// Leaves out operations, first many at a time and then single ones, as long as it `fails`
+    /// Leaves out operations, first many at a time and then single ones, if the sequence still fails
     /// without them.
     pub fn shrink(mut self, fails: impl Fn(&Self) -> Result<bool>) -> Result<Self> {
         let mut size = self.numbers.len().div_ceil(2);
@@ -81,7 +83,7 @@ impl Sequence {
                     start = end;
                 }
             }
-            // Single ones may have become superfluous by the last that were left out.
+            // The operations that were just left out may have been the only need for others.
             if size > 1 || self.numbers.len() == before {
                 size /= 2;
             }
@@ -119,17 +121,17 @@ impl FromStr for Sequence {
     }
 }
 
-/// What became of a sequence.
-pub struct Outcome {
-    /// How many operations of each kind were done.
+/// The result of a sequence.
+pub struct Verdict {
+    /// How many operations of each kind were performed.
     pub done: BTreeMap<String, u64>,
     pub failure: Option<String>,
 }
 
-/// A sequence that is run by a process.
+/// A sequence that a process is running.
 pub struct Running {
     pub pid: Pid,
-    pub slot: u32,
+    pub process: u32,
     pub sequence: Sequence,
     report: File,
 }
@@ -137,19 +139,20 @@ pub struct Running {
 /// How a sequence is run.
 #[derive(Clone, Copy)]
 pub struct Manner {
-    /// No other runs meanwhile.
+    /// Whether no other sequence runs at the same time.
     pub alone: bool,
-    /// Each operation is printed before it is done.
-    pub told: bool,
+    /// Whether each operation is printed before it is performed.
+    pub verbose: bool,
 }
 
-/// What all sequences use.
-pub struct Setting {
+/// Runs sequences in processes, which share what this contains.
+pub struct Executor {
     pub arena: Arena,
     pub unloads: &'static Unloads,
 }
 
-impl Setting {
+impl Executor {
+    /// Makes the memory that the processes share.
     pub fn new() -> Self {
         Self {
             arena: Arena::new(),
@@ -157,28 +160,28 @@ impl Setting {
         }
     }
 
-    /// Starts a sequence. Those that run at the same time must have different slots.
-    pub fn start(&self, sequence: Sequence, slot: u32, manner: Manner) -> Result<Running> {
+    /// Starts a sequence. Processes that run at the same time must have different numbers.
+    pub fn start(&self, sequence: Sequence, process: u32, manner: Manner) -> Result<Running> {
         let (reader, writer) = unistd::pipe().context("cannot make a pipe")?;
-        // SAFETY: There is one thread.
+        // SAFETY: This process has one thread, so that the child inherits no lock of another.
         match unsafe { unistd::fork() }.context("cannot fork")? {
             ForkResult::Parent { child } => Ok(Running {
                 pid: child,
-                slot,
+                process,
                 sequence,
                 report: reader.into(),
             }),
             ForkResult::Child => {
                 drop(reader);
-                self.run(&sequence, slot, manner, writer);
-                // SAFETY: The call does not return.
+                self.run(&sequence, process, manner, writer);
+                // SAFETY: The call takes no pointers, and does not return.
                 unsafe { libc::_exit(0) }
             }
         }
     }
 
-    fn run(&self, sequence: &Sequence, slot: u32, manner: Manner, writer: OwnedFd) {
-        /// What the first thread to fail says, and where.
+    fn run(&self, sequence: &Sequence, process: u32, manner: Manner, writer: OwnedFd) {
+        /// The message of the first panic, and its place.
         static FAILURE: OnceLock<String> = OnceLock::new();
 
         panic::set_hook(Box::new(|info| {
@@ -186,23 +189,23 @@ impl Setting {
         }));
         // SAFETY: The call takes no pointers.
         unsafe { libc::alarm(PATIENCE) };
-        self.arena.take();
-        let users = [0, 1].map(|number| FIRST_USER + 2 * slot + number);
+        self.arena.unshare();
+        let users = [0, 1].map(|number| FIRST_USER + 2 * process + number);
         let mut done = BTreeMap::<_, u64>::new();
-        let mut doing = "at the start".to_owned();
+        let mut doing = "before the first operation".to_owned();
         let result = panic::catch_unwind(AssertUnwindSafe(|| {
             let mut world = World::new(&self.arena, self.unloads, users, manner.alone);
             for (number, operation) in sequence.operations() {
                 let kind = operation.kind();
                 doing = format!("operation {number}, {operation:?}");
-                if manner.told {
-                    println!("process {slot}: {doing}");
+                if manner.verbose {
+                    println!("process {process}: {doing}");
                 }
                 if world.step(operation) {
                     *done.entry(kind).or_default() += 1;
                 }
             }
-            doing = "at the end".to_owned();
+            doing = "after the last operation".to_owned();
             world.finish();
         }));
         let failure = result.err().map(|_| {
@@ -210,22 +213,22 @@ impl Setting {
             format!("{doing}: {failure}")
         });
         let report = json!({ "done": done, "failure": failure }).to_string();
-        // A report that does not arrive counts as a failure.
+        // If the report does not arrive, the sequence has failed.
         let _ = File::from(writer).write_all(report.as_bytes());
     }
 
-    /// Returns how a sequence fails with nobody else about, if it does.
+    /// Returns how a sequence fails if no other runs, or `None` if it passes.
     pub fn failure_alone(&self, sequence: &Sequence) -> Result<Option<String>> {
         let manner = Manner {
             alone: true,
-            told: false,
+            verbose: false,
         };
         let running = self.start(sequence.clone(), 0, manner)?;
         let status = wait::waitpid(running.pid, None).context("cannot wait")?;
         Ok(running.end(status)?.failure)
     }
 
-    /// Leaves out operations of a sequence as long as it fails without them.
+    /// Leaves out operations of a sequence if it still fails without them.
     pub fn shrink(&self, sequence: Sequence) -> Result<Sequence> {
         let start = Instant::now();
         sequence.shrink(|sequence| {
@@ -235,25 +238,25 @@ impl Setting {
 }
 
 impl Running {
-    /// Takes the outcome of a sequence whose process has ended.
-    pub fn end(mut self, status: WaitStatus) -> Result<Outcome> {
+    /// Returns the verdict on the sequence, once its process has ended.
+    pub fn end(mut self, status: WaitStatus) -> Result<Verdict> {
         let mut report = String::new();
         self.report
             .read_to_string(&mut report)
             .context("cannot read a report")?;
         if !matches!(status, WaitStatus::Exited(_, 0)) || report.is_empty() {
-            return Ok(Outcome {
+            return Ok(Verdict {
                 done: BTreeMap::new(),
                 failure: Some(match status {
                     WaitStatus::Signaled(_, Signal::SIGALRM, _) => {
-                        format!("not done after {PATIENCE} s; --replay tells the operation")
+                        format!("stuck after {PATIENCE} s; --replay prints the operation")
                     }
                     status => format!("the process ended by {status:?}"),
                 }),
             });
         }
         let mut report: Value = serde_json::from_str(&report).context("cannot parse a report")?;
-        Ok(Outcome {
+        Ok(Verdict {
             done: serde_json::from_value(report["done"].take()).context("cannot parse a report")?,
             failure: report["failure"].as_str().map(str::to_owned),
         })

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! One process's part of the system, and what it must look like.
+//! What one process uses of the module, and the state that the model expects of it.
 
 use std::cell::RefCell;
 use std::num::NonZeroUsize;
@@ -31,24 +31,24 @@ use adler32_tests::module;
 use adler32_tests::process;
 use adler32_tests::ErrnoOf;
 
-/// How many files, hashes and messages each there can be at a time.
+/// The most files, the most hashes and the most messages at a time.
 pub const MAX: usize = 6;
 
-/// What all processes know of the module.
+/// Counts how often the module has been unloaded, for all processes.
 pub struct Unloads {
-    /// How many processes are at it.
+    /// How many attempts are under way.
     under_way: AtomicU64,
     done: AtomicU64,
 }
 
 impl Unloads {
-    /// Makes one that is shared with the children to come.
+    /// Returns counters that later children share.
     pub fn shared() -> &'static Self {
         let size = NonZeroUsize::new(size_of::<Self>()).expect("not empty");
         let protection = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
         // SAFETY: The kernel chooses an address range that is free.
         let map = unsafe { mman::mmap_anonymous(None, size, protection, MapFlags::MAP_SHARED) };
-        // SAFETY: The memory is never unmapped, aligned to a page, and all zero, which is a value.
+        // SAFETY: The memory stays mapped forever, is aligned to a page, and is zero, which is valid.
         unsafe { map.expect("mmap").cast().as_ref() }
     }
 
@@ -63,8 +63,8 @@ impl Unloads {
         result.errno()
     }
 
-    /// Returns how often the module has been unloaded, once that is certain: for who holds the
-    /// module, it remains so.
+    /// Returns how often the module has been unloaded, once no attempt is under way. The number stays
+    /// the same for as long as the caller holds the module.
     fn count(&self) -> u64 {
         while self.under_way.load(Ordering::SeqCst) > 0 {
             thread::sleep(Duration::from_micros(50));
@@ -73,24 +73,26 @@ impl Unloads {
     }
 }
 
+/// The files and sockets of a process, with the model of each, and of the slots.
 pub struct World<'a> {
     pub arena: &'a Arena,
     unloads: &'a Unloads,
-    /// No other process loads or unloads the module.
+    /// Whether no other process loads or unloads the module.
     alone: bool,
+    /// Whether the module is loaded, if this process is alone.
     loaded: bool,
-    /// At how many unloads the registers were as they are here.
+    /// How often the module had been unloaded when `slots` was valid.
     unloads_known: u64,
     users: [u32; 2],
     user: usize,
-    pub registers: [State; 2],
+    pub slots: [State; 2],
     pub files: Vec<Descriptor>,
     pub hashes: Vec<Hash>,
     pub messages: Vec<Message>,
 }
 
 impl<'a> World<'a> {
-    /// Begins with the module loaded, and empty registers of two users that nobody else is.
+    /// Starts with the module loaded and with empty slots. No other process may use these users.
     pub fn new(arena: &'a Arena, unloads: &'a Unloads, users: [u32; 2], alone: bool) -> Self {
         let mut world = Self {
             arena,
@@ -100,13 +102,13 @@ impl<'a> World<'a> {
             unloads_known: 0,
             users,
             user: 0,
-            registers: [EMPTY; 2],
+            slots: [EMPTY; 2],
             files: Vec::new(),
             hashes: Vec::new(),
             messages: Vec::new(),
         };
         if alone {
-            // One that was killed may have left it.
+            // A process that was killed may have left its attempt in the count.
             unloads.under_way.store(0, Ordering::SeqCst);
             module::ensure_loaded();
         }
@@ -120,42 +122,36 @@ impl<'a> World<'a> {
         world
     }
 
-    /// Does an operation and checks what came of it. Returns whether there was anything to do.
+    /// Performs an operation and checks the result. Returns whether there was anything to do.
     pub fn step(&mut self, operation: Operation) -> bool {
-        use Operation as Op;
-
-        let done = match operation {
-            Op::SwitchUser { user } => {
-                self.switch_user(user.into());
-                Some(())
-            }
-            Op::Open { flags } => self.open(flags),
-            Op::Bind { by_driver } => self.bind(by_driver),
-            Op::Load => {
-                self.load();
-                Some(())
-            }
-            Op::Unload { close_first } => {
-                self.unload(close_first);
-                Some(())
-            }
-            Op::Crowd {
-                threads,
-                calls,
-                seed,
-            } => self.crowd(threads, calls, seed),
-            operation => self
-                .device_step(&operation)
-                .or_else(|| self.hash_step(&operation)),
-        };
+        let performed = self.perform(operation).is_some();
         if self.holds_module() {
             let unloads = self.unloads.count();
             assert_eq!(unloads, self.unloads_known, "unloaded while in use");
         }
-        done.is_some()
+        performed
     }
 
-    /// Closes everything and looks at the registers.
+    fn perform(&mut self, operation: Operation) -> Option<()> {
+        match operation {
+            Operation::SwitchUser(user) => self.switch_user(user.into()),
+            Operation::Open(flags) => self.open(flags)?,
+            Operation::OnFile(pick, operation) => self.file_step(pick, operation)?,
+            Operation::Crowd {
+                threads,
+                calls,
+                seed,
+            } => self.crowd(threads, calls, seed),
+            Operation::Bind { by_driver } => self.bind(by_driver)?,
+            Operation::OnHash(pick, operation) => self.hash_step(pick, operation)?,
+            Operation::OnMessage(pick, operation) => self.message_step(pick, operation)?,
+            Operation::Load => self.load(),
+            Operation::Unload { close_first } => self.unload(close_first),
+        }
+        Some(())
+    }
+
+    /// Closes everything and checks the slots.
     pub fn finish(mut self) {
         self.close_all();
         for user in 0..self.users.len() {
@@ -164,11 +160,7 @@ impl<'a> World<'a> {
             self.check_present(opened.is_ok());
             if let Ok(file) = opened {
                 self.acquired();
-                assert_eq!(
-                    file.state(),
-                    self.registers[user],
-                    "register of user {user}"
-                );
+                assert_eq!(file.state(), self.slots[user], "the slot of user {user}");
             }
         }
     }
@@ -199,8 +191,8 @@ impl<'a> World<'a> {
         !(self.files.is_empty() && self.hashes.is_empty() && self.messages.is_empty())
     }
 
-    /// Takes note that this process uses the module, which it may not have done before: it cannot be
-    /// unloaded from now on.
+    /// Records that this process holds the module from now on, so that it cannot be unloaded. Slots are
+    /// empty again if it was unloaded before.
     pub fn acquired(&mut self) {
         if self.holds_module() {
             return;
@@ -208,14 +200,14 @@ impl<'a> World<'a> {
         let unloads = self.unloads.count();
         if unloads != self.unloads_known {
             self.unloads_known = unloads;
-            self.registers = [EMPTY; 2];
+            self.slots = [EMPTY; 2];
         }
     }
 
-    /// Fails if the module should have been found, and was not, or the other way round.
+    /// Checks whether a call may have found the module loaded.
     pub fn check_present(&self, found: bool) {
         if self.alone {
-            assert_eq!(found, self.loaded, "the module is there");
+            assert_eq!(found, self.loaded, "the module is loaded");
         } else {
             assert!(found || !self.holds_module(), "the module is in use");
         }
@@ -226,10 +218,8 @@ impl<'a> World<'a> {
             return None;
         }
         let opened = device::open(flags);
-        let errno = opened.as_ref().map_or_else(
-            |error| Errno::from_raw(error.raw_os_error().unwrap_or(0)),
-            |_| Errno::UnknownErrno,
-        );
+        let error = opened.as_ref().err().and_then(|error| error.raw_os_error());
+        let errno = Errno::from_raw(error.unwrap_or(0));
         let absent = [Errno::ENOENT, Errno::ENODEV, Errno::ENXIO].contains(&errno);
         self.check_present(!absent);
         if absent {
@@ -243,7 +233,7 @@ impl<'a> World<'a> {
         self.acquired();
         let mode = Mode::of(flags);
         let state = match mode {
-            Mode::Append => self.registers[self.user],
+            Mode::Append => self.slots[self.user],
             _ => EMPTY,
         };
         let open = OpenFile {
@@ -261,6 +251,7 @@ impl<'a> World<'a> {
         Some(())
     }
 
+    /// Duplicates a descriptor, if there is room for another.
     pub fn dup(&mut self, at: usize) -> Option<()> {
         if self.files.len() == MAX {
             return None;
@@ -272,18 +263,19 @@ impl<'a> World<'a> {
         Some(())
     }
 
+    /// Closes a descriptor.
     pub fn close(&mut self, at: usize) {
         let Descriptor { file, open } = self.files.swap_remove(at);
         drop(file);
-        if let Ok(open) = Rc::try_unwrap(open).map(RefCell::into_inner) {
-            self.publish(&open);
-        }
+        self.release(open);
     }
 
-    /// Takes note that a file has been closed for the last time.
-    pub fn publish(&mut self, open: &OpenFile) {
-        if open.mode.has_register() {
-            self.registers[open.owner] = open.state;
+    /// Makes the session of an open file the slot if no descriptor refers to it any longer.
+    pub fn release(&mut self, open: Rc<RefCell<OpenFile>>) {
+        if let Some(open) = Rc::into_inner(open).map(RefCell::into_inner) {
+            if open.mode.has_slot() {
+                self.slots[open.owner] = open.state;
+            }
         }
     }
 
@@ -295,7 +287,7 @@ impl<'a> World<'a> {
         self.messages.clear();
     }
 
-    /// Returns the index that a number means in a list.
+    /// Returns the index that a pick chooses from a list.
     pub fn pick(pick: Pick, len: usize) -> Option<usize> {
         usize::from(pick).checked_rem(len)
     }
@@ -318,7 +310,7 @@ impl<'a> World<'a> {
                     seed: Rc::new(1.into()),
                 });
             }
-            // Loaded for the bind, and unloaded by another process before it came to that.
+            // Another process unloaded the module just after the bind had loaded it.
             Err(Errno::ENOENT) if !self.alone && !self.holds_module() => (),
             Err(error) => panic!("bind: {error}"),
         }
@@ -342,13 +334,13 @@ impl<'a> World<'a> {
         }
         let attempt = || self.as_root(|| self.unloads.attempt());
         if self.holds_module() {
-            // Else what is tried next would leave the kernel without the code that it runs.
+            // If the count were 0, the attempt would remove code that is in use.
             assert!(module::refcount() > Some(0), "a user is not counted");
             let result = attempt();
-            // Another process may be about to be told the same.
+            // EBUSY if another process makes the same attempt at the same time.
             let is_refusal =
                 result == Errno::EWOULDBLOCK || (!self.alone && result == Errno::EBUSY);
-            assert!(is_refusal, "unloading what is in use: {result}");
+            assert!(is_refusal, "unloading a module in use: {result}");
         } else if !self.alone {
             let result = attempt();
             let expected = [
@@ -359,7 +351,7 @@ impl<'a> World<'a> {
             ];
             assert!(expected.contains(&result), "unloading: {result}");
         } else if self.loaded {
-            process::eventually("unloaded, as nobody uses it", || {
+            process::eventually("the unused module is unloaded", || {
                 let result = attempt();
                 assert!(
                     [Errno::UnknownErrno, Errno::EWOULDBLOCK].contains(&result),
@@ -369,12 +361,16 @@ impl<'a> World<'a> {
             });
             self.loaded = false;
         } else {
-            assert_eq!(attempt(), Errno::ENOENT, "unloading what is not there");
+            assert_eq!(
+                attempt(),
+                Errno::ENOENT,
+                "unloading a module that is not loaded"
+            );
         }
     }
 }
 
-/// Changes the effective user, which only root can, who remains the real one.
+/// Changes the effective user. The real user stays root, who alone may do this.
 fn take_uid(uid: u32) {
     process::set_thread_uids(-1, 0, -1);
     process::set_thread_uids(-1, uid.into(), -1);
