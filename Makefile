@@ -217,7 +217,6 @@ clean: ## Remove what was built
 
 .PHONY: distclean
 distclean: lab ## Remove what was built, and the kernels, packages and crates kept for it
-	rm -rf "$(CARGO_CACHE)"
 	$(LAB) clean
 	rm -rf build
 

@@ -72,7 +72,7 @@ pub enum Action {
         #[arg(default_value = "bash", last = true)]
         command: Vec<String>,
     },
-    /// Remove the cache: the root, all kernels and what was built for them
+    /// Remove what the lab made from the cache: the root, all kernels and what was built for them
     Clean,
 }
 

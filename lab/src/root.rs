@@ -14,9 +14,11 @@ use anyhow::Context;
 use anyhow::Result;
 use nix::mount::MsFlags;
 use rust_kernel_kit::command;
-use rust_kernel_kit::directory;
 
+use crate::cache::remove_dir;
 use crate::cache::Cache;
+use crate::cache::NEW_ROOT;
+use crate::cache::ROOT;
 use crate::host;
 use crate::job::PATH;
 use crate::sandbox;
@@ -74,11 +76,11 @@ pub struct Root {
 impl Root {
     /// Makes the root if needed, and mounts the file systems that programs expect.
     pub fn open(cache: &Cache) -> Result<Self> {
-        let dir = cache.join("root");
+        let dir = cache.join(ROOT);
         if !dir.exists() {
             let _lock = cache.lock()?;
             if !dir.exists() {
-                create(&dir, &cache.join("root.new"))?;
+                create(&dir, &cache.join(NEW_ROOT))?;
             }
         }
         let root = Self { dir };
@@ -233,7 +235,7 @@ fn hides_system(dir: &Path) -> bool {
 /// Makes the root in `new`, then renames it to `dir`.
 fn create(dir: &Path, new: &Path) -> Result<()> {
     host::ensure_packages()?;
-    directory::remove(new)?;
+    remove_dir(new)?;
     command::step(
         &format!("make a Debian {SUITE} root with the toolchain"),
         Command::new("mmdebstrap")

@@ -17,6 +17,9 @@ print_archive() {
 	esac
 }
 
+# Whatever the caller's umask and the archive say: only the caller may change the files.
+umask 022
 mkdir -p "$tree"
 print_archive | xz --decompress --stdout --threads=0 |
-	tar -x -C "$tree" --strip-components=1 --anchored --wildcards "$@"
+	tar -x -C "$tree" --no-same-owner --no-same-permissions \
+		--strip-components=1 --anchored --wildcards "$@"

@@ -34,10 +34,7 @@ pub fn make(dir: &Path, headers: &Headers, metadata: &Metadata) -> Result<()> {
     let mut new = dir.as_os_str().to_owned();
     new.push(".new");
     let new = Path::new(&new);
-    for old in [dir, new] {
-        directory::remove(old)?;
-    }
-    fs::create_dir(new).with_context(|| format!("cannot make {}", new.display()))?;
+    directory::make(new)?;
     link_all(&headers.dir, new, &["Makefile", "rust", "scripts"])?;
     for name in COPIED {
         fs::remove_file(new.join(name))?;
@@ -60,6 +57,7 @@ pub fn make(dir: &Path, headers: &Headers, metadata: &Metadata) -> Result<()> {
         fs::copy(file, new.join("rust").join(name))?;
     }
     fs::write(new.join(RUSTC), version("rustc").unwrap_or_default())?;
+    directory::remove(dir)?;
     fs::rename(new, dir).with_context(|| format!("cannot make {}", dir.display()))
 }
 
@@ -70,20 +68,6 @@ fn link_all(from: &Path, to: &Path, except: &[&str]) -> Result<()> {
         let name = entry.file_name();
         if !except.iter().any(|except| name == *except) {
             symlink(entry.path(), to.join(name))?;
-        }
-    }
-    Ok(())
-}
-
-/// Removes from `cache` the directories of kernels whose headers are no longer installed.
-pub fn remove_stale(cache: &Path) -> Result<()> {
-    for entry in fs::read_dir(cache)? {
-        let entry = entry?;
-        let headers = Path::new("/lib/modules")
-            .join(entry.file_name())
-            .join("build");
-        if entry.file_type()?.is_dir() && !headers.exists() {
-            directory::remove(&entry.path())?;
         }
     }
     Ok(())

@@ -2,8 +2,6 @@
 
 //! The command `rust-kernel-kit`.
 
-use std::fs;
-use std::fs::File;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -11,11 +9,8 @@ use anyhow::bail;
 use anyhow::Context;
 use anyhow::Result;
 use clap::Parser;
-use nix::fcntl::Flock;
-use nix::fcntl::FlockArg;
 
-use crate::build_dir;
-use crate::directory;
+use crate::cache;
 use crate::headers::Headers;
 use crate::metadata;
 use crate::needs;
@@ -71,8 +66,7 @@ fn run(cli: Cli) -> Result<()> {
         println!("{}", headers.dir.display());
         return Ok(());
     }
-    let dir = cli.cache.join(&release);
-    if build_dir::is_current(&dir, &headers) {
+    if let Some(dir) = cache::find(&cli.cache, &headers)? {
         println!("{}", dir.display());
         return Ok(());
     }
@@ -86,28 +80,13 @@ fn run(cli: Cli) -> Result<()> {
     let source = Source::find(&headers, cli.source)
         .with_context(|| format!("cannot generate the Rust metadata of {release}"))?;
     if cli.check {
-        println!("{} can be made", dir.display());
+        println!("{} can be made", cli.cache.join(&release).display());
         return Ok(());
     }
 
-    fs::create_dir_all(&cli.cache)
-        .with_context(|| format!("cannot make {}: run {NAME} as root", cli.cache.display()))?;
-    let lock = File::create(cli.cache.join("lock")).with_context(|| {
-        format!(
-            "cannot write in {}: run {NAME} as root",
-            cli.cache.display()
-        )
+    let dir = cache::provide(&cli.cache, &headers, |work| {
+        metadata::make(&headers, &source, work)
     })?;
-    let _lock = Flock::lock(lock, FlockArg::LockExclusive).map_err(|(_, error)| error)?;
-    if !build_dir::is_current(&dir, &headers) {
-        build_dir::remove_stale(&cli.cache)?;
-        let work = cli.cache.join(format!("{release}.work"));
-        let made = metadata::make(&headers, &source, &work)
-            .and_then(|metadata| build_dir::make(&dir, &headers, &metadata));
-        // The unpacked source is large. It is removed even if making the directory failed.
-        directory::remove(&work)?;
-        made?;
-    }
     println!("{}", dir.display());
     Ok(())
 }

@@ -10,10 +10,12 @@
 
 pub mod archive;
 mod build_dir;
+mod cache;
 mod cli;
 pub mod command;
-pub mod directory;
+mod directory;
 mod headers;
+pub mod lock;
 mod metadata;
 mod needs;
 mod source;

@@ -14,7 +14,6 @@ use anyhow::Result;
 
 use crate::archive;
 use crate::command;
-use crate::directory;
 use crate::headers::value;
 use crate::headers::Headers;
 use crate::source::Source;
@@ -48,9 +47,8 @@ const PREPARE: [&str; 4] = [
     "CONFIG_MODULE_SIG_FORMAT=",
 ];
 
-/// Generates the metadata in `work`, a directory for nothing else, and checks the metadata.
+/// Generates the metadata in `work`, an empty directory, and checks the metadata.
 pub fn make(headers: &Headers, source: &Source, work: &Path) -> Result<Metadata> {
-    directory::remove(work)?;
     let (tree, build) = (work.join("source"), work.join("build"));
     fs::create_dir_all(&build).with_context(|| format!("cannot make {}", build.display()))?;
     let file = source.fetch(work)?;
