@@ -176,8 +176,8 @@ impl Arena {
         assert!(untouched, "the kernel wrote to other memory");
     }
 
-    /// Puts the structure of an ioctl in a place, as far as memory exists there. Returns its address
-    /// and whether all of it exists.
+    /// Puts the structure of an ioctl in a place, as far as memory exists there. Returns its
+    /// address and whether all of it exists.
     pub fn argument<T: Copy>(&self, place: Place, value: T) -> (usize, bool) {
         let size = size_of::<T>();
         let (address, there) = match place {

@@ -57,8 +57,8 @@ use adler32_tests::ErrnoOf;
 const MAX_TRANSFER: usize = 0x7fff_f000;
 
 impl World<'_> {
-    /// Performs an operation on a file of the device, and checks the result. Returns `None` if there
-    /// is nothing to do.
+    /// Performs an operation on a file of the device, and checks the result. Returns `None` if
+    /// there is nothing to do.
     pub fn file_step(&mut self, pick: Pick, operation: FileOperation) -> Option<()> {
         use FileOperation as Op;
 
@@ -302,8 +302,8 @@ impl World<'_> {
         }
     }
 
-    /// Checks the result of a sendfile or splice of `data`, which the kernel refuses with O_APPEND, as
-    /// for any file.
+    /// Checks the result of a sendfile or splice of `data`, which the kernel refuses with O_APPEND,
+    /// as for any file.
     fn check_moved(&self, at: usize, result: nix::Result<usize>, data: &[u8]) {
         let mut open = self.open_file(at);
         if !open.mode.is_writable() {
@@ -620,8 +620,8 @@ fn check_append(open: &mut OpenFile, result: io::Result<usize>, data: &Gathered)
     }
 }
 
-/// Checks that a result is the first of the errors that apply, or a success if none applies. Returns
-/// whether it is a success.
+/// Checks that a result is the first of the errors that apply, or a success if none applies.
+/// Returns whether it is a success.
 fn check_errors(result: io::Result<()>, errors: &[(bool, Errno)]) -> bool {
     let expected = errors.iter().find(|(applies, _)| *applies);
     let expected = expected.map_or(Errno::UnknownErrno, |&(_, errno)| errno);

@@ -3,8 +3,9 @@
 //! Performs random operations on the device, on AF_ALG and on the module, and compares the results
 //! with those of a model.
 //!
-//! The program prints each sequence of operations before a process runs it, so that the log names the
-//! sequence even if the kernel crashes. `--replay` repeats a sequence and prints each operation first.
+//! The program prints each sequence of operations before a process runs it, so that the log names
+//! the sequence even if the kernel crashes. `--replay` repeats a sequence and prints each operation
+//! first.
 //!
 //! It runs as root in a virtual machine in which the module is installed.
 
@@ -46,7 +47,8 @@ struct Arguments {
     #[arg(long, value_name = "NUMBER")]
     seed: Option<u64>,
     /// Perform these sequences instead, at the same time
-    #[arg(long, value_name = "SEQUENCE", num_args = 1.., conflicts_with_all = ["operations", "seed"])]
+    #[arg(long, value_name = "SEQUENCE", num_args = 1..)]
+    #[arg(conflicts_with_all = ["operations", "seed"])]
     replay: Vec<Sequence>,
 }
 

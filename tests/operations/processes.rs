@@ -60,7 +60,8 @@ impl World<'_> {
         Some(())
     }
 
-    /// Kills a child that repeats a write. If `alone`, no other process has the file open any longer.
+    /// Kills a child that repeats a write. If `alone`, no other process has the file open any
+    /// longer.
     pub fn kill(
         &mut self,
         at: usize,

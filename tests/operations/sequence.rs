@@ -66,8 +66,8 @@ impl Sequence {
         self.numbers.iter().map(operation).collect()
     }
 
-    /// Leaves out operations, first many at a time and then single ones, if the sequence still fails
-    /// without them.
+    /// Leaves out operations that are not needed for a failure: first many at a time, then single
+    /// ones.
     pub fn shrink(mut self, fails: impl Fn(&Self) -> Result<bool>) -> Result<Self> {
         let mut size = self.numbers.len().div_ceil(2);
         while size > 0 {

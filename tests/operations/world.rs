@@ -48,7 +48,7 @@ impl Unloads {
         let protection = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
         // SAFETY: The kernel chooses an address range that is free.
         let map = unsafe { mman::mmap_anonymous(None, size, protection, MapFlags::MAP_SHARED) };
-        // SAFETY: The memory stays mapped forever, is aligned to a page, and is zero, which is valid.
+        // SAFETY: The memory stays mapped forever, is aligned to a page, and zeros are valid.
         unsafe { map.expect("mmap").cast().as_ref() }
     }
 
@@ -63,8 +63,8 @@ impl Unloads {
         result.errno()
     }
 
-    /// Returns how often the module has been unloaded, once no attempt is under way. The number stays
-    /// the same for as long as the caller holds the module.
+    /// Returns how often the module has been unloaded, once no attempt is under way. The number
+    /// stays the same for as long as the caller holds the module.
     fn count(&self) -> u64 {
         while self.under_way.load(Ordering::SeqCst) > 0 {
             thread::sleep(Duration::from_micros(50));
@@ -191,8 +191,8 @@ impl<'a> World<'a> {
         !(self.files.is_empty() && self.hashes.is_empty() && self.messages.is_empty())
     }
 
-    /// Records that this process holds the module from now on, so that it cannot be unloaded. Slots are
-    /// empty again if it was unloaded before.
+    /// Records that this process holds the module from now on, so that it cannot be unloaded. Slots
+    /// are empty again if it was unloaded before.
     pub fn acquired(&mut self) {
         if self.holds_module() {
             return;

@@ -110,7 +110,7 @@ pub fn publish(data: &[u8]) {
 pub trait Device: AsFd + AsRawFd + FileExt {
     /// Calls `ioctl(2)` with any request and argument.
     fn ioctl(&self, request: Ioctl, argument: usize) -> io::Result<()> {
-        // SAFETY: Callers pass memory that holds nothing else. If it does not exist, the call fails.
+        // SAFETY: Callers pass memory that holds nothing else, or that does not exist.
         match unsafe { libc::ioctl(self.as_raw_fd(), request, argument) } {
             0 => Ok(()),
             -1 => Err(io::Error::last_os_error()),

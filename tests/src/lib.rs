@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! What the test programs share: the module, its device and its hash as programs reach them, and the
-//! processes, users, memory and rings that use them.
+//! What the test programs share: the module, its device and its hash as programs reach them, and
+//! the processes, users, memory and rings that use them.
 //!
 //! A function that returns a `Result` makes a call that a test may expect to fail. The others panic
 //! when the kernel refuses something.
@@ -100,8 +100,7 @@ impl<T> ErrnoOf for nix::Result<T> {
     }
 }
 
-/// Runs a command without input and returns its standard output. Fails with all of its output if the
-/// command fails.
+/// Runs a command without input and returns its standard output. An error contains all output.
 pub fn output(command: &mut Command) -> anyhow::Result<String> {
     let program = command.get_program().to_string_lossy().into_owned();
     let output = command

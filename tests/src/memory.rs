@@ -188,7 +188,7 @@ impl Map {
     pub fn get<T: Copy>(&mut self, offset: usize) -> T {
         assert!(offset + mem::size_of::<T>() <= self.len);
         let source = self.bytes()[offset..].as_ptr().cast::<T>();
-        // SAFETY: The assertion above ensures that the bytes exist; the caller, that they are valid.
+        // SAFETY: The assertion ensures that the bytes exist, and the caller that they are valid.
         unsafe { ptr::read_unaligned(source) }
     }
 
@@ -227,7 +227,7 @@ pub fn write_from(file: impl AsFd, address: usize, len: usize) -> io::Result<usi
 
 /// Calls `read(2)` with memory that need not exist.
 pub fn read_into(file: impl AsFd, address: usize, len: usize) -> io::Result<usize> {
-    // SAFETY: Callers pass memory that holds nothing else. If it does not exist, the call fails.
+    // SAFETY: Callers pass memory that holds nothing else, or that does not exist.
     transferred(unsafe { libc::read(file.as_fd().as_raw_fd(), address as *mut c_void, len) })
 }
 

@@ -52,7 +52,7 @@ trials!(after module::ensure_loaded:
     python_agrees,
 );
 
-/// Hashes `data` by one call.
+/// Sends `data` in one call and returns its checksum.
 #[track_caller]
 fn value_of(operation: &Operation, data: &[u8]) -> u32 {
     assert_eq!(operation.send(data), Ok(data.len()));
@@ -220,7 +220,7 @@ fn clone_in_mid_stream() {
         first.value(),
         reference::append(reference::adler(&data), b"one end")
     );
-    // Each is free again.
+    // Both can hash another message.
     assert_eq!(value_of(&second, b"abc"), 0x024d_0127);
     assert_eq!(value_of(&first, b"abc"), 0x024d_0127);
 }
@@ -230,7 +230,7 @@ fn clone_of_an_empty_operation() {
     let second = first.fork();
     assert_eq!(value_of(&second, b"abc"), 0x024d_0127);
     assert_eq!(first.value(), 1);
-    // Begun, with nothing in it.
+    // A message that has started, with no data.
     first.feed(b"");
     let third = first.fork();
     drop(first);
@@ -255,7 +255,7 @@ fn key_is_the_seed() {
     let hash = Hash::adler32();
     for seed in [1, 0, 0x0062_0062, 0xfff0_fff0, 0x1234_5678] {
         hash.set_key(&u32::to_be_bytes(seed)).expect("a key");
-        // A key serves all messages of all operations accepted after.
+        // A key applies to every message of every operation socket that is accepted later.
         for _ in 0..2 {
             let operation = hash.accept();
             for _ in 0..2 {
@@ -265,7 +265,7 @@ fn key_is_the_seed() {
             assert_eq!(operation.value(), seed, "nothing sent");
         }
     }
-    // As a hash in two parts by two processes.
+    // As a hash that another process continues.
     hash.set_key(&[0x00, 0x62, 0x00, 0x62]).expect("a key");
     assert_eq!(value_of(&hash.accept(), b"bc"), 0x024d_0127);
 }
@@ -283,7 +283,7 @@ fn key_of_wrong_length() {
     assert_eq!(
         value_of(&hash.accept(), b"bc"),
         0x024d_0127,
-        "the seed is as it was"
+        "the seed is unchanged"
     );
 }
 
@@ -304,7 +304,7 @@ fn key_of_impossible_value() {
     assert_eq!(
         value_of(&hash.accept(), b"bc"),
         0x024d_0127,
-        "the seed is as it was"
+        "the seed is unchanged"
     );
 }
 
@@ -395,7 +395,7 @@ fn parallel_operations_64() {
     });
 }
 
-/// Kcapi goes over from send to vmsplice at 32 KiB.
+/// kcapi-dgst uses vmsplice instead of send from 32 KiB on.
 fn kcapi_dgst_agrees() {
     let data = reference::noise(65_537, 59);
     let file = tempfile::NamedTempFile::new().expect("a temporary file");

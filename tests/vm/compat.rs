@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! The device from C, by `include/uapi/linux/adler32.h`, in 32- and in 64-bit programs and in the
-//! examples of C.
+//! The device from C through `include/uapi/linux/adler32.h`: 32-bit and 64-bit test programs, and
+//! the examples.
 
 use std::fs;
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! What else works on an open file: fdinfo, poll, and the usual commands.
+//! Other calls on an open file, such as fdinfo and poll, and the usual commands.
 
 use std::num::NonZeroUsize;
 use std::os::fd::AsFd;
@@ -113,18 +113,18 @@ fn mmap_is_refused() {
     }
 }
 
-/// Runs a script in an empty folder with files `a`, `b` (in bytes 70,001 and 3) and `ab` in it.
+/// Runs a script in a directory with the files `a` (70,001 bytes), `b` (3 bytes) and `ab` (both).
 fn script(shell: &str, line: &str) -> String {
-    let folder = tempfile::tempdir().expect("a temporary folder");
+    let directory = tempfile::tempdir().expect("a temporary directory");
     let data = reference::noise(70_001, 26);
     for (name, content) in [
         ("a", &data[..]),
         ("b", b"xyz"),
         ("ab", &[&data, &b"xyz"[..]].concat()),
     ] {
-        std::fs::write(folder.path().join(name), content).expect("write");
+        std::fs::write(directory.path().join(name), content).expect("write");
     }
-    let path = folder.path().display();
+    let path = directory.path().display();
     sh(&format!("cd {path} && {shell} -euc '{line}'"))
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! The module cannot be removed under its users, and can after the last of them.
+//! The module cannot be unloaded while it has users, and can be unloaded after the last of them.
 
 use nix::errno::Errno;
 
@@ -35,7 +35,7 @@ trials!(after module::ensure_loaded:
     killed_socket_user_releases,
 );
 
-/// Checks that the module is in use as long as `user` lives.
+/// Checks that the module cannot be unloaded before `user` is dropped.
 #[track_caller]
 fn assert_holds<T>(what: &str, user: T) {
     let users = module::refcount();
@@ -99,7 +99,7 @@ fn rmmod_says_in_use() {
 }
 
 fn refused_open_holds_nothing() {
-    // A directory is asked for, so that open fails after the device was looked up.
+    // With O_DIRECTORY, the open fails after the lookup of the device.
     assert_eq!(device::open(libc::O_DIRECTORY).errno(), Errno::ENOTDIR);
     assert_eq!(module::refcount(), Some(0));
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! `adler32 info` beside the module, the device and AF_ALG in every state that it tells apart, and the
-//! commands that it gives, which have to mend it.
+//! `adler32 info` in every state of the module, the device and AF_ALG that it distinguishes, and
+//! the commands that it prints, which must fix the state.
 
 use std::fs;
 use std::path::Path;
@@ -53,11 +53,11 @@ trials!(after tools::install:
     what_only_root_sees,
 );
 
-/// A file of modprobe, where there is none.
+/// A file for modprobe, which does not exist otherwise.
 const CONFIG: &str = "/etc/modprobe.d/adler32-test.conf";
 
-/// How long a step can be, after a label, in a terminal of 80 columns.
-const MOST: usize = 66;
+/// The most columns of a step in a terminal with 80 columns, after a label.
+const STEP_MAX: usize = 66;
 
 /// What `adler32 info` finds.
 #[derive(Debug)]
@@ -68,13 +68,13 @@ pub struct Report {
 }
 
 impl Report {
-    /// Looks as root.
+    /// Runs the command as root.
     #[track_caller]
     pub fn now() -> Self {
         Self::of(try_sh(&format!("{COMMAND} info --json")))
     }
 
-    /// Looks as another user.
+    /// Runs the command as another user.
     #[track_caller]
     fn of_user() -> Self {
         let line = format!("{COMMAND} info --json");
@@ -90,7 +90,7 @@ impl Report {
             .iter()
             .filter_map(|finding| finding["fix"].as_str());
         for step in fixes.flat_map(|fix| fix.split("; ")) {
-            assert!(step.len() <= MOST, "wider than a terminal: {step}");
+            assert!(step.len() <= STEP_MAX, "wider than a terminal: {step}");
         }
         Self { works, findings }
     }
@@ -105,7 +105,7 @@ impl Report {
         finding[key].as_str().unwrap_or_default()
     }
 
-    /// Fails unless the state of something is this, with words in the detail.
+    /// Checks the state in the finding with this label, and the words in its detail.
     #[track_caller]
     pub fn assert(&self, label: &str, state: &str, words: &str) {
         assert_eq!(self.get(label, "state"), state, "{self:#?}");
@@ -113,31 +113,31 @@ impl Report {
         assert!(detail.contains(words), "{words} is not in {self:#?}");
     }
 
-    /// Returns the steps that mend something.
+    /// Returns the steps that fix the finding with this label.
     #[track_caller]
     pub fn steps(&self, label: &str) -> Vec<&str> {
         self.get(label, "fix").split("; ").collect()
     }
 
-    /// Does what is to be done as root.
+    /// Runs the commands among the steps that are for root.
     #[track_caller]
-    fn mend(&self, label: &str) {
+    fn fix(&self, label: &str) {
         let steps = self.steps(label);
         let commands = steps.iter().filter_map(|step| step.split_once("as root: "));
         let commands: Vec<_> = commands.map(|(_, command)| command).collect();
-        assert!(!commands.is_empty(), "nothing to be done: {self:#?}");
+        assert!(!commands.is_empty(), "no commands for root: {self:#?}");
         for command in commands {
             sh(command);
         }
     }
 }
 
-/// The lines of [`CONFIG`] until this is dropped.
+/// The file [`CONFIG`], which exists until this is dropped.
 struct Config;
 
 impl Config {
     fn new(lines: &str) -> Self {
-        fs::write(CONFIG, lines).expect("modprobe.d is writable");
+        fs::write(CONFIG, lines).expect(CONFIG);
         Self
     }
 }
@@ -148,7 +148,7 @@ impl Drop for Config {
     }
 }
 
-/// Runs `work` in a process that has its mounts to itself.
+/// Runs `work` in a process with its own mounts.
 #[track_caller]
 pub fn among_own_mounts(work: impl FnOnce()) {
     fork(|_| {
@@ -159,9 +159,9 @@ pub fn among_own_mounts(work: impl FnOnce()) {
     .join();
 }
 
-/// Puts a file with this text in the place of another, for the processes that share the mounts.
+/// Mounts a file that contains this text over another file.
 fn replace(path: &str, text: &str) {
-    fs::write("/tmp/replacement", text).expect("/tmp is writable");
+    fs::write("/tmp/replacement", text).expect("/tmp/replacement");
     sh(&format!("mount --bind /tmp/replacement {path}"));
 }
 
@@ -169,7 +169,7 @@ fn release() -> String {
     sh("uname -r").trim().to_owned()
 }
 
-/// Makes modprobe's list one without modules of this name.
+/// Removes a module from the list of modprobe.
 pub fn hide_installed(name: &str) {
     let path = format!("/lib/modules/{}/modules.dep", release());
     let list = fs::read_to_string(&path).expect("modules.dep");
@@ -181,7 +181,7 @@ pub fn hide_installed(name: &str) {
     );
 }
 
-/// Makes the hash reachable, and so loads all that there is.
+/// Uses the hash, which loads the module and AF_ALG.
 fn bind() {
     Hash::adler32().accept();
 }
@@ -212,11 +212,11 @@ fn module_not_loaded() {
     report.assert("AF_ALG", "no such hash", "module adler32 is not loaded");
     report.assert("/proc/crypto", "no entry", "");
     assert!(!report.works);
-    // The same command for all is told once.
+    // The command is the same for all findings, and is printed once.
     let text = try_sh(&format!("{COMMAND} info")).1;
     assert_eq!(text.matches("as root: modprobe adler32\n").count(), 1);
-    assert!(!module::is_loaded(), "looking loaded the module");
-    report.mend("module");
+    assert!(!module::is_loaded(), "adler32 info loaded the module");
+    report.fix("module");
     let report = Report::now();
     report.assert("device", "works", "");
     assert!(report.works);
@@ -227,7 +227,7 @@ fn module_blacklisted() {
     assert_eq!(Hash::bind(module::NAME).errno(), Errno::ENOENT);
     let report = Report::now();
     report.assert("module", "blacklisted", &format!("line 2 of {CONFIG}"));
-    report.mend("module");
+    report.fix("module");
     assert!(module::is_loaded());
     module::unload();
     Report::now().assert("module", "not loaded", "");
@@ -240,7 +240,7 @@ fn module_disabled() {
     assert!(!loaded);
     let report = Report::now();
     report.assert("module", "disabled", &format!("line 2 of {CONFIG}"));
-    report.mend("module");
+    report.fix("module");
     assert!(module::is_loaded());
     assert_eq!(fs::read_to_string(CONFIG).expect(CONFIG), "# why\n# more\n");
 }
@@ -267,7 +267,7 @@ fn module_not_installed() {
         let report = Report::now();
         report.assert("module", "not installed", &release());
         assert_eq!(report.steps("module")[0], "in its sources: make module");
-        report.mend("module");
+        report.fix("module");
         Report::now().assert("module", "loaded", "");
     });
     among_own_mounts(|| {
@@ -294,13 +294,13 @@ fn kernel_without_rust() {
             ("# CONFIG_RUST is not set\n", "not supported"),
             ("CONFIG_RUST=y\n", "not installed"),
         ] {
-            fs::write(&path, line).expect("/boot is writable");
+            fs::write(&path, line).expect("/boot");
             Report::now().assert("module", state, "");
         }
     });
 }
 
-/// Makes a /dev without the device.
+/// Replaces /dev by a directory without the device.
 fn empty_dev() {
     sh("mount -t tmpfs tmpfs /dev && mknod -m 0666 /dev/null c 1 3");
 }
@@ -311,7 +311,7 @@ fn node_missing() {
         empty_dev();
         let report = Report::now();
         report.assert("device", "no such device", "module adler32 is loaded");
-        report.mend("device");
+        report.fix("device");
         let report = Report::of_user();
         report.assert("device", "works", "");
         assert!(report.works);
@@ -326,14 +326,14 @@ fn node_of_something_else() {
             "touch",
             "mkdir",
             "cp -a /dev/null",
-            // The numbers are those of a tunnel and of no device.
+            // One of the numbers belongs to tunnels, and the other to no device.
             "mknod -m 0666 /dev/tunnel c 10 200; mv /dev/tunnel",
             "mknod -m 0666 /dev/stale c 10 254; mv /dev/stale",
         ] {
             sh(&format!("{make} /dev/adler32"));
             let report = Report::now();
             report.assert("device", "wrong device", "");
-            report.mend("device");
+            report.fix("device");
             Report::now().assert("device", "works", "");
             sh("rm /dev/adler32");
         }
@@ -342,11 +342,11 @@ fn node_of_something_else() {
 
 fn node_forbidden() {
     let _loaded = Loaded::new(module::NAME, "mode=0600");
-    // udev would undo what mends it.
+    // udev must not set the mode after the fix.
     sh("udevadm settle");
     let report = Report::of_user();
     report.assert("device", "permission denied", "mode is 0600");
-    report.mend("device");
+    report.fix("device");
     Report::of_user().assert("device", "works", "mode 0666");
 }
 
@@ -362,7 +362,7 @@ fn node_for_a_group() {
     };
     let report = look();
     report.assert("device", "permission denied", "owner root:users");
-    report.mend("device");
+    report.fix("device");
     assert_eq!(report.steps("device")[1], "log in again");
     look().assert("device", "works", "");
     sh("userdel tester");
@@ -387,20 +387,20 @@ fn af_alg_restricted() -> Completion {
         module::ensure_loaded();
         let report = Report::now();
         report.assert("AF_ALG", "restricted", &format!("level {level}"));
-        report.mend("AF_ALG");
+        report.fix("AF_ALG");
         bind();
         Report::now().assert("AF_ALG", "open", "");
     }
     Completion::Completed
 }
 
-/// AF_ALG not loaded, until this is dropped.
+/// A system in which AF_ALG is not loaded until this is dropped.
 struct NoAfAlg {
     restriction: Option<u32>,
 }
 
 impl NoAfAlg {
-    /// Returns `None` if AF_ALG is part of the kernel.
+    /// Unloads AF_ALG, or returns `None` if it is built into the kernel.
     fn new() -> Option<Self> {
         let restriction = alg::restriction();
         if !Path::new("/sys/module/af_alg").exists() {
@@ -427,7 +427,7 @@ fn is_af_alg_loaded() -> bool {
 }
 
 fn built_in() -> Completion {
-    Completion::ignored_with("AF_ALG is part of this kernel")
+    Completion::ignored_with("AF_ALG is built into this kernel")
 }
 
 fn af_alg_not_loaded() -> Completion {
@@ -437,8 +437,8 @@ fn af_alg_not_loaded() -> Completion {
     let report = Report::now();
     report.assert("AF_ALG", "not loaded", "loads module algif_hash");
     assert!(report.works, "the device works");
-    assert!(!is_af_alg_loaded(), "looking loaded AF_ALG");
-    report.mend("AF_ALG");
+    assert!(!is_af_alg_loaded(), "adler32 info loaded AF_ALG");
+    report.fix("AF_ALG");
     assert!(is_af_alg_loaded());
     Completion::Completed
 }
@@ -451,7 +451,7 @@ fn af_alg_blacklisted() -> Completion {
     assert_eq!(Hash::bind(module::NAME).errno(), Errno::EAFNOSUPPORT);
     let report = Report::now();
     report.assert("AF_ALG", "absent", "module af_alg is blacklisted: line 1");
-    report.mend("AF_ALG");
+    report.fix("AF_ALG");
     assert!(is_af_alg_loaded());
     Completion::Completed
 }
@@ -465,9 +465,9 @@ fn af_alg_disabled() -> Completion {
     let error = try_sh(&format!("{COMMAND} sum --via afalg /dev/null")).1;
     let report = Report::now();
     report.assert("AF_ALG", "absent", "module af_alg is disabled: line 1");
-    // The error of the backend itself is the same.
+    // adler32 sum prints the same reason.
     assert!(error.contains(report.get("AF_ALG", "detail")), "{error}");
-    report.mend("AF_ALG");
+    report.fix("AF_ALG");
     assert!(is_af_alg_loaded());
     Completion::Completed
 }

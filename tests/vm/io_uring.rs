@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! The device by io_uring(7), where other threads of the kernel do the work.
+//! The device through io_uring(7), in which threads of the kernel do the work.
 
 use std::fs::File;
 use std::io::Write;
@@ -45,7 +45,7 @@ trials!(after module::ensure_loaded:
     killed_in_mid_write,
 );
 
-/// Around every boundary, and the size of nothing in particular.
+/// Sizes around every boundary, and one other.
 const SIZES: [usize; 9] = [
     0,
     1,
@@ -92,7 +92,7 @@ fn writev_of_pieces() {
     assert_eq!(file.state(), whole);
 }
 
-/// Writes parts of a buffer that is registered, and its whole.
+/// Registers memory as a buffer, and checks writes of it and of its parts.
 #[track_caller]
 fn assert_registered(map: &mut Map) {
     let data = reference::noise(map.size(), 62);
@@ -125,12 +125,16 @@ fn assert_registered(map: &mut Map) {
         assert_eq!(
             refused.errno(),
             Errno::EFAULT,
-            "not all of it is registered"
+            "not all of the memory is registered"
         );
     }
     ring.unregister();
     let refused = ring.run_one(ring::write_fixed(&file, map.address(), 16));
-    assert_eq!(refused.errno(), Errno::EFAULT, "it is no longer registered");
+    assert_eq!(
+        refused.errno(),
+        Errno::EFAULT,
+        "the memory is no longer registered"
+    );
     assert_eq!(file.state(), EMPTY);
 }
 
@@ -139,7 +143,7 @@ fn write_of_a_registered_buffer() {
 }
 
 fn write_of_registered_huge_pages() {
-    // The kernel describes such a buffer by pieces that are longer than a page.
+    // The kernel describes such a buffer in pieces that are longer than a page.
     let mut map = Map::huge(8 << 20);
     assert_registered(&mut map);
     assert!(map.smaps("AnonHugePages:") > 0, "no page is huge");
@@ -155,7 +159,7 @@ fn splice_from_a_pipe() {
     for len in [1, 4095, 10_000, 100_000] {
         let count = ring.run_one(ring::splice(&reader, None, &file, len));
         done += count.expect("SPLICE");
-        assert_eq!(done, data.len().min(done), "no more than there is");
+        assert_eq!(done, data.len().min(done), "more than the pipe contained");
         assert_eq!(file.state(), device::state_of(&data[..done]));
     }
     assert_eq!(done, data.len());
@@ -237,7 +241,7 @@ fn memory_that_is_not_there() {
             assert_eq!(file.state(), device::state_of(&data[..done]));
         }
         let refused = ring.run_one(ring::write(&file, map.address() + offset + done, 4096));
-        assert_eq!(refused.errno(), Errno::EFAULT, "behind {size} bytes");
+        assert_eq!(refused.errno(), Errno::EFAULT, "after {size} bytes");
     }
 }
 
@@ -250,11 +254,11 @@ fn wrong_direction_is_refused() {
     assert_eq!(refused.errno(), Errno::EBADF);
 }
 
-/// Many requests at once from each of some threads, all of which write the same.
+/// The threads, and the requests that each of them makes at once. All write the same data.
 const THREADS: usize = 4;
 const REQUESTS: usize = 8;
 
-/// Writes `block` as often, half of the requests being of a registered buffer.
+/// Writes `block` by [`REQUESTS`] requests, half of them with a registered buffer.
 fn write_many(file: &File, block: &[u8]) {
     let mut map = Map::new(block.len());
     map.bytes()[..block.len()].copy_from_slice(block);
@@ -270,7 +274,7 @@ fn write_many(file: &File, block: &[u8]) {
 }
 
 fn rings_write_to_one_file() {
-    // Writes of the same block in any order give the same checksum, unless they mix.
+    // Writes of the same block in any order result in the same checksum, unless they mix.
     let block = reference::noise(300_001, 68);
     let file = device::private();
     thread::scope(|scope| {
@@ -327,18 +331,19 @@ fn ring_closed_in_mid_write() {
     assert_published_part_of(&data);
 }
 
-/// Waits until the file of a request is closed, and checks that the register has what was consumed.
+/// Waits until the file of a request is closed, and checks that the slot is a sum of the first
+/// data.
 #[track_caller]
 fn assert_published_part_of(data: &[u8]) {
     process::eventually("the file is closed", || module::refcount() == Some(0));
-    let register = device::slot();
-    let consumed = &data[..register.length as usize];
-    assert_eq!(register, device::state_of(consumed));
+    let slot = device::slot();
+    let consumed = &data[..slot.length as usize];
+    assert_eq!(slot, device::state_of(consumed));
 }
 
-/// Starts a request in a child that then waits for memory, and lets the child go on to its end.
+/// Calls `end` to end a child while its request waits for memory.
 #[track_caller]
-fn end_in_mid_write(last: impl FnOnce(process::Child)) {
+fn end_in_mid_write(end: impl FnOnce(process::Child)) {
     let data = reference::noise(300_000, 71);
     device::publish(b"");
     let mut child = fork(|link| {
@@ -346,15 +351,15 @@ fn end_in_mid_write(last: impl FnOnce(process::Child)) {
         let file = device::replace();
         let mut ring = Ring::open();
         ring.start([ring::write(&file, held.address(), held.size())]);
-        // The memory stays away until the process ends.
+        // The memory is missing until the process ends.
         std::mem::forget(held.wait());
         link.notify();
         link.wait();
-        // SAFETY: The call does not return.
+        // SAFETY: The call takes no pointers, and does not return.
         unsafe { libc::_exit(0) }
     });
     child.link().wait();
-    last(child);
+    end(child);
     assert_published_part_of(&data);
 }
 

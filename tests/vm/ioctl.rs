@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! The ioctls with right and with every kind of wrong argument.
+//! The ioctls, with right arguments and with every kind of wrong one.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -72,7 +72,7 @@ trials!(after module::ensure_loaded:
     checks_come_in_order,
 );
 
-/// Values that no data can have.
+/// Values that no data has.
 const IMPOSSIBLE: [u32; 8] = [
     65521,
     0xffff,
@@ -84,14 +84,14 @@ const IMPOSSIBLE: [u32; 8] = [
     0xfff1_fff0,
 ];
 
-/// A private session that covers `abc`.
+/// Opens a private session of `abc`.
 fn session() -> File {
     let file = device::private();
     file.write_whole(b"abc");
     file
 }
 
-/// Checks that a session still covers `abc`.
+/// Checks that the session is still that of `abc`.
 #[track_caller]
 fn assert_untouched(file: &File) {
     assert_eq!(file.state(), device::state_of(b"abc"));
@@ -133,7 +133,7 @@ fn set_then_continue() {
     let data = reference::noise(10_000, 30);
     let first = device::private();
     first.write_whole(&data[..4321]);
-    // As a program does that goes on after a restart.
+    // As a program that continues after a restart.
     let second = device::private();
     second.set(first.state()).expect("SET");
     second.write_whole(&data[4321..]);
@@ -273,12 +273,12 @@ fn combine_appends_a_part() {
         file.write_whole(first);
         file.combine(device::state_of(second)).expect("COMBINE");
         assert_eq!(file.state(), device::state_of(&data), "split at {split}");
-        // And the session goes on.
+        // The session can be continued.
         file.write_whole(b"abc");
         let all = [&data[..], b"abc"].concat();
         assert_eq!(file.state(), device::state_of(&all));
     }
-    // A part in many parts.
+    // Many parts.
     let file = device::private();
     for part in data.chunks(1234) {
         file.combine(device::state_of(part)).expect("COMBINE");
@@ -323,7 +323,7 @@ fn info_describes_the_module() {
         let end = bytes.iter().position(|&byte| byte == 0).expect("a NUL");
         assert!(
             bytes[end..].iter().all(|&byte| byte == 0),
-            "rubbish after the NUL"
+            "garbage after the NUL"
         );
         String::from_utf8(bytes[..end].to_vec()).expect("ASCII")
     };
@@ -353,7 +353,7 @@ fn length_cannot_overflow() {
         file.combine(device::state(1, MAX_LENGTH)).errno(),
         Errno::EOVERFLOW
     );
-    assert_eq!(file.state(), nearly, "something was consumed");
+    assert_eq!(file.state(), nearly, "a refused call changed the session");
     file.write_whole(b"a");
     file.update(b"b").expect("UPDATE");
     let full = device::state(reference::append(0x1234_5678, b"ab"), MAX_LENGTH);
@@ -471,7 +471,7 @@ fn wrong_size_and_direction() {
     }
     assert!(
         room.iter().all(|&byte| byte == 0),
-        "a refused request wrote something"
+        "a refused request wrote to memory"
     );
     assert_untouched(&file);
 }
@@ -533,7 +533,7 @@ fn structures_cut_by_a_hole() {
                 "{request:#x} with {there} bytes"
             );
         }
-        // The same with nothing mapped at all behind.
+        // The same before memory that is not mapped.
         let map = Map::new(2 * PAGE);
         map.unmap(PAGE..2 * PAGE);
         let refused = file.ioctl(request, map.address() + PAGE - size_of(request) + 1);
@@ -589,12 +589,12 @@ fn structures_in_read_only_memory() {
     };
     map.put(64, digest);
     map.protect(0..PAGE, ProtFlags::PROT_READ);
-    // What the kernel only reads.
+    // The kernel only reads these structures.
     file.ioctl(SET, map.address()).expect("SET");
     assert_untouched(&file);
     file.ioctl(COMBINE, map.address()).expect("COMBINE");
     assert_eq!(file.state(), device::state_of(b"abcabc"));
-    // What it would write.
+    // The kernel would write to these structures.
     for (request, offset) in [(GET, 0), (INFO, 0), (DIGEST, 64)] {
         let refused = file.ioctl(request, map.address() + offset);
         assert_eq!(refused.errno(), Errno::EFAULT, "{request:#x}");
@@ -678,7 +678,7 @@ fn data_of_enormous_length() {
             assert!(expected.contains(&result), "length {length:#x}: {result:?}");
         }
     }
-    // Within the bounds of a session, only the memory is missing.
+    // The module checks the length of the session before it reads the data.
     assert_eq!(
         file.update_from(address, MAX_LENGTH - 3).errno(),
         Errno::EFAULT
@@ -733,7 +733,7 @@ fn data_that_is_the_structure() {
 }
 
 fn checks_come_in_order() {
-    // Everything is wrong with these; what is checked first decides.
+    // Several things are wrong in each call. The first check decides.
     let bad = State {
         value: !0,
         reserved: 1,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! The hash as other parts of the kernel use it: a module of the tests, and dm-integrity.
+//! The hash as other kernel code uses it: a test module, and dm-integrity.
 
 use std::fs;
 use std::fs::File;
@@ -28,8 +28,8 @@ trials!(after module::ensure_unloaded:
     mapping_notices_corruption,
 );
 
-/// Loads a module whose checks of the hash are its init function. As this module is not loaded, it
-/// is loaded on demand.
+/// The init function of the test module checks the hash. The kernel loads the module adler32 for it
+/// on demand.
 fn kernel_user_agrees() {
     let mut log = Log::from_now();
     let loaded = module::load("adler32_consumer", "");
@@ -39,9 +39,9 @@ fn kernel_user_agrees() {
     module::unload();
 }
 
-/// A dm-integrity mapping with adler32 over a file.
+/// A dm-integrity mapping with adler32 on a file.
 struct Mapping {
-    folder: TempDir,
+    directory: TempDir,
     open: bool,
 }
 
@@ -50,9 +50,9 @@ impl Mapping {
 
     fn format() -> Self {
         sh("modprobe loop");
-        let folder = tempfile::tempdir().expect("a temporary folder");
+        let directory = tempfile::tempdir().expect("a temporary directory");
         let mut mapping = Self {
-            folder,
+            directory,
             open: false,
         };
         let backing = mapping.backing();
@@ -67,7 +67,7 @@ impl Mapping {
     }
 
     fn backing(&self) -> PathBuf {
-        self.folder.path().join("backing")
+        self.directory.path().join("backing")
     }
 
     fn device(&self) -> PathBuf {
@@ -108,7 +108,7 @@ fn mapping_reads_what_was_written() {
     device.write_all(&data).expect("write");
     device.sync_all().expect("fsync");
     drop(device);
-    // What is read after comes from the backing file.
+    // Later reads come from the backing file, not from a cache.
     mapping.close();
     module::unload();
     mapping.open();
@@ -117,7 +117,7 @@ fn mapping_reads_what_was_written() {
         .expect("open")
         .read_exact(&mut found)
         .expect("read");
-    assert!(found == data, "the mapping returns other data");
+    assert!(found == data, "the mapping returned other data");
     mapping.close();
     module::unload();
 }
@@ -151,7 +151,7 @@ fn mapping_notices_corruption() {
         .enumerate()
         .filter_map(|(place, window)| (window == MARK).then_some(place))
         .collect();
-    // The data itself, and perhaps its copy in the journal.
+    // The data, and perhaps a copy in the journal.
     assert!(!places.is_empty(), "the data is not in the backing file");
     for place in places {
         content[place] ^= 1;
@@ -168,11 +168,11 @@ fn mapping_notices_corruption() {
     let read = device.read_at(&mut sector.bytes()[..4096], 64 << 10);
     assert!(
         [Errno::EILSEQ, Errno::EIO].contains(&read.errno()),
-        "the corruption went unnoticed"
+        "the read did not fail"
     );
     device
         .read_at(&mut sector.bytes()[..4096], 1 << 20)
-        .expect("what is not corrupt is read");
+        .expect("a sector that is not corrupt can be read");
     drop(device);
     mapping.close();
     module::unload();

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! Kernels that load only signed modules, or none. There is no way back: nothing that loads modules can come
-//! after these tests.
+//! Kernels that load only signed modules, or none. These tests are last: what they set cannot be
+//! undone.
 
 use std::fs;
 use std::io::Write;
@@ -22,7 +22,8 @@ trials!(after tools::install:
     modules_disabled,
 );
 
-/// Fails unless the command tells who refuses the module, which has no signature.
+/// Checks that the kernel refuses the module, which is not signed, and that the command reports
+/// why.
 #[track_caller]
 fn assert_refused(who: &str) {
     assert!(module::load(module::NAME, "").is_err(), "the module loads");
@@ -48,7 +49,7 @@ fn unsigned_under_lockdown() -> Completion {
     Report::now().assert("module", "not loaded", "");
     fs::write(LOCKDOWN, "integrity").expect(LOCKDOWN);
     assert_refused("lockdown");
-    // What is signed is admitted, as far as can be told.
+    // The command takes a module for signed if the file ends like a signed one.
     let path = module::modinfo("filename").concat();
     let mut file = fs::File::options().append(true).open(path).expect("append");
     file.write_all(b"~Module signature appended~\n")

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! Tests of the loaded module on a stock kernel. Runs as root in a virtual machine that can be
-//! spared, one test at a time; takes the usual arguments of a Rust test program.
+//! Tests of the module on a stock kernel. The program runs as root in a virtual machine that may be
+//! lost, one test at a time, and takes the usual arguments of a Rust test program.
 
 mod af_alg;
 mod compat;
@@ -60,7 +60,7 @@ fn main() -> ExitCode {
         tools::trials(),
         info::trials(),
         transfer::trials(),
-        // After all others, to see what they have left.
+        // After the tests that may have leaked memory.
         leaks::trials(),
         // Last: no module can be loaded afterwards.
         lockdown::trials(),
@@ -68,10 +68,10 @@ fn main() -> ExitCode {
     libtest_mimic::run(&arguments, trials.into_iter().flatten().collect()).exit_code()
 }
 
-/// Opens AF_ALG to the hash where the kernel restricts it. Tests of the restriction set it again.
+/// Allows AF_ALG to use the hash if the kernel restricts it. Tests of the restriction set it again.
 fn lift_restriction() {
     if let Some(level) = alg::restriction() {
-        println!("crypto.af_alg_restrict is {level}; lifting it: sysctl crypto.af_alg_restrict=0");
+        println!("crypto.af_alg_restrict is {level}; setting it to 0");
         on_demand::BOOT_RESTRICTION.store(level, std::sync::atomic::Ordering::Relaxed);
         alg::restrict(0);
     }

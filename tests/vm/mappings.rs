@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! Memory of every kind that a program can read: the kernel can pin most of it, and must read the
-//! rest all the same.
+//! Every kind of memory that a program can read. The module reads pages in place if the kernel can
+//! pin them, and must read the other memory, too.
 
 use std::arch::asm;
 use std::fs;
@@ -51,8 +51,8 @@ trials!(after module::ensure_loaded:
     protected_by_a_key,
 );
 
-/// Writes, updates with and digests all of some memory, and parts of it: a few bytes, what takes
-/// some pages, and what begins and ends in the middle of a page.
+/// Checks write(2), writev(2), UPDATE and DIGEST of memory, and of parts of it: a few bytes, many
+/// pages, and ranges that start and end in the middle of a page.
 #[track_caller]
 fn assert_reads(address: usize, expected: &[u8]) {
     let len = expected.len();
@@ -100,11 +100,11 @@ fn assert_reads(address: usize, expected: &[u8]) {
     }
 }
 
-/// What the tests look at is in the middle of ordinary memory.
+/// The memory to test is in the middle of ordinary memory.
 const LEN: usize = 64 * PAGE;
 const MIDDLE: Range<usize> = 20 * PAGE..40 * PAGE;
 
-/// Ordinary memory, and what is in it.
+/// Returns ordinary memory and its content.
 fn ordinary() -> (Map, Vec<u8>) {
     let data = reference::noise(LEN, 91);
     let mut map = Map::new(LEN);
@@ -112,7 +112,8 @@ fn ordinary() -> (Map, Vec<u8>) {
     (map, data)
 }
 
-/// Checks that memory is read across what `replace` puts in its middle, which reads as `content`.
+/// Checks ordinary memory after `replace` has replaced its middle by memory that contains
+/// `content`.
 #[track_caller]
 fn assert_reads_across(content: &[u8], replace: impl FnOnce(&mut Map)) {
     let (mut map, mut data) = ordinary();
@@ -126,7 +127,7 @@ fn content() -> Vec<u8> {
     reference::noise(MIDDLE.len(), 92)
 }
 
-/// Maps the start of a file in the middle.
+/// Returns a function that maps the start of a file in the middle.
 fn middle_from(file: impl AsFd, flags: MapFlags) -> impl FnOnce(&mut Map) {
     move |map| map.map_file(MIDDLE, file, 0, flags)
 }
@@ -142,7 +143,7 @@ fn read_only() {
 }
 
 fn given_up() {
-    // Nothing needs the memory, so the kernel leaves it as it is.
+    // The kernel discards the content only when it needs the memory, which is not the case here.
     let (map, data) = ordinary();
     map.advise(MIDDLE, MmapAdvise::MADV_FREE);
     assert_reads(map.address(), &data);
@@ -156,7 +157,7 @@ fn file_private() {
 }
 
 fn file_private_written() {
-    // Every other page is the process's own.
+    // Every other page is a private copy.
     let file = file_of(&[0xff; MIDDLE.end - MIDDLE.start]);
     let mut content = vec![0xff; MIDDLE.len()];
     let (mut map, _) = ordinary();
@@ -177,7 +178,7 @@ fn file_shared() {
 }
 
 fn file_of_a_program() {
-    // In the file system that the host shares.
+    // In the file system that the guest shares with the host.
     let path = "/proc/self/exe";
     let file = File::open(path).expect(path);
     let content = fs::read(path).expect(path);
@@ -201,7 +202,7 @@ fn file_with_a_hole() {
 }
 
 fn secret() {
-    // The kernel has no address for it.
+    // The kernel itself has no mapping of this memory.
     // SAFETY: The call takes no pointers.
     let fd = unsafe { libc::syscall(libc::SYS_memfd_secret, libc::O_CLOEXEC) };
     let fd = Errno::result(fd).expect("memfd_secret") as i32;
@@ -223,7 +224,7 @@ fn huge_transparent() {
     map.bytes().copy_from_slice(&data);
     assert!(map.smaps("AnonHugePages:") > 0, "no page is huge");
     assert_reads(map.address(), &data);
-    // One huge page, in part mapped by small ones.
+    // Now one of the huge pages is mapped as small pages.
     map.protect(HUGE / 2..HUGE / 2 + PAGE, ProtFlags::PROT_READ);
     assert_reads(map.address(), &data);
 }
@@ -240,7 +241,7 @@ fn huge_reserved() {
 }
 
 fn device_memory() {
-    // The firmware's code: no pages that the kernel could count.
+    // The code of the firmware through /dev/mem: the kernel cannot pin such pages.
     let path = "/dev/mem";
     let file = File::open(path).expect(path);
     let (mut map, mut data) = ordinary();
@@ -252,7 +253,7 @@ fn device_memory() {
     assert_reads(map.address() + firmware.start, &data[firmware]);
 }
 
-/// Returns the addresses of the process's mappings with a name that starts so.
+/// Returns the addresses of the mappings with a name in `/proc/self/maps`.
 fn mappings_of(name: &str) -> Vec<Range<usize>> {
     let maps = fs::read_to_string("/proc/self/maps").expect("maps");
     let named = maps.lines().filter(|line| line.contains(name));
@@ -268,14 +269,14 @@ fn kernel_code_for_programs() {
     assert_eq!(ranges.len(), 1);
     for Range { start, end } in ranges {
         let code: *const u8 = std::ptr::with_exposed_provenance(start);
-        // SAFETY: The kernel has mapped it for all to read, and does not change it.
+        // SAFETY: The kernel has mapped the code to be read, and does not change it.
         let code = unsafe { std::slice::from_raw_parts(code, end - start) };
         assert_reads(start, code);
     }
 }
 
 fn kernel_data_for_programs() {
-    // The kernel changes it all the time, and not all of it needs to be there.
+    // The kernel changes the data all the time, and some of the pages may be missing.
     let ranges = mappings_of("[vvar");
     assert!(!ranges.is_empty(), "the kernel maps no data");
     for range in ranges {
@@ -291,14 +292,14 @@ fn kernel_data_for_programs() {
     }
 }
 
-/// Sets what the calling thread may do with memory that has a key: two bits for each.
+/// Sets what the calling thread may do with the memory of each key: two bits for a key.
 fn set_key_rights(rights: u32) {
-    // SAFETY: Nobody touches memory with a key while the rights lack.
+    // SAFETY: The rights concern memory with a key alone, to which no reference exists.
     unsafe { asm!("wrpkru", in("eax") rights, in("ecx") 0, in("edx") 0) };
 }
 
 fn protected_by_a_key() {
-    // What a program has forbidden itself to read, the kernel does not read for it.
+    // The kernel must not read memory for a thread that has denied itself access.
     let (map, data) = ordinary();
     let middle = map.address() + MIDDLE.start;
     // SAFETY: The call takes no pointers.

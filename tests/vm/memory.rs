@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! Writes of memory that is not all there, of more than fits one call, and of those who are killed.
+//! Writes of memory that is partly missing, writes that are too long for one call, and writes by
+//! processes that are killed.
 
 use std::os::fd::AsRawFd;
 use std::thread;
@@ -59,8 +60,8 @@ fn write_from_nowhere() {
     );
 }
 
-/// Writes memory of which the first bytes are `data` and the rest is not there, and checks that
-/// count and session agree and that the loop which every program has consumes exactly `data`.
+/// Writes `data` and the missing memory after it, in the loop that programs use. Checks that the
+/// calls consume all of `data` and nothing else, and that each count agrees with the session.
 #[track_caller]
 fn assert_stops_after(data: &[u8], address: usize, len: usize) {
     let file = device::private();
@@ -72,7 +73,7 @@ fn assert_stops_after(data: &[u8], address: usize, len: usize) {
         done += count;
         assert!(
             done <= data.len(),
-            "{done} bytes consumed of the {} there",
+            "{done} bytes consumed, but only {} exist",
             data.len()
         );
         assert_eq!(file.state(), device::state_of(&data[..done]));
@@ -113,14 +114,14 @@ fn write_into_unmapped_memory() {
         let count = count.expect("write");
         assert!(
             (1..=size).contains(&count),
-            "{count} bytes consumed of the {size} there"
+            "{count} bytes consumed, but only {size} exist"
         );
         assert_eq!(file.state(), device::state_of(&data[..count]));
     }
 }
 
 fn write_behind_the_end_of_a_file() {
-    // Who reads these pages in user space gets SIGBUS.
+    // A program that reads these pages gets SIGBUS.
     let data = reference::noise(3 * PAGE, 42);
     let path = tempfile::NamedTempFile::new().expect("a temporary file");
     std::fs::write(path.path(), &data).expect("write");
@@ -204,7 +205,7 @@ fn read_into_nowhere() {
         let refused = memory::read_into(&file, address as usize, 9);
         assert_eq!(refused.errno(), Errno::EFAULT, "{address:#x}");
     }
-    // Nothing was read: the text is there from its start. What fits is read.
+    // The failed reads left the position at 0. A read before a hole returns what fits.
     let (mut map, offset) = Map::before_hole(&[0; 4]);
     let count = memory::read_into(&file, map.address() + offset, 9).expect("read");
     assert_eq!(
@@ -214,9 +215,9 @@ fn read_into_nowhere() {
     assert_eq!(device::read_rest(&file).as_bytes(), &b"11e60398\n"[count..]);
 }
 
-/// Larger than what the kernel takes by one call, which is [`CALL_MAX`].
+/// More than [`CALL_MAX`].
 const LARGE: usize = (2 << 30) + 12_345;
-/// `MAX_RW_COUNT`.
+/// The most that one call transfers: `MAX_RW_COUNT` of the kernel.
 const CALL_MAX: usize = 0x7fff_f000;
 
 fn write_of_more_than_two_gibibytes() {
@@ -229,7 +230,7 @@ fn write_of_more_than_two_gibibytes() {
     let watch = || {
         taken.measure();
         let state = device::fdinfo_state("self", file.as_raw_fd());
-        assert!(state.length >= last, "the length shrinks");
+        assert!(state.length >= last, "the length became smaller");
         last = state.length;
         let value = reference::append_repeated(start, 0xff, last - 3);
         assert_eq!(state.value, value, "at {last} bytes");
@@ -246,7 +247,7 @@ fn write_of_more_than_two_gibibytes() {
         counts
     });
     assert_eq!(counts, [CALL_MAX, LARGE - CALL_MAX]);
-    // The page tables of the data alone take 4 MiB.
+    // The page tables of the data take 4 MiB.
     taken.assert_below(32 << 10, 8 << 10);
     let value = reference::append_repeated(start, 0xff, LARGE as u64);
     assert_eq!(file.state(), device::state(value, LARGE as u64 + 3));
@@ -272,7 +273,7 @@ fn signals_do_not_cut_a_write() {
     assert_eq!(file.state(), device::state(value, 2 * LEN as u64));
 }
 
-/// Whether a process is inside an ioctl, by its count of system time, which only that takes.
+/// Returns whether a process has spent some system time, which only its ioctl takes.
 fn is_busy(pid: &str, _: i32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("the child lives");
     let fields: Vec<_> = stat
@@ -287,39 +288,39 @@ fn is_busy(pid: &str, _: i32) -> bool {
 
 fn killed_in_a_long_write() {
     let data = Map::repeated(0xff, LARGE);
-    let register = device::kill_during(
+    let slot = device::kill_during(
         |file| drop(memory::write_from(file, data.address(), LARGE)),
         |pid, fd| device::fdinfo_state(pid, fd).length > 1 << 20,
     );
     assert!(
-        register.length < LARGE as u64,
-        "the write was over before the kill"
+        slot.length < LARGE as u64,
+        "the write ended before the kill"
     );
-    let length = register.length - 3;
+    let length = slot.length - 3;
     let value = reference::append_repeated(reference::adler(b"abc"), 0xff, length);
-    assert_eq!(register.value, value, "after {length} bytes");
+    assert_eq!(slot.value, value, "after {length} bytes");
 }
 
 fn killed_in_a_long_update() {
     let data = Map::repeated(0xff, LARGE);
-    let register = device::kill_during(
+    let slot = device::kill_during(
         |file| drop(file.update_from(data.address() as u64, LARGE as u64)),
         is_busy,
     );
-    assert_eq!(register, device::state_of(b"abc"));
+    assert_eq!(slot, device::state_of(b"abc"));
 }
 
 fn killed_in_a_long_digest() {
     let data = Map::repeated(0xff, LARGE);
-    let register = device::kill_during(
+    let slot = device::kill_during(
         |file| drop(file.digest_from(1, data.address() as u64, LARGE as u64)),
         is_busy,
     );
-    assert_eq!(register, device::state_of(b"abc"));
+    assert_eq!(slot, device::state_of(b"abc"));
 }
 
 fn killed_in_a_held_write() {
-    // Killed while it waits for memory, not between two pieces.
+    // The writer is killed while it waits for memory, not between two pieces.
     let data = reference::noise(300_000, 46);
     device::publish(b"");
     let mut child = fork(|link| {
@@ -334,20 +335,17 @@ fn killed_in_a_held_write() {
     });
     child.link().wait();
     child.kill_promptly();
-    let register = device::slot();
-    assert!(register.length <= 40 * PAGE as u64, "{register:?}");
-    assert_eq!(
-        register,
-        device::state_of(&data[..register.length as usize])
-    );
+    let slot = device::slot();
+    assert!(slot.length <= 40 * PAGE as u64, "{slot:?}");
+    assert_eq!(slot, device::state_of(&data[..slot.length as usize]));
     module::unload();
 }
 
 fn opening_and_closing_leaks_nothing() -> Completion {
-    // Debug kernels have it along with KASAN.
+    // Kernels with kmemleak also have KASAN.
     if leaks::kmemleak().is_some() {
         return Completion::ignored_with(
-            "KASAN keeps freed memory for a while; leaks::no_memory_is_lost is for this kernel",
+            "KASAN keeps freed memory for a while; leaks::no_memory_is_lost replaces this test",
         );
     }
     let cycle = || {
@@ -381,9 +379,9 @@ fn opening_and_closing_leaks_nothing() -> Completion {
         }
         meminfo("SUnreclaim") - before
     };
-    // What others take, they take once.
+    // The smaller of two, because other parts of the kernel allocate memory now and then.
     let grown = grow().min(grow());
-    // One object of 64 bytes lost in each of 3,000 rounds would be 187 KiB, a buffer far more.
-    assert!(grown < 150, "the kernel has {grown} KiB more in use");
+    // A leak of 64 bytes in each of 3,000 rounds would take 187 KiB, and a leaked buffer far more.
+    assert!(grown < 150, "the kernel uses {grown} KiB more");
     Completion::Completed
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! What the module says of itself, its parameters, and loading it again and again.
+//! The metadata of the module, its parameters, and repeated loads.
 
 use std::fs;
 use std::os::unix::fs::FileTypeExt;
@@ -75,7 +75,7 @@ fn loading_logs_one_line() {
     let mut log = Log::from_now();
     let _loaded = Loaded::new(module::NAME, "");
     let mut lines = log.of_module();
-    // The kernel adds its own remarks on out-of-tree modules and on hashes that it cannot test.
+    // The kernel itself logs that the module is out of tree, and that it has no test for the hash.
     lines.retain(|line| !line.contains("taint") && !line.contains("No test for"));
     let [line] = &lines[..] else {
         panic!("{lines:#?}")
@@ -134,7 +134,7 @@ fn node_mode() -> u32 {
 }
 
 fn mode_sets_the_node() {
-    // What udev has yet to do for an earlier node is not to be done to these.
+    // udev must not change these nodes because of an earlier node.
     sh("udevadm settle");
     for (parameter, mode) in [
         ("mode=0600", 0o600),
@@ -160,7 +160,8 @@ fn mode_keeps_others_out() {
     }
 }
 
-/// Checks that a parameter refuses the load, says so in the log, and leaves nothing behind.
+/// Checks that a load with this parameter fails, logs one line with its name, and leaves nothing
+/// behind. Returns the line.
 #[track_caller]
 fn assert_refused(parameter: &str, errors: &[Errno]) -> String {
     let mut log = Log::from_now();
@@ -183,7 +184,7 @@ fn assert_refused(parameter: &str, errors: &[Errno]) -> String {
 }
 
 fn bad_mode_is_refused() {
-    // Not permissions, not for a device, or decimal where octal was meant.
+    // No permissions, permissions that make no sense for a device, or decimal instead of octal.
     for parameter in [
         "mode=01000",
         "mode=07777",
@@ -199,10 +200,10 @@ fn bad_mode_is_refused() {
         let line = assert_refused(parameter, &[Errno::EINVAL]);
         assert!(
             line.contains("mode=0666"),
-            "no word on how to mend it: {line}"
+            "the line does not say how to fix it: {line}"
         );
     }
-    // Not a number that fits; the kernel says so itself.
+    // No number, or one that is too large, which the kernel itself refuses.
     for parameter in [
         "mode=65536",
         "mode=-1",
@@ -233,7 +234,7 @@ fn implementation_is_chosen() {
         let info = device::view().info().expect("INFO");
         assert_eq!(text_of(&info.implementation), name);
         assert_eq!(device::view().fdinfo()["implementation"], name);
-        // Long enough for vectors, in pieces of odd lengths.
+        // Long enough for vectors, and of an odd length.
         let data: Vec<u8> = (0..300_007u32)
             .map(|i| (i.wrapping_mul(i) >> 7) as u8)
             .collect();
@@ -273,7 +274,7 @@ fn reload_100_times() {
         let modules = files::names_in("/sys/module").expect("/sys/module");
         (crypto, misc, nodes, modules)
     };
-    // The first load brings in what the kernel keeps, such as the test manager.
+    // The first load also loads what the kernel then keeps, such as the test manager.
     drop(Loaded::new(module::NAME, ""));
     let before = listing();
     for round in 0..100 {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! The open modes, the text and the position of an open file.
+//! The modes of a session, and the text and the position of an open file.
 
 use std::io::Read;
 use std::io::Seek;
@@ -32,23 +32,23 @@ use adler32_tests::ErrnoOf;
 
 trials!(after module::ensure_loaded:
     known_answers,
-    fresh_register_is_empty,
+    fresh_slot_is_empty,
     write_only_replaces,
     write_only_closed_unwritten_resets,
     append_continues,
     append_closed_unwritten_keeps,
-    append_starts_from_the_register_at_open,
+    append_starts_from_the_slot_at_open,
     read_write_is_private,
     read_write_with_append_is_private,
     mode_three_is_private,
     direct_io_is_refused,
-    register_is_published_at_close_alone,
+    slot_is_published_at_close_alone,
     last_close_wins,
-    register_keeps_the_length,
+    slot_keeps_the_length,
     read_only_is_a_view,
     view_is_taken_when_reading_starts,
     view_is_stable_while_it_is_read,
-    get_takes_the_view_anew,
+    get_refreshes_the_view,
     text_is_eight_digits_and_newline,
     read_one_byte_at_a_time,
     pread_at_every_position,
@@ -80,7 +80,7 @@ fn known_answers() {
     });
 }
 
-fn fresh_register_is_empty() {
+fn fresh_slot_is_empty() {
     as_fresh_user(|| {
         assert_eq!(device::read_rest(&device::view()), "00000001\n");
         assert_eq!(device::slot(), EMPTY);
@@ -135,7 +135,7 @@ fn append_closed_unwritten_keeps() {
     assert_eq!(device::slot(), device::state_of(b"abc"));
 }
 
-fn append_starts_from_the_register_at_open() {
+fn append_starts_from_the_slot_at_open() {
     device::publish(b"Wiki");
     let file = device::append();
     device::publish(b"something else");
@@ -144,7 +144,7 @@ fn append_starts_from_the_register_at_open() {
     assert_eq!(device::slot(), device::state_of(b"Wikipedia"));
 }
 
-/// Checks that a session starts empty and that neither it nor its end touches the register.
+/// Checks that a session starts empty, and that neither a write nor the close changes the slot.
 #[track_caller]
 fn assert_private(flags: i32) {
     device::publish(b"abc");
@@ -196,7 +196,7 @@ fn direct_io_is_refused() {
     assert_eq!(module::refcount(), Some(0));
 }
 
-fn register_is_published_at_close_alone() {
+fn slot_is_published_at_close_alone() {
     device::publish(b"old");
     let file = device::replace();
     assert_eq!(device::slot(), device::state_of(b"old"), "at open");
@@ -216,7 +216,7 @@ fn last_close_wins() {
     assert_eq!(device::slot(), device::state_of(b"first"));
 }
 
-fn register_keeps_the_length() {
+fn slot_keeps_the_length() {
     let data = reference::noise(100_000, 1);
     device::publish(&data);
     assert_eq!(device::view().state().length, 100_000);
@@ -273,7 +273,7 @@ fn view_is_stable_while_it_is_read() {
     device::publish(b"old");
     assert_eq!(file.text(), reference::text(old), "pread at 0");
 
-    // A read that starts in the middle takes the view, too.
+    // A first read in the middle takes the view, too.
     let file = device::view();
     let mut end = [0; 8];
     let len = file.read_at(&mut end, 4).expect("pread");
@@ -283,7 +283,7 @@ fn view_is_stable_while_it_is_read() {
     assert_eq!(&end[..len], &reference::text(old).as_bytes()[1..]);
 }
 
-fn get_takes_the_view_anew() {
+fn get_refreshes_the_view() {
     let file = device::view();
     for data in [b"one", b"two"] {
         device::publish(data);
@@ -324,7 +324,7 @@ fn pread_at_every_position() {
             assert_eq!(&buffer[..len], expected, "{room} bytes at {position}");
             assert!(
                 buffer[len..].iter().all(|&byte| byte == 0xff),
-                "wrote too far"
+                "the kernel wrote behind the text"
             );
         }
     }
@@ -373,7 +373,7 @@ fn write_read_write_read() {
             );
         }
     }
-    // What is set without a write is read from where the position is.
+    // RESET leaves the position as it is.
     file.reset().expect("RESET");
     assert_eq!(file.text(), "00000001\n");
 }
@@ -437,7 +437,7 @@ fn pwrite_appends() {
     let mut file = device::private();
     for (data, position) in [("Wi", 0), ("ki", 100), ("pedia", i64::MAX as u64)] {
         let len = data.len();
-        // The kernel itself refuses a range that ends behind the last possible position.
+        // The kernel refuses a write that ends behind the last possible position.
         let position = position - if position > 100 { len as u64 } else { 0 };
         assert_eq!(
             file.write_at(data.as_bytes(), position).expect("pwrite"),
@@ -448,7 +448,7 @@ fn pwrite_appends() {
     assert_eq!(file.write_at(b"x", u64::MAX).errno(), Errno::EINVAL);
     assert_eq!(file.state().length, 9);
 
-    // The position is not its business.
+    // The call does not change the position of the file.
     file.seek(SeekFrom::Start(5)).expect("lseek");
     assert_eq!(file.write_at(b"x", 0).expect("pwrite"), 1);
     assert_eq!(device::read_rest(&file), "410\n", "of 15f60410");
@@ -486,13 +486,13 @@ fn lengths_around_every_boundary() {
         lengths.extend(boundary - 2..=boundary + 2);
     }
     for len in lengths {
-        // At another alignment each time.
+        // Each length at another alignment.
         let piece = &data[len % 64..][..len];
         file.reset().expect("RESET");
         file.write_whole(piece);
         assert_eq!(file.state(), device::state_of(piece), "{len} bytes");
     }
-    // The largest sums.
+    // The largest start and the largest bytes.
     let ones = vec![0xff; 300_000];
     file.set(device::state(0xfff0_fff0, 0)).expect("SET");
     file.write_whole(&ones);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! The first user loads the module, where the kernel lets it.
+//! The first use of the hash loads the module, unless the kernel restricts AF_ALG.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -27,12 +27,12 @@ trials!(after module::ensure_unloaded:
     bind_by_name_loads,
     bind_by_driver_name_loads,
     bind_by_any_user_loads,
-    loading_on_demand_honours_modprobe_options,
+    loading_on_demand_honors_modprobe_options,
     opening_the_device_needs_the_module,
     unknown_hash_loads_nothing,
 );
 
-/// The level of restriction that the kernel booted with, if it has any.
+/// The level of restriction at boot, or `u32::MAX` if the kernel has none.
 pub static BOOT_RESTRICTION: AtomicU32 = AtomicU32::new(u32::MAX);
 
 fn unrestricted_kernel() -> Completion {
@@ -112,11 +112,11 @@ fn bind_by_any_user_loads() {
     assert!(module::is_loaded());
 }
 
-fn loading_on_demand_honours_modprobe_options() {
+fn loading_on_demand_honors_modprobe_options() {
     const OPTIONS: &str = "/etc/modprobe.d/adler32-test.conf";
-    fs::write(OPTIONS, "options adler32 mode=0640\n").expect("modprobe.d is writable");
+    fs::write(OPTIONS, "options adler32 mode=0640\n").expect(OPTIONS);
     let bound = Hash::bind(module::NAME);
-    fs::remove_file(OPTIONS).expect("modprobe.d is writable");
+    fs::remove_file(OPTIONS).expect(OPTIONS);
     bound.expect("bind to adler32");
     sh("udevadm settle");
     let mode = fs::metadata(device::NODE)

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! Memory that changes while it is read in place. Every test of the suite ends with no page pinned
-//! that was not before; these make sure that pages are pinned at all, few at a time, and that
-//! whatever becomes of the memory, value and length go together.
+//! Memory that changes while the module reads it in place. These tests check that pages are pinned
+//! at all, that few are pinned at a time, and that the checksum and the length always agree. (Every
+//! test of the suite fails if pages stay pinned.)
 
 use std::os::fd::AsRawFd;
 use std::sync::Barrier;
@@ -44,11 +44,11 @@ trials!(after module::ensure_loaded:
     overwritten_in_mid_write,
 );
 
-/// What the memory of the tests has: more than one batch of pages.
+/// The length of the memory: more than one batch of pages.
 const LEN: usize = 1 << 20;
 const PAGES: usize = LEN / PAGE;
 
-/// A mapping filled with `byte`.
+/// Returns memory in which every byte is `byte`.
 fn filled(byte: u8) -> Map {
     let mut map = Map::new(LEN);
     map.bytes().fill(byte);
@@ -89,11 +89,11 @@ fn large_operations_pin() {
     }
 }
 
-/// How many files are written at once.
+/// How many files are written at the same time.
 const FILES: usize = 64;
-/// How many pages a write pins at most at a time: `PAGES` in src/chrdev/source.rs.
+/// How many pages a write pins at most at a time: `PAGES` in src/chrdev/input.rs.
 const BATCH: usize = 64;
-/// By how many pages the count may be wrong: two processors report two counters in lots of 125.
+/// By how many pages a count may be wrong: two processors add up to 125 at a time to two counters.
 const INEXACT: usize = 2 * 2 * 125;
 
 fn many_long_writes_hold_few_pages() {
@@ -105,7 +105,7 @@ fn many_long_writes_hold_few_pages() {
     let mut most = 0;
     let address = data.address();
     let child = fork(|_| {
-        // Threads that write keep others from starting.
+        // The writers would keep other threads from starting.
         let all_started = Barrier::new(FILES);
         thread::scope(|scope| {
             for file in &files {
@@ -129,49 +129,51 @@ fn many_long_writes_hold_few_pages() {
         most <= (FILES * BATCH + INEXACT) as i64,
         "{most} pages were pinned"
     );
-    // Each thread has a stack in the kernel, and the data 2 MiB of page tables.
+    // Each thread has a kernel stack, and the data has 2 MiB of page tables.
     taken.assert_below(32 << 10, 8 << 10);
     for file in &files {
         let state = file.state();
-        assert!(state.length < LONG as u64, "it was over before the kill");
+        assert!(
+            state.length < LONG as u64,
+            "the write ended before the kill"
+        );
         let value = reference::append_repeated(1, 0xff, state.length);
         assert_eq!(state, device::state(value, state.length));
     }
 }
 
-/// How often to write while others change the memory, and how often at most until a change is met.
+/// How often to write while the memory changes, and how often at most until a write is cut short.
 const ROUNDS: usize = 40;
 const MOST_ROUNDS: usize = 4000;
 
-/// Writes [`LEN`] bytes, which are all `byte` as far as they are there, again and again while another
-/// thread does `other`, which takes some of them away, and checks that some writes find less than
-/// all of it.
+/// Writes [`LEN`] bytes, all of them `byte`, while another thread repeats `other`, which removes
+/// and restores some of the memory. Some of the writes must be cut short.
 #[track_caller]
 fn write_cut_by(address: usize, byte: u8, other: impl FnMut() + Send) {
     let mut writer = Writer::new(address, byte);
     process::alongside(other, || {
         let mut rounds = 0..MOST_ROUNDS;
         while writer.cut == 0 || rounds.start < ROUNDS {
-            rounds.next().expect("a write meets a hole some time");
+            rounds.next().expect("no write met a hole");
             writer.write();
         }
     });
 }
 
-/// The same where `other` leaves all of it there.
+/// The same for an `other` that removes no memory. Every write must be whole.
 #[track_caller]
-fn write_beside(address: usize, byte: u8, other: impl FnMut() + Send) {
+fn write_whole_alongside(address: usize, byte: u8, other: impl FnMut() + Send) {
     let mut writer = Writer::new(address, byte);
     process::alongside(other, || (0..ROUNDS).for_each(|_| writer.write()));
-    assert_eq!(writer.cut, 0, "all of it is there all the time");
+    assert_eq!(writer.cut, 0, "all of the memory exists all the time");
 }
 
-/// Writes memory, and checks that value and length go together.
+/// Writes memory, and checks that the checksum and the length agree.
 struct Writer {
     file: std::fs::File,
     address: usize,
     byte: u8,
-    /// How many writes found less than all of it.
+    /// How many writes were cut short.
     cut: usize,
 }
 
@@ -208,7 +210,7 @@ impl Writer {
     }
 }
 
-/// Returns the ranges of some of the pages, in turn and for ever.
+/// Returns an endless sequence of ranges of `pages` pages.
 fn in_turn(pages: usize) -> impl FnMut() -> std::ops::Range<usize> {
     let mut page = 0;
     move || {
@@ -238,13 +240,13 @@ fn unmapped_in_mid_write() {
         let offset = pages.start as i64;
         map.unmap(pages.clone());
         thread::yield_now();
-        // Nobody else maps anything meanwhile.
+        // No other thread maps memory in between.
         map.map_file(pages, &file, offset, MapFlags::MAP_SHARED);
     });
 }
 
 fn unmapped_while_it_waits() {
-    // What lies behind the page that is waited for goes, and what was read before it goes, too.
+    // Memory before and after the missing page is unmapped while the write waits for the page.
     let data = reference::noise(128 * PAGE, 80);
     let held = Held::new(&data, 64);
     let file = device::private();
@@ -261,7 +263,7 @@ fn unmapped_while_it_waits() {
 }
 
 fn truncated_in_mid_write() {
-    // What is behind a file's new end is not there; when the file grows again, it is zero.
+    // The memory after the new end of a file is missing, and is zero when the file grows again.
     let file = file_of(&[0; LEN]);
     let map = Map::new(LEN);
     map.map_file(0..LEN, &file, 0, MapFlags::MAP_SHARED);
@@ -273,11 +275,11 @@ fn truncated_in_mid_write() {
     });
 }
 
-/// Writes a byte to each of some pages, which may be shared with other threads.
+/// Writes a byte to each page of a range, which other threads may read at the same time.
 fn touch(map: &Map, range: std::ops::Range<usize>, byte: u8) {
     for offset in range.step_by(PAGE) {
         let target = std::ptr::with_exposed_provenance_mut::<u8>(map.address() + offset);
-        // SAFETY: The byte is in the mapping, and nobody has a reference to it.
+        // SAFETY: The byte is in the mapping, and no reference to it exists.
         unsafe { target.write_volatile(byte) };
     }
 }
@@ -285,7 +287,7 @@ fn touch(map: &Map, range: std::ops::Range<usize>, byte: u8) {
 fn discarded_in_mid_write() {
     let map = filled(0);
     let mut next = in_turn(4);
-    write_beside(map.address(), 0, || {
+    write_whole_alongside(map.address(), 0, || {
         let pages = next();
         map.discard(pages.clone());
         touch(&map, pages, 0);
@@ -295,7 +297,7 @@ fn discarded_in_mid_write() {
 fn given_up_in_mid_write() {
     let map = filled(0);
     let mut next = in_turn(64);
-    write_beside(map.address(), 0, || {
+    write_whole_alongside(map.address(), 0, || {
         let pages = next();
         map.advise(pages.clone(), MmapAdvise::MADV_FREE);
         touch(&map, pages, 0);
@@ -305,7 +307,7 @@ fn given_up_in_mid_write() {
 fn moved_in_mid_write() {
     let (map, away) = (filled(0), filled(0));
     let mut next = in_turn(64);
-    write_beside(map.address(), 0, || {
+    write_whole_alongside(map.address(), 0, || {
         let pages = next();
         map.move_to(&away, pages.clone());
         away.move_to(&map, pages);
@@ -313,16 +315,16 @@ fn moved_in_mid_write() {
 }
 
 fn copied_by_a_fork_in_mid_write() {
-    // What the child writes is not what its parent has.
+    // The parent must not see what the child writes.
     let map = filled(0xff);
-    write_beside(map.address(), 0xff, || {
+    write_whole_alongside(map.address(), 0xff, || {
         let child = fork(|_| touch(&map, 0..LEN, 0));
         touch(&map, 0..LEN, 0xff);
         child.join();
     });
 }
 
-/// To copy a page that a process shares with its parent takes a fault.
+/// If pinning copied the pages that a child shares with its parent, each would take a page fault.
 fn inherited_memory_stays_shared() {
     let map = filled(0xff);
     let faults = || {
@@ -340,14 +342,14 @@ fn inherited_memory_stays_shared() {
         let value = reference::append_repeated(1, 0xff, 2 * LEN as u64);
         let expected = device::state(value, 2 * LEN as u64);
         assert_eq!(file.state(), expected);
-        // Its stack and other data are written to.
+        // The child writes to its stack and other data.
         assert!(taken < PAGES as i64 / 4, "{taken} faults in {PAGES} pages");
     });
     child.join();
 }
 
 fn overwritten_in_mid_write() {
-    // The value cannot be foretold, but every byte is one of two, and is counted.
+    // Which bytes a write finds depends on time. Each is 0 or 1, and the checksum counts the ones.
     let map = filled(0);
     let file = device::private();
     let mut byte = 0;

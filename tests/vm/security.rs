@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! What those cannot do who are not root, and what nobody is shown.
+//! What users other than root cannot do, and what the kernel shows to nobody.
 
 use std::fs;
 use std::fs::File;
@@ -80,8 +80,8 @@ trials!(after module::ensure_loaded:
     sessions_are_charged_to_their_group,
 );
 
-/// Tries what only an administrator may, with the rights of the caller.
-fn assert_changes_nothing(elsewhere: &Path) {
+/// Checks that the calling user cannot do what only root may.
+fn assert_changes_nothing(writable: &Path) {
     assert_eq!(module::try_unload().errno(), Errno::EPERM);
     assert_eq!(module::load(module::NAME, "").errno(), Errno::EPERM);
     let node = Path::new(device::NODE);
@@ -96,7 +96,7 @@ fn assert_changes_nothing(elsewhere: &Path) {
     );
     let minor = module::misc_minor().expect("an entry in /proc/misc");
     let made = stat::mknod(
-        &elsewhere.join("adler32"),
+        &writable.join("adler32"),
         SFlag::S_IFCHR,
         Mode::all(),
         stat::makedev(10, minor.into()),
@@ -109,33 +109,33 @@ fn assert_changes_nothing(elsewhere: &Path) {
     assert!(!Path::new("/sys/module/adler32/parameters").exists());
 }
 
-/// A folder that anybody may write to.
-fn open_folder() -> tempfile::TempDir {
-    let folder = tempfile::tempdir().expect("a temporary folder");
+/// Makes a directory to which every user may write.
+fn open_directory() -> tempfile::TempDir {
+    let directory = tempfile::tempdir().expect("a temporary directory");
     let everybody = fs::Permissions::from_mode(0o777);
-    fs::set_permissions(folder.path(), everybody).expect("chmod");
-    folder
+    fs::set_permissions(directory.path(), everybody).expect("chmod");
+    directory
 }
 
 fn unprivileged_user_changes_nothing() {
-    let folder = open_folder();
+    let directory = open_directory();
     as_fresh_user(|| {
-        assert_changes_nothing(folder.path());
+        assert_changes_nothing(directory.path());
         device::publish(b"abc");
         assert_eq!(device::slot(), device::state_of(b"abc"));
     });
 }
 
 fn root_of_a_namespace_changes_nothing() {
-    let folder = open_folder();
+    let directory = open_directory();
     in_namespace(fresh_user(), 0, || {
-        assert_changes_nothing(folder.path());
+        assert_changes_nothing(directory.path());
         device::publish(b"abc");
         assert_eq!(device::slot(), device::state_of(b"abc"));
     });
 }
 
-/// Allows the calling process to read, to write and to exit; anything else kills it.
+/// Allows the calling process to read, to write and to exit. Any other call kills it.
 fn confine() {
     // SAFETY: The call takes no pointers.
     let status = unsafe { libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_STRICT) };
@@ -144,7 +144,7 @@ fn confine() {
 
 /// Ends the calling process as [`confine`] allows.
 fn exit_confined(success: bool) {
-    // SAFETY: The call does not return.
+    // SAFETY: The call takes no pointers, and does not return.
     unsafe { libc::syscall(libc::SYS_exit, i32::from(!success)) };
 }
 
@@ -180,7 +180,7 @@ fn confined_process_reads_and_writes() -> Completion {
     Completion::Completed
 }
 
-/// The open file itself is passed on: its session, and what becomes of it, stay the opener's.
+/// A passed descriptor refers to the same session, which becomes the opener's slot.
 fn file_passed_to_another_user() {
     let (opener, receiver) = (fresh_user(), fresh_user());
     let (left, right) = UnixStream::pair().expect("a socket pair");
@@ -190,10 +190,10 @@ fn file_passed_to_another_user() {
         let file = receive_file(&right);
         file.write_whole(b"abc");
         assert_eq!(device::slot(), EMPTY);
-        // By way of /proc, it is opened anew.
+        // To open the file through /proc makes a new session.
         nix::sys::prctl::set_dumpable(true).expect("prctl");
-        let anew = File::open(format!("/proc/self/fd/{}", file.as_raw_fd())).expect("open");
-        assert_eq!(anew.state(), EMPTY);
+        let own = File::open(format!("/proc/self/fd/{}", file.as_raw_fd())).expect("open");
+        assert_eq!(own.state(), EMPTY);
     });
     send_file(&left, &file);
     child.join();
@@ -210,7 +210,7 @@ fn fdinfo_is_for_its_user() {
     assert!(fs::read_to_string(&path)
         .expect("fdinfo")
         .contains("024d0127"));
-    // Of another process, for it has the rights of its own user.
+    // Another user may not read the fdinfo of this process.
     fork(|_| {
         let user = fresh_user().into();
         set_thread_uids(user, user, user);
@@ -219,10 +219,10 @@ fn fdinfo_is_for_its_user() {
     .join();
 }
 
-/// A byte that no answer to these tests consists of.
+/// A byte that the kernel writes in none of these tests.
 const FILL: u8 = 0xAA;
 
-/// A page of [`FILL`].
+/// Returns a page in which every byte is [`FILL`].
 fn filled() -> Map {
     let mut map = Map::new(PAGE);
     map.bytes().fill(FILL);
@@ -234,7 +234,7 @@ fn assert_filled(bytes: &[u8]) {
     assert!(bytes.iter().all(|&byte| byte == FILL), "{bytes:x?}");
 }
 
-/// All 65,536 combinations of size and direction for each number that exists.
+/// Tries all 65,536 combinations of size and direction for each known number.
 fn every_size_and_direction() {
     let file = device::private();
     file.write_whole(b"abc");
@@ -268,7 +268,7 @@ fn ioctls_write_what_they_define() {
     for name in [info.implementation, info.module_version] {
         let end = name.iter().position(|&byte| byte == 0).expect("a NUL");
         assert!(name[..end].is_ascii(), "{name:x?}");
-        assert_eq!(name[end..], [0; 24][end..], "behind the end of the name");
+        assert_eq!(name[end..], [0; 24][end..], "the bytes after the name");
     }
     assert_filled(&map.bytes()[size_of::<Info>()..]);
 
@@ -286,7 +286,7 @@ fn ioctls_write_what_they_define() {
     assert_filled(&map.bytes()[size_of::<Digest>()..]);
 
     let mut map = filled();
-    // As a buffer this is one of no bytes.
+    // For UPDATE, this is a buffer of 0 bytes.
     map.put(0, EMPTY);
     for request in [SET, COMBINE, UPDATE, RESET] {
         file.ioctl(request, map.address())
@@ -296,7 +296,7 @@ fn ioctls_write_what_they_define() {
     }
 }
 
-/// Of what was computed before a failure nothing is told.
+/// A failed DIGEST does not reveal the checksum of the data before the failure.
 fn refused_ioctls_write_nothing() {
     let file = device::private();
     let mut map = filled();
@@ -342,7 +342,7 @@ fn digests_are_four_bytes() {
     assert_filled(&map.bytes()[4..]);
 }
 
-/// Fails if there is a number in `text` with more digits than a checksum has: addresses have.
+/// Fails if `text` contains a number with more digits than a checksum, as addresses have.
 #[track_caller]
 fn assert_no_address(what: &str, text: &str) {
     let longest = text
@@ -351,16 +351,16 @@ fn assert_no_address(what: &str, text: &str) {
     assert_eq!(longest, None, "{what}: {text}");
 }
 
-/// Calls `look` with the path and the text of each file in `folder` and in those below that the
-/// caller can read.
-fn each_file(folder: &Path, look: &mut impl FnMut(&Path, &str)) {
-    for entry in fs::read_dir(folder).into_iter().flatten() {
+/// Calls `check` with the path and the text of each file below `directory` that the caller can
+/// read.
+fn each_file(directory: &Path, check: &mut impl FnMut(&Path, &str)) {
+    for entry in fs::read_dir(directory).into_iter().flatten() {
         let path = entry.expect("an entry").path();
         match fs::symlink_metadata(&path) {
-            Ok(about) if about.is_dir() => each_file(&path, look),
+            Ok(about) if about.is_dir() => each_file(&path, check),
             Ok(about) if about.is_file() => {
                 if let Ok(text) = fs::read(&path) {
-                    look(&path, &String::from_utf8_lossy(&text));
+                    check(&path, &String::from_utf8_lossy(&text));
                 }
             }
             _ => {}
@@ -391,17 +391,17 @@ fn no_address_is_shown() {
         assert_no_address("/proc/crypto", &format!("{entry:?}"));
 
         let mut seen = 0;
-        for folder in ["/sys/module/adler32", "/sys/class/misc/adler32/"] {
-            each_file(Path::new(folder), &mut |path, text| {
+        for directory in ["/sys/module/adler32", "/sys/class/misc/adler32/"] {
+            each_file(Path::new(directory), &mut |path, text| {
                 seen += 1;
-                // Made from the source, as the same in the file.
+                // A hash of the source code, which modinfo shows, too.
                 if !path.ends_with("srcversion") {
                     assert_no_address(&path.display().to_string(), text);
                 }
             });
         }
         assert!(seen > 10, "{seen} files in sysfs");
-        // Where the module lies in memory, which not all kernels tell root either.
+        // The addresses of the module in memory. Some kernels do not have the file.
         let section = fs::read_to_string("/sys/module/adler32/sections/.text").errno();
         assert!(
             [Errno::EACCES, Errno::ENOENT].contains(&section),
@@ -415,7 +415,7 @@ fn no_address_is_shown() {
     }
 }
 
-/// What a write holds is not counted as locked memory, and nothing is a file that grows.
+/// The pages that a write pins do not count as locked memory, nor the device as a file that grows.
 fn limits_stop_nothing_and_no_signal_comes() {
     let data = reference::noise(1 << 20, 91);
     let mut source = tempfile::tempfile().expect("a temporary file");
@@ -441,20 +441,20 @@ fn limits_stop_nothing_and_no_signal_comes() {
     .join();
 }
 
-/// Returns the signals that wait for the calling thread.
+/// Returns the signals that are pending for the calling thread.
 fn pending() -> SigSet {
     let mut set = std::mem::MaybeUninit::uninit();
-    // SAFETY: The set can be written to.
+    // SAFETY: The pointer is valid for a write of a set.
     let status = unsafe { libc::sigpending(set.as_mut_ptr()) };
     assert_eq!(status, 0, "sigpending");
-    // SAFETY: The call has written it.
+    // SAFETY: The call has written the set.
     unsafe { SigSet::from_sigset_t_unchecked(set.assume_init()) }
 }
 
-/// A control group for memory; removed when dropped.
-struct Group(&'static Path);
+/// A control group for memory, which is removed when this is dropped.
+struct ControlGroup(&'static Path);
 
-impl Group {
+impl ControlGroup {
     fn new() -> Self {
         let group = Path::new("/sys/fs/cgroup/adler32-test");
         fs::write("/sys/fs/cgroup/cgroup.subtree_control", "+memory").expect("subtree_control");
@@ -462,29 +462,29 @@ impl Group {
         Self(group)
     }
 
-    /// Moves the calling process here.
+    /// Moves the calling process to this group.
     fn join(&self) {
         fs::write(self.0.join("cgroup.procs"), "0").expect("cgroup.procs");
     }
 
-    /// Returns how many bytes of memory are charged.
+    /// Returns how many bytes of memory are charged to this group.
     fn charged(&self) -> i64 {
         let text = fs::read_to_string(self.0.join("memory.current")).expect("memory.current");
         text.trim().parse().expect("a number")
     }
 }
 
-impl Drop for Group {
+impl Drop for ControlGroup {
     fn drop(&mut self) {
-        // It is empty a moment after its last process was reaped.
+        // The group is still in use for a moment after its last process was reaped.
         process::eventually("the group is removed", || fs::remove_dir(self.0).is_ok());
     }
 }
 
 fn sessions_are_charged_to_their_group() -> Completion {
     const FILES: u64 = 20_000;
-    // A session takes 96 bytes: two sums, a mutex and a queue. The group is charged in lots of 64 pages for
-    // each processor, so that some of them may not show.
+    // A session takes 96 bytes. The kernel charges a group 64 pages at a time on each processor, so
+    // that the last ones may not be charged yet.
     const SESSION: i64 = 64;
 
     let controllers = fs::read_to_string("/sys/fs/cgroup/cgroup.controllers").unwrap_or_default();
@@ -492,7 +492,7 @@ fn sessions_are_charged_to_their_group() -> Completion {
         return Completion::ignored_with("this kernel has no control groups for memory");
     }
     let charge = |open: fn() -> File| {
-        let group = Group::new();
+        let group = ControlGroup::new();
         let mut child = fork(|link| {
             group.join();
             resource::setrlimit(Resource::RLIMIT_NOFILE, 2 * FILES, 2 * FILES).expect("setrlimit");
@@ -510,7 +510,7 @@ fn sessions_are_charged_to_their_group() -> Completion {
     let sessions = charge(device::private) - others;
     assert!(
         sessions >= FILES as i64 * SESSION,
-        "{sessions} bytes for {FILES} open files, beside {others} for as many of /dev/null"
+        "{sessions} bytes for {FILES} sessions, not counting {others} for as many open files"
     );
     Completion::Completed
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! One open file shared by processes and threads, and many open files at once.
+//! Open files that processes and threads share, and many open files at once.
 
 use std::fs::File;
 use std::io;
@@ -41,7 +41,7 @@ trials!(after module::ensure_loaded:
     killed_writer_publishes_what_it_wrote,
     exec_closes_and_publishes,
     passed_descriptor_shares_the_session,
-    threads_on_one_file_are_serialised,
+    threads_on_one_file_are_serialized,
     threads_mix_all_operations,
     readers_see_whole_writes,
     parallel_sessions_64,
@@ -55,7 +55,7 @@ trials!(after module::ensure_loaded:
     held_update_is_all_or_nothing,
     held_update_and_digest_delay_no_other_file,
     held_digest_delays_nobody,
-    held_update_serialises_too,
+    held_update_serializes_too,
     closing_while_another_thread_writes,
 );
 
@@ -138,14 +138,14 @@ fn exec_closes_and_publishes() {
 }
 
 fn passed_descriptor_shares_the_session() {
-    // By way of /proc, which opens anew instead.
+    // To open the file through /proc makes a new session, a view.
     let file = device::private();
     file.write_whole(b"abc");
     let path = format!("/proc/self/fd/{}", file.as_raw_fd());
-    let anew = File::open(path).expect("open");
-    assert_eq!(anew.state(), device::slot(), "a view of the register");
+    let view = File::open(path).expect("open");
+    assert_eq!(view.state(), device::slot());
 
-    // By SCM_RIGHTS, which passes the open file itself.
+    // SCM_RIGHTS passes the open file itself.
     let (left, right) = std::os::unix::net::UnixStream::pair().expect("a socket pair");
     let child = fork(|_| {
         let file = receive_file(&right);
@@ -156,6 +156,7 @@ fn passed_descriptor_shares_the_session() {
     assert_eq!(file.text(), "05c801f0\n");
 }
 
+/// Passes an open file to another process.
 pub fn send_file(socket: &impl AsRawFd, file: &File) {
     use nix::sys::socket as sys;
     let rights = [file.as_raw_fd()];
@@ -171,6 +172,7 @@ pub fn send_file(socket: &impl AsRawFd, file: &File) {
     .expect("sendmsg");
 }
 
+/// Receives an open file from another process.
 pub fn receive_file(socket: &impl AsRawFd) -> File {
     use nix::sys::socket as sys;
     use std::os::fd::FromRawFd;
@@ -186,17 +188,17 @@ pub fn receive_file(socket: &impl AsRawFd) -> File {
     .expect("recvmsg");
     let mut control = message.cmsgs().expect("a control message");
     match control.next() {
-        // SAFETY: The descriptor was just received.
+        // SAFETY: recvmsg() has just opened the descriptor, and nothing else owns it.
         Some(sys::ControlMessageOwned::ScmRights(fds)) => unsafe { File::from_raw_fd(fds[0]) },
         other => panic!("{other:?}"),
     }
 }
 
-/// Larger than any buffer that a write may be cut into.
+/// More bytes than the module reads at a time.
 const BLOCK: usize = 300_001;
 
-fn threads_on_one_file_are_serialised() {
-    // Writes of the same block in any order give the same checksum, unless they mix.
+fn threads_on_one_file_are_serialized() {
+    // Writes of the same block in any order result in the same checksum, unless they mix.
     let block = reference::noise(BLOCK, 4);
     let file = device::private();
     thread::scope(|scope| {
@@ -217,7 +219,7 @@ fn threads_on_one_file_are_serialised() {
 }
 
 fn threads_mix_all_operations() {
-    // No result can be foretold; nothing must break, and every state seen must be possible.
+    // The results depend on the order. Nothing must fail, and every state must be possible.
     let block = reference::noise(BLOCK, 5);
     let file = device::private();
     thread::scope(|scope| {
@@ -254,14 +256,14 @@ fn readers_see_whole_writes() {
         expected.push(device::state(value, count * BLOCK as u64));
     }
     let file = device::private();
-    let look = || {
+    let check = || {
         let state = file.state();
         assert!(
             expected.contains(&state),
-            "{state:?} is not after a whole write"
+            "{state:?} is not the state after a whole write"
         );
     };
-    process::alongside(look, || {
+    process::alongside(check, || {
         for _ in 0..WRITES {
             file.write_whole(&block);
         }
@@ -312,8 +314,8 @@ fn many_open_files() {
     }
 }
 
-/// Runs `work` while a write of `data` to `file` stands still in the middle of it, and checks that
-/// `work` does not wait for the write, and that the write is complete after.
+/// Runs `work` while a write of `data` to `file` waits in the middle. Checks that `work` does not
+/// wait for the write, and that the write then completes.
 #[track_caller]
 fn while_held<T: Send>(file: &File, data: &[u8], work: impl FnOnce() -> T + Send) -> T {
     let held = Held::new(data, data.len() / PAGE / 2);
@@ -321,7 +323,9 @@ fn while_held<T: Send>(file: &File, data: &[u8], work: impl FnOnce() -> T + Send
         let writer = scope.spawn(|| memory::write_from(file, held.address(), held.size()));
         let stopped = held.wait();
         let worker = scope.spawn(work);
-        process::eventually("it went on beside the write", || worker.is_finished());
+        process::eventually("the work ends while the write waits", || {
+            worker.is_finished()
+        });
         drop(stopped);
         let written = writer.join().expect("no panic").expect("write");
         assert_eq!(written, data.len());
@@ -363,7 +367,10 @@ fn held_write_delays_its_own_file() {
                 state
             });
             thread::sleep(Duration::from_millis(50));
-            assert!(!finished.load(Ordering::Relaxed), "GET saw half a write");
+            assert!(
+                !finished.load(Ordering::Relaxed),
+                "GET returned in the middle of a write"
+            );
             reader
         });
         let state = reader.join().expect("no panic").expect("GET");
@@ -379,7 +386,7 @@ fn fdinfo_never_waits() {
         assert!(state.length <= data.len() as u64 / 2, "{state:?}");
         assert!(
             state.length > 0,
-            "nothing of the 256 KiB before the stop was consumed"
+            "none of the 256 KiB before the missing page were consumed"
         );
         assert_eq!(state, device::state_of(&data[..state.length as usize]));
         for _ in 0..100 {
@@ -412,8 +419,8 @@ fn waiting_for_a_write_can_be_interrupted() {
                 });
                 let id = receiver.recv().expect("the thread lives");
                 thread::sleep(Duration::from_millis(30));
-                assert!(!waiter.is_finished(), "it did not wait");
-                // A signal that comes before the call interrupts nothing.
+                assert!(!waiter.is_finished(), "the call did not wait");
+                // A signal has no effect before the call, so it is repeated.
                 process::eventually("the wait is interrupted", || {
                     process::interrupt(id);
                     waiter.is_finished()
@@ -443,7 +450,7 @@ fn waiting_for_a_write_can_be_killed() {
 }
 
 fn held_update_is_all_or_nothing() {
-    // The end of the buffer goes away while its middle is waited for.
+    // The end of the data is unmapped while the call waits for the middle.
     let data = reference::noise(512 * 1024, 13);
     let held = Held::new(&data, 64);
     let file = device::private();
@@ -479,7 +486,9 @@ fn held_update_and_digest_delay_no_other_file() {
                 other.update(&data).expect("UPDATE");
                 other.digest(1, &data).expect("DIGEST")
             });
-            process::eventually("it went on beside the other", || other.is_finished());
+            process::eventually("the other file is used while the call waits", || {
+                other.is_finished()
+            });
             drop(stopped);
             assert_eq!(other.join().expect("no panic"), reference::adler(&data));
             waiting.join().expect("no panic").expect("an ioctl");
@@ -488,7 +497,7 @@ fn held_update_and_digest_delay_no_other_file() {
 }
 
 fn held_digest_delays_nobody() {
-    // It reads memory alone, not the session.
+    // DIGEST does not use the session.
     let data = reference::noise(512 * 1024, 17);
     let held = Held::new(&data, 64);
     let file = device::private();
@@ -496,7 +505,7 @@ fn held_digest_delays_nobody() {
         let digest = scope.spawn(|| file.digest_from(1, held.address() as u64, held.size() as u64));
         let stopped = held.wait();
         let writer = scope.spawn(|| file.write_whole(b"abc"));
-        process::eventually("a write went on beside it", || writer.is_finished());
+        process::eventually("a write ends while DIGEST waits", || writer.is_finished());
         assert_eq!(file.state(), device::state_of(b"abc"));
         drop(stopped);
         let digest = digest.join().expect("no panic").expect("DIGEST");
@@ -504,7 +513,7 @@ fn held_digest_delays_nobody() {
     });
 }
 
-fn held_update_serialises_too() {
+fn held_update_serializes_too() {
     let data = reference::noise(512 * 1024, 14);
     let held = Held::new(&data, 64);
     let file = device::private();
@@ -530,7 +539,7 @@ fn closing_while_another_thread_writes() {
     let held = Held::new(&data, 4);
     thread::scope(|scope| {
         let writer = scope.spawn(|| {
-            // SAFETY: The file is open until the system call has it in its hands.
+            // SAFETY: The file stays open until the system call refers to it.
             let file = unsafe { BorrowedFd::borrow_raw(fd) };
             memory::write_from(file, held.address(), held.size())
         });

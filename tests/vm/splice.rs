@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! What the kernel feeds to a file without a program that reads: splice(2), tee(2), vmsplice(2) and
-//! sendfile(2).
+//! Data that the kernel moves to the device itself: splice(2), tee(2), vmsplice(2) and sendfile(2).
 
 use std::fs::File;
 use std::io::IoSlice;
@@ -58,12 +57,12 @@ trials!(after module::ensure_loaded:
     splice_updates_what_append_reads,
 );
 
-/// Moves at most `len` bytes, one of the two being a pipe.
+/// Splices at most `len` bytes. One of the two is a pipe.
 fn splice(from: impl AsFd, to: impl AsFd, len: usize) -> nix::Result<usize> {
     fcntl::splice(from, None, to, None, len, SpliceFFlags::empty())
 }
 
-/// Moves `len` bytes that are in a pipe.
+/// Splices `len` bytes, which are in the pipe.
 #[track_caller]
 fn splice_whole(pipe: &OwnedFd, file: &File, len: usize) {
     let mut left = len;
@@ -74,7 +73,7 @@ fn splice_whole(pipe: &OwnedFd, file: &File, len: usize) {
     }
 }
 
-/// A pipe with `data` in it, each piece of which is in a page of its own and in part of that.
+/// Makes a pipe that contains pieces, each of them in its own page.
 fn pipe_of<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> OwnedFd {
     let (reader, writer) = unistd::pipe2(OFlag::O_DIRECT).expect("pipe");
     let mut writer = File::from(writer);
@@ -84,7 +83,7 @@ fn pipe_of<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> OwnedFd {
     reader
 }
 
-/// Sends a file of `len` bytes, asking for more.
+/// Sends a file of `len` bytes, with calls that request more.
 #[track_caller]
 fn send_whole(file: &File, source: &File, len: usize) {
     let mut sent = 0;
@@ -105,7 +104,7 @@ fn sendfile_feeds_a_file() {
         send_whole(&file, &source, len);
         assert_eq!(file.state(), device::state_of(&data), "{len} bytes");
     }
-    // From an offset, into a session with something in it.
+    // From an offset, to a session that is not empty.
     let data = reference::noise(10_000, 22);
     let file = device::private();
     file.write_whole(&data[..5001]);
@@ -148,7 +147,7 @@ fn sendfile_of_the_text() {
     source.write_whole(b"Wikipedia");
     assert_eq!(sendfile::sendfile(&file, &source, None, 100), Ok(9));
     assert_eq!(file.state(), device::state_of(b"11e60398\n"));
-    // To itself: reading and writing take turns.
+    // To the file itself.
     source.rewind().expect("lseek");
     assert_eq!(sendfile::sendfile(&source, &source, None, 9), Ok(9));
     let expected = device::state_of(b"Wikipedia11e60398\n");
@@ -158,7 +157,7 @@ fn sendfile_of_the_text() {
 fn sendfile_of_a_file_that_changes_its_size() {
     const LEN: usize = 1 << 20;
     for folder in DIRECTORIES {
-        // It is zero wherever it is, so that the length tells the value.
+        // Every byte is zero, so that the checksum depends on the length alone.
         let source = file_in(folder, &vec![0; LEN]);
         let change = || {
             for len in [LEN / 3 + 1, 0, LEN] {
@@ -176,13 +175,15 @@ fn sendfile_of_a_file_that_changes_its_size() {
             count < LEN
         };
         process::alongside(change, || {
-            process::eventually("a file was cut", || (0..100).filter(|_| send()).count() > 0);
+            process::eventually("a file is cut while it is sent", || {
+                (0..100).filter(|_| send()).count() > 0
+            });
         });
     }
 }
 
 fn sendfile_by_two_threads() {
-    // Pieces of both may take turns; the content is the same everywhere.
+    // The threads may take turns. Every byte is the same, so that the order does not matter.
     const LEN: usize = 2 << 20;
     let source = file_of(&vec![0xff; LEN]);
     let file = device::private();
@@ -209,19 +210,19 @@ fn killed_in_a_long_sendfile() {
     const LONG: usize = 1 << 31;
     let source = file_of(&[]);
     source.set_len(LONG as u64).expect("ftruncate");
-    let register = device::kill_during(
+    let slot = device::kill_during(
         |file| {
             let _ = sendfile::sendfile(file, &source, None, LONG);
         },
         |pid, fd| device::fdinfo_state(pid, fd).length > 1 << 20,
     );
-    let length = register.length - 3;
+    let length = slot.length - 3;
     assert!(
         length < (1 << 31) - (1 << 20),
-        "it was over before the kill"
+        "the call ended before the kill"
     );
     let value = reference::append_repeated(reference::adler(b"abc"), 0, length);
-    assert_eq!(register.value, value, "after {length} bytes");
+    assert_eq!(slot.value, value, "after {length} bytes");
 }
 
 fn splice_feeds_a_pipe() {
@@ -240,10 +241,10 @@ fn splice_feeds_a_pipe() {
     assert_eq!(
         text,
         reference::text(reference::adler(&data)),
-        "a splice rewinds, too"
+        "a splice sets the position to 0"
     );
 
-    // A file that is not open for writing.
+    // To a file that is not open for writing.
     let (reader, mut writer) = unistd::pipe()
         .map(|(r, w)| (r, File::from(w)))
         .expect("pipe");
@@ -289,11 +290,11 @@ fn splice_of_less_than_a_piece() {
     }
     let mut rest = Vec::new();
     File::from(reader).read_to_end(&mut rest).expect("read");
-    assert_eq!(rest, data[done..], "the rest stays in the pipe");
+    assert_eq!(rest, data[done..], "the rest is in the pipe");
 }
 
 fn splice_of_a_truncated_file() {
-    // The pipe has the pages that the file has no more.
+    // The pipe holds the pages, which the file no longer contains.
     let data = reference::noise(10 * PAGE, 104);
     for folder in DIRECTORIES {
         let source = file_in(folder, &data);
@@ -307,7 +308,7 @@ fn splice_of_a_truncated_file() {
 }
 
 fn splice_at_an_offset() {
-    // An offset in a file like this one means nothing.
+    // The device ignores the offset.
     let (reader, writer) = unistd::pipe().expect("pipe");
     File::from(writer).write_all(b"Wikipedia").expect("write");
     let file = device::private();
@@ -363,7 +364,7 @@ fn tee_feeds_two_files() {
     for file in files {
         assert_eq!(file.state(), device::state_of(&data));
     }
-    // A pipe, and nothing else, can be the target.
+    // tee(2) writes to pipes alone.
     let refused = fcntl::tee(&reader, device::private(), 1, SpliceFFlags::empty());
     assert_eq!(refused.errno(), Errno::EINVAL);
 }
@@ -378,7 +379,7 @@ fn splice_reads_the_text() {
 }
 
 fn vmsplice_feeds_memory() {
-    // From the middle of a page, and whole pages as a gift.
+    // First from the middle of a page, then whole pages as a gift.
     let mut map = Map::new(10 * PAGE);
     let data = reference::noise(map.size(), 24);
     map.bytes().copy_from_slice(&data);
@@ -401,7 +402,7 @@ fn splice_updates_what_append_reads() {
         assert_eq!(count, Ok(data.len()));
         drop(file);
         let file = device::append();
-        // The kernel splices into no file open for appending.
+        // The kernel refuses to splice to a file with O_APPEND.
         let refused = sendfile::sendfile(&file, file_of(&data), None, data.len());
         assert_eq!(refused.errno(), Errno::EINVAL);
         file.write_whole(&data);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! `adler32 sum` beside the module in all its states.
+//! `adler32 sum` and `adler32 bench` in every state of the module.
 
 use std::fs;
 use std::path::Path;
@@ -29,10 +29,10 @@ trials!(after install:
     bench_without_the_module,
 );
 
-/// The command, where every user may run it.
+/// A copy of the command that every user may run.
 pub const COMMAND: &str = "/tmp/adler32";
 
-/// Makes the start the same for all tests of the command: it is installed, the module is not loaded.
+/// Copies the command and unloads the module.
 pub fn install() {
     module::ensure_unloaded();
     if !Path::new(COMMAND).exists() {
@@ -50,7 +50,7 @@ fn sum_agrees_over_every_backend() {
         let expected = format!("{:08x}  {path}\n", reference::adler(&data[..len]));
         assert_eq!(sh(&format!("{COMMAND} sum {path}")), expected);
         for backend in ["device", "ioctl", "afalg", "cpu"] {
-            // With no word of a backend used instead.
+            // The output contains no message about another backend.
             assert_eq!(
                 sh(&format!("{COMMAND} sum --via {backend} {path}")),
                 expected,
@@ -81,7 +81,7 @@ fn sum_without_the_module() {
     }
     assert!(!module::is_loaded());
     assert_eq!(sh(&format!("printf abc | {COMMAND} sum")), "024d0127  -\n");
-    assert!(!module::is_loaded(), "the processor needs no module");
+    assert!(!module::is_loaded(), "the cpu backend loaded the module");
 }
 
 fn sum_where_af_alg_is_closed() -> Completion {
@@ -121,9 +121,9 @@ fn sum_where_the_node_is_forbidden() {
     );
 }
 
-/// What `adler32 bench` reports of a file, and memory, of a little data.
+/// Returns the report of `adler32 bench` on a file of `data`.
 fn bench(data: &[u8]) -> Value {
-    // AF_ALG is loaded by its first use, whatever is looked for.
+    // Any use of AF_ALG loads it.
     let _ = alg::Hash::bind("none");
     let file = tempfile::NamedTempFile::new().expect("a temporary file");
     fs::write(file.path(), data).expect("write");
@@ -141,7 +141,7 @@ fn bench_measures_every_backend() {
     assert_eq!(report["module"], module::default_implementation());
     let sources = report["sources"].as_array().expect("sources");
     assert_eq!(sources.len(), 4);
-    // That all found this, the command has made sure of.
+    // The command itself checks that all backends agree.
     let sum = format!("{:08x}", reference::adler(&data));
     assert_eq!(sources[0]["adler32"], sum);
     for source in sources {
@@ -162,5 +162,5 @@ fn bench_without_the_module() {
         assert!(why.contains("modprobe adler32"), "{backend}: {why}");
     }
     assert_eq!(report["sources"][0]["adler32"], "024d0127");
-    assert!(!module::is_loaded(), "measuring loaded the module");
+    assert!(!module::is_loaded(), "adler32 bench loaded the module");
 }

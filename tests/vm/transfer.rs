@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! How the library gets the bytes of open files to every backend.
+//! How the library adler32 sums open files with every backend.
 
 use std::fs;
 use std::fs::File;
@@ -54,14 +54,14 @@ trials!(after module::ensure_loaded:
     command_reads_what_is_left,
 );
 
-/// The file system of the root, and the one in memory.
+/// A directory in the root file system, and one in memory.
 const DIRECTORIES: [&str; 2] = ["/var/tmp", "/dev/shm"];
 
-/// The least that a file is sent for, and the most that one call sends.
+/// The shortest file that the library sends, and the most that it sends in one call.
 const SENT_FROM: usize = 128 * 1024 + 1;
 const CALL_MAX: u64 = 1 << 30;
 
-/// The backends to which the kernel can send.
+/// The backends to which the kernel can send a file.
 const TAKE_PAGES: [BackendKind; 2] = [BackendKind::Device, BackendKind::AfAlg];
 
 fn open(via: BackendKind) -> Backend {
@@ -77,7 +77,7 @@ fn sum_of(data: &[u8]) -> Sum {
     sum(reference::adler(data), data.len() as u64)
 }
 
-/// Sums what is left of `file`. A session covers what the library says that it does.
+/// Sums the rest of `file`. Checks that a session has the state that the library returns.
 #[track_caller]
 fn sum_left(backend: &mut Backend, file: impl AsFd) -> Sum {
     let via = backend.kind();
@@ -89,14 +89,14 @@ fn sum_left(backend: &mut Backend, file: impl AsFd) -> Sum {
     sum
 }
 
-/// A file of `data` in `folder`, at its start.
-fn file_in(folder: &str, data: &[u8]) -> NamedTempFile {
-    let file = NamedTempFile::new_in(folder).expect("a temporary file");
+/// Makes a file of `data` in a directory, open at position 0.
+fn file_in(directory: &str, data: &[u8]) -> NamedTempFile {
+    let file = NamedTempFile::new_in(directory).expect("a temporary file");
     fs::write(file.path(), data).expect("write");
     file
 }
 
-/// A file of `data` in memory, at its start.
+/// Makes a file of `data` in memory, open at position 0.
 fn file_of(data: &[u8]) -> NamedTempFile {
     file_in("/dev/shm", data)
 }
@@ -105,7 +105,7 @@ fn regular_files() {
     let data = reference::noise(3_000_001, 80);
     for via in BackendKind::ALL {
         let mut backend = open(via);
-        for folder in DIRECTORIES {
+        for directory in DIRECTORIES {
             for len in [
                 data.len(),
                 0,
@@ -116,16 +116,16 @@ fn regular_files() {
                 1 << 20,
             ] {
                 let data = &data[..len];
-                let mut file = file_in(folder, data);
+                let mut file = file_in(directory, data);
                 let found = sum_left(&mut backend, &file);
-                assert_eq!(found, sum_of(data), "{via}: {len} bytes in {folder}");
+                assert_eq!(found, sum_of(data), "{via}: {len} bytes in {directory}");
                 assert_eq!(file.stream_position().expect("lseek"), len as u64);
             }
         }
     }
 }
 
-/// Sums what comes out of `reader` while `data` goes in pieces into `writer`.
+/// Sums a stream while another thread writes `data` to it in pieces.
 #[track_caller]
 fn check_stream(
     backend: &mut Backend,
@@ -149,14 +149,14 @@ fn check_stream(
 
 fn streams() {
     let data = reference::noise(1_000_003, 81);
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let fifo = folder.path().join("fifo");
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let fifo = directory.path().join("fifo");
     unistd::mkfifo(&fifo, Mode::S_IRWXU).expect("mkfifo");
     for via in BackendKind::ALL {
         let mut backend = open(via);
         for data in [&data[..], &data[..5], b""] {
             check_stream(&mut backend, unistd::pipe().expect("pipe"), data);
-            // Who opens a FIFO waits for the other end, but not who opens both.
+            // To open one end of a FIFO waits for the other end. To open both does not.
             let mut options = File::options();
             let both = options.read(true).write(true).open(&fifo).expect("open");
             let reader = File::open(&fifo).expect("open");
@@ -167,7 +167,7 @@ fn streams() {
     }
 }
 
-/// Some say that they are empty, some that they are longer than they are, some cannot be sent.
+/// Some of these files report a size of 0, some report one that is too large, some cannot be sent.
 fn files_of_the_kernel() {
     let paths = [
         "/proc/version",
@@ -206,8 +206,8 @@ fn position_in_the_middle() {
     }
 }
 
-/// A file of `len` bytes, zeros but for the first ones and some on either side of where calls end.
-/// Returns the checksum that continues `start` as well.
+/// Makes a file of `len` bytes, which are zeros except at the start and around the ends of calls.
+/// Also returns its checksum, which continues `start`.
 fn sparse(len: u64, start: u32) -> (NamedTempFile, u32) {
     let data = reference::noise(70_000, 83);
     let file = file_of(b"");
@@ -232,7 +232,7 @@ fn files_longer_than_a_call() {
     }
 }
 
-/// A message that is just as long as a call ends with it.
+/// A file that is as long as a call ends its message with that call.
 fn seeded_sockets_keep_their_start() {
     let start = 0x1234_5678;
     let seed = Adler32::from_value(start).expect("a possible value");
@@ -320,8 +320,8 @@ fn no_seccomp() -> Completion {
     Completion::ignored_with("this kernel has no seccomp filters")
 }
 
-/// Without `read`, all of a file and a pipe goes to the backend all the same; only where it ends
-/// cannot be read.
+/// Without `read`, the backend still receives all of a file and of a pipe. Only the last read,
+/// which finds the end, fails.
 fn kernel_sends_files_and_pipes() -> Completion {
     if !seccomp::is_supported() {
         return no_seccomp();
@@ -376,13 +376,13 @@ fn refused_calls_are_made_up_for() -> Completion {
 }
 
 fn unreadable_files() {
-    let folder = File::open("/dev/shm").expect("open");
+    let directory = File::open("/dev/shm").expect("open");
     let file = file_of(&[0; SENT_FROM]);
     let written = File::options().write(true).open(file.path()).expect("open");
     for via in BackendKind::ALL {
         let mut backend = open(via);
         for (file, message) in [
-            (&folder, "Is a directory"),
+            (&directory, "Is a directory"),
             (&written, "Bad file descriptor"),
         ] {
             let error = backend.checksum_file(file).expect_err("unreadable");
@@ -394,7 +394,7 @@ fn unreadable_files() {
     }
 }
 
-/// Whoever reads after the command finds nothing left.
+/// The command reads its standard input to the end, and leaves it there.
 fn command_reads_what_is_left() {
     let data = reference::noise(300_000, 88);
     let file = file_of(&data);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! A load that fails halfway leaves nothing registered, and another vendor's hash of the same name
-//! keeps its place.
+//! A load that fails halfway leaves nothing registered. Another vendor's hash of the same name
+//! wins.
 
 use std::fs;
 use std::path::Path;
@@ -27,11 +27,11 @@ trials!(after module::ensure_unloaded:
     failing_load_again_and_again,
 );
 
-/// A module of the tests that takes the names it is told.
+/// A test module that registers a device or a hash with given names.
 const OCCUPIER: &str = "adler32_occupier";
 
-/// What a load fails with where a name is taken: the kernel keeps EEXIST for a module that is
-/// loaded already, and makes EBUSY of it where a module itself says so.
+/// The error of a load when a name is taken. The kernel reserves EEXIST for a module that is
+/// already loaded, and turns an EEXIST from a module's init function into EBUSY.
 const TAKEN: Errno = Errno::EBUSY;
 
 #[track_caller]
@@ -46,11 +46,7 @@ fn device_name_taken() {
     assert_eq!(module::load(module::NAME, "").errno(), TAKEN);
     assert!(!module::is_loaded());
     assert_eq!(module::crypto_entry(module::DRIVER), None);
-    assert_eq!(
-        module::misc_minor(),
-        minor,
-        "the other's device is untouched"
-    );
+    assert_eq!(module::misc_minor(), minor, "the other device is untouched");
     assert!(Path::new(device::NODE).exists());
     drop(occupier);
     module::assert_absent();
@@ -61,7 +57,7 @@ fn driver_name_taken() {
     let occupier = Loaded::new(OCCUPIER, "driver=adler32-rust priority=1");
     assert_eq!(module::load(module::NAME, "").errno(), TAKEN);
     assert!(!module::is_loaded());
-    let entry = module::crypto_entry(module::DRIVER).expect("the other's hash is untouched");
+    let entry = module::crypto_entry(module::DRIVER).expect("the other hash is untouched");
     assert_eq!(entry["module"], OCCUPIER);
     assert_eq!(module::misc_minor(), None);
     assert!(!Path::new(device::NODE).exists());
@@ -92,7 +88,7 @@ fn modprobe_reports_the_failure() {
 fn other_vendor_wins_the_name() {
     let occupier = Loaded::new(OCCUPIER, "driver=adler32-zlib priority=100");
     let ours = Loaded::new(module::NAME, "");
-    // The other's digest is always zero.
+    // The digest of the other module is always zero.
     for (name, value) in [
         ("adler32", 0),
         ("adler32-zlib", 0),

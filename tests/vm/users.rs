@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! One register per user: the opener's effective user, whoever uses the file later.
+//! One slot for each user: the effective user at open, and no user of the file after that.
 
 use std::fs;
 use std::ops::Range;
@@ -29,7 +29,7 @@ use adler32_tests::ErrnoOf;
 trials!(after module::ensure_loaded:
     two_users_have_their_own,
     two_users_at_once,
-    root_sees_no_other_register,
+    root_sees_no_other_slot,
     real_processes_of_two_users,
     effective_user_counts,
     opener_counts_not_the_closer,
@@ -78,7 +78,7 @@ fn two_users_at_once() {
     });
 }
 
-fn root_sees_no_other_register() {
+fn root_sees_no_other_slot() {
     device::publish(b"root");
     let user = fresh_user();
     as_user(user, || device::publish(b"user"));
@@ -132,7 +132,7 @@ fn opener_counts_not_the_closer() {
 fn opener_counts_not_the_reader() {
     let opener = fresh_user();
     as_user(opener, || device::publish(b"abc"));
-    // As a file handed to a process that has dropped its rights.
+    // As if the file were passed to a process that has dropped its privileges.
     let file = as_user(opener, device::view);
     let reader = fresh_user();
     as_user(reader, || {
@@ -141,13 +141,13 @@ fn opener_counts_not_the_reader() {
     });
 }
 
-/// Runs `work` in a child that is root of a user namespace of its own, made by `outer`, whom the
-/// namespace calls `inner`.
+/// Runs `work` in a child in a new user namespace, which the user `outer` makes and in which that
+/// user is `inner`.
 pub fn in_namespace(outer: u32, inner: u32, work: impl FnOnce()) {
     fork(|_| {
-        // The namespace belongs to the user, as one that an ordinary user makes.
+        // The user makes the namespace, without the privileges of root.
         set_thread_uids(outer.into(), outer.into(), outer.into());
-        // The change of user made the process's files in /proc root's.
+        // After the change of user, the files of the process in /proc belong to root.
         nix::sys::prctl::set_dumpable(true).expect("prctl");
         sched::unshare(CloneFlags::CLONE_NEWUSER).expect("unshare");
         fs::write("/proc/self/uid_map", format!("{inner} {outer} 1")).expect("uid_map");
@@ -169,7 +169,7 @@ fn user_namespace_root_is_not_root() {
 }
 
 fn unmapped_users_of_namespaces_stay_apart() {
-    // Two users that call themselves the same.
+    // Two users with the same ID in their namespaces.
     let (alice, bob) = (fresh_user(), fresh_user());
     in_namespace(alice, 1000, || device::publish(b"alice"));
     in_namespace(bob, 1000, || {
@@ -188,7 +188,7 @@ fn slots_are_forgotten_at_unload() {
     assert_eq!(device::slot(), EMPTY);
 }
 
-/// A table of registers that is not left to the next test.
+/// Unloads the module when dropped, so that the next test finds no full table of slots.
 struct Full;
 
 impl Drop for Full {
@@ -200,18 +200,18 @@ impl Drop for Full {
 fn slot_table_is_bounded() {
     const MAX: u32 = 65_536;
     const FIRST: u32 = 10_000_000;
-    // From an empty table.
+    // Start with an empty table.
     module::unload();
     module::ensure_loaded();
     let _full = Full;
     let before = meminfo("SUnreclaim");
 
-    // A user namespace with as many users as it likes gets half.
+    // A user namespace with many users gets half of the slots.
     let mut child = fork(|link| {
         sched::unshare(CloneFlags::CLONE_NEWUSER).expect("unshare");
         link.notify();
         link.wait();
-        // The root of the namespace, who may become any of its users again and again.
+        // As root of the namespace, who may become any of its users, and root again.
         set_thread_uids(0, 0, 0);
         assert_eq!(open_as_each(0..MAX), MAX / 2);
     });
@@ -226,26 +226,26 @@ fn slot_table_is_bounded() {
         MAX / 2
     );
 
-    // A register is an object of 64 bytes, and some take the place of others that were freed. The kernel may
-    // take as much again to account for them, and detectors of misuse several times as much to guard them.
+    // A slot is an object of 64 bytes, and some of the objects reuse freed memory. The kernel may
+    // take as much again for accounting, and debug kernels several times as much.
     let most = match leaks::kmemleak() {
         None => 12_288,
         Some(_) => 49_152,
     };
     let used = meminfo("SUnreclaim") - before;
-    assert!((3072..most).contains(&used), "{used} KiB for all registers");
+    assert!((3072..most).contains(&used), "{used} KiB for all slots");
 
     as_user(others + MAX, || {
         for flags in [libc::O_WRONLY, libc::O_WRONLY | libc::O_APPEND] {
             assert_eq!(device::open(flags).errno(), Errno::ENOSPC);
         }
-        // What needs no register works on.
+        // Sessions that need no slot still work.
         assert_eq!(device::slot(), EMPTY);
         let file = device::private();
         file.write_whole(b"abc");
         assert_eq!(file.text(), "024d0127\n");
     });
-    // Whoever has one keeps it.
+    // Users keep their slots.
     for user in [FIRST, FIRST + MAX / 2 - 1, others, others + MAX / 2 - 1] {
         as_user(user, || {
             device::publish(b"abc");
@@ -257,8 +257,8 @@ fn slot_table_is_bounded() {
     as_fresh_user(|| device::publish(b"abc"));
 }
 
-/// Opens the device for writing as one user after the other until there is no register left.
-/// Returns how many users got one.
+/// Opens the device for writing as one user after another, until no slot is left. Returns how many
+/// users got a slot.
 fn open_as_each(mut users: Range<u32>) -> u32 {
     let first = users.start;
     let refused = users.find(|&user| {
@@ -267,5 +267,5 @@ fn open_as_each(mut users: Range<u32>) -> u32 {
         set_thread_uids(-1, 0, -1);
         opened.is_err_and(|error| error.raw_os_error() == Some(libc::ENOSPC))
     });
-    refused.expect("there is always a limit") - first
+    refused.expect("the table has a limit") - first
 }
