@@ -2,6 +2,8 @@
 
 //! The right checksums, from code that shares nothing with the module, and data to sum.
 
+use std::io;
+
 const MODULUS: u128 = 65521;
 
 /// Returns the checksum of `data`.
@@ -43,4 +45,16 @@ pub fn noise(len: usize, seed: u64) -> Vec<u8> {
     }
     data.truncate(len);
     data
+}
+
+/// Writes `len` bytes of noise, whole MiB, and returns their checksum.
+pub fn fill(file: &mut impl io::Write, len: usize) -> io::Result<u32> {
+    const MIB: usize = 1 << 20;
+    let mut sum = 1;
+    for number in 0..len / MIB {
+        let data = noise(MIB, 3 + number as u64);
+        file.write_all(&data)?;
+        sum = append(sum, &data);
+    }
+    Ok(sum)
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! Measures the command beside others, whole processes on files of the page cache, as `make
-//! bench-cli` does.
+//! Compares the command with other programs: whole processes that read files from the page cache.
+//! `make bench-cli` runs it.
 
 mod aims;
 mod programs;
@@ -9,7 +9,6 @@ mod programs;
 use std::fmt::Write as _;
 use std::fs;
 use std::fs::File;
-use std::io::Write as _;
 use std::num::NonZeroU16;
 use std::path::Path;
 use std::path::PathBuf;
@@ -18,42 +17,44 @@ use std::thread;
 
 use adler32::processor;
 use adler32_tests::reference;
+use aims::AIMS;
 use anyhow::Context;
 use anyhow::Result;
+use bench_common::aim;
+use bench_common::contender::Contender;
+use bench_common::group::Group;
+use bench_common::group::Workload;
 use clap::Parser;
 use serde_json::json;
 
-use bench_common::contender::Contender;
-use bench_common::contender::Group;
-use bench_common::contender::Source;
 use programs::checksum;
 use programs::on;
 use programs::run;
 use programs::Programs;
 
-/// Measure the command adler32 beside others.
+/// Compare the command adler32 with other programs.
 #[derive(Parser)]
 struct Arguments {
-    /// The size of the file
+    /// Size of the large file
     #[arg(long, value_name = "MIB", default_value = "1024")]
     file: NonZeroU16,
-    /// How many files of 4 KiB
+    /// Number of files of 4 KiB
     #[arg(long, value_name = "NUMBER", default_value = "10000")]
     files: NonZeroU16,
-    /// How often to run each program
+    /// Number of times to run each program
     #[arg(long, value_name = "NUMBER", default_value = "15")]
     rounds: NonZeroU16,
-    /// Where to put the files
-    #[arg(long, value_name = "FOLDER", default_value = "/dev/shm")]
-    folder: PathBuf,
-    /// Write the figures to a file, too
+    /// Directory for the files
+    #[arg(long, value_name = "DIRECTORY", default_value = "/dev/shm")]
+    directory: PathBuf,
+    /// Write the results to this file, too
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
 }
 
 const MIB: usize = 1 << 20;
 const SMALL: usize = 4096;
-/// How many times as many rounds there are where a pass takes a millisecond.
+/// How many times as many rounds there are for passes of a millisecond.
 const SHORT: usize = 10;
 
 fn main() -> Result<()> {
@@ -61,29 +62,29 @@ fn main() -> Result<()> {
     let [file, files, rounds] =
         [arguments.file, arguments.files, arguments.rounds].map(|number| usize::from(number.get()));
     let programs = Programs::find()?;
-    let folder = tempfile::tempdir_in(&arguments.folder)
-        .with_context(|| format!("cannot write to {}", arguments.folder.display()))?;
+    let directory = tempfile::tempdir_in(&arguments.directory)
+        .with_context(|| format!("cannot write to {}", arguments.directory.display()))?;
     let kernel = bench_common::kernel()?;
     let implementation = processor::fastest().name();
     let processors = thread::available_parallelism()?.get();
     println!(
-        "kernel {kernel}, processors: {processors}, which compute with {implementation}, files in {}",
-        arguments.folder.display()
+        "kernel {kernel}, {processors} processors, implementation {implementation}, files in {}",
+        arguments.directory.display()
     );
 
     let groups = [
-        one_file(&programs, folder.path(), file * MIB, rounds)?,
-        small_files(&programs, folder.path(), files, rounds)?,
-        start(&programs, folder.path(), SHORT * rounds)?,
+        one_file(&programs, directory.path(), file * MIB, rounds)?,
+        small_files(&programs, directory.path(), files, rounds)?,
+        start(&programs, directory.path(), SHORT * rounds)?,
     ];
-    let aims = aims::compare(&groups)?;
+    let aims = aim::compare(&groups, &AIMS)?;
 
     if let Some(path) = arguments.json {
         let results = json!({
             "kernel": kernel,
             "implementation": implementation,
             "processors": processors,
-            "folder": arguments.folder,
+            "directory": arguments.directory,
             "rounds": rounds,
             "groups": groups.each_ref().map(Group::to_json),
             "aims": aims,
@@ -93,10 +94,10 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// Where each program spends its time reading and summing.
-fn one_file(programs: &Programs, folder: &Path, len: usize, rounds: usize) -> Result<Group> {
-    let path = folder.join("file");
-    let sum = fill(&path, len).with_context(|| format!("cannot write {}", path.display()))?;
+/// Measures one file, on which the programs spend their time reading and summing.
+fn one_file(programs: &Programs, directory: &Path, len: usize, rounds: usize) -> Result<Group> {
+    let path = directory.join("file");
+    let sum = fill(&path, len)?;
     let sums = |name, command| {
         let mut command = on(command, &path);
         Contender::new(name, sum, move || checksum(&mut command))
@@ -113,14 +114,14 @@ fn one_file(programs: &Programs, folder: &Path, len: usize, rounds: usize) -> Re
     ] {
         contenders.push(sums(name, programs.peer("libdeflate", size)));
     }
-    // As much at a time as ours.
+    // In the same pieces as the command.
     let mut read = on(programs.peer("read", 2 * MIB), &path);
     contenders.push(Contender::limit("read alone, 2 MiB", move || {
         run(&mut read).map(drop)
     }));
     match programs.python() {
         Some(command) => contenders.push(sums("python3, zlib.adler32", command)),
-        None => println!("python3 is skipped: it is not installed (package python3)"),
+        None => println!("python3 is not installed (package python3) and is skipped"),
     }
     match programs.xrdadler32() {
         Some(command) => {
@@ -131,46 +132,51 @@ fn one_file(programs: &Programs, folder: &Path, len: usize, rounds: usize) -> Re
                 checksum(&mut command)
             }));
         }
-        None => println!("xrdadler32 is skipped: it is not installed (package xrootd-client)"),
+        None => println!("xrdadler32 is not installed (package xrootd-client) and is skipped"),
     }
     let title = format!("A file of {} MiB", len / MIB);
-    Group::measure(Source::File, title, len, contenders, rounds)
+    Group::measure(Workload::File, title, len, contenders, rounds)
 }
 
-/// Where what is done once for each file counts.
-fn small_files(programs: &Programs, folder: &Path, count: usize, rounds: usize) -> Result<Group> {
-    let folder = folder.join("files");
-    fs::create_dir(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+/// Measures many small files, for which the work once for each file takes the time.
+fn small_files(
+    programs: &Programs,
+    directory: &Path,
+    count: usize,
+    rounds: usize,
+) -> Result<Group> {
+    let directory = directory.join("files");
+    fs::create_dir(&directory).with_context(|| format!("cannot create {}", directory.display()))?;
     let names: Vec<_> = (0..count).map(|number| format!("{number:05}")).collect();
     let mut lines = String::new();
     for (number, name) in names.iter().enumerate() {
         let data = reference::noise(SMALL, number as u64);
-        let path = folder.join(name);
+        let path = directory.join(name);
         fs::write(&path, &data).with_context(|| format!("cannot write {}", path.display()))?;
         writeln!(lines, "{:08x}  {name}", reference::adler(&data))?;
     }
     let printed = reference::adler(lines.as_bytes());
     let sums = |name, mut command: Command| {
-        command.current_dir(&folder).args(&names);
+        command.current_dir(&directory).args(&names);
         Contender::new(name, printed, move || {
             Ok(reference::adler(&run(&mut command)?))
         })
     };
     let mut cksum = Command::new("cksum");
-    cksum.current_dir(&folder).args(&names);
+    cksum.current_dir(&directory).args(&names);
     let contenders = vec![
         sums("adler32 sum", programs.sum(None)),
         sums("adler32 sum, one thread", programs.sum(Some(1))),
         Contender::limit("cksum", move || run(&mut cksum).map(drop)),
     ];
     let title = format!("{count} files of 4 KiB");
-    Group::measure(Source::Files, title, count * SMALL, contenders, rounds)
+    Group::measure(Workload::Files, title, count * SMALL, contenders, rounds)
 }
 
-/// Where nothing but the start of the program counts.
-fn start(programs: &Programs, folder: &Path, rounds: usize) -> Result<Group> {
-    let path = folder.join("empty");
-    let sum = fill(&path, 0).with_context(|| format!("cannot write {}", path.display()))?;
+/// Measures an empty file, for which starting the program takes the time.
+fn start(programs: &Programs, directory: &Path, rounds: usize) -> Result<Group> {
+    let path = directory.join("empty");
+    let sum = fill(&path, 0)?;
     let mut ours = on(programs.sum(None), &path);
     let mut cksum = on(Command::new("cksum"), &path);
     let contenders = vec![
@@ -178,17 +184,12 @@ fn start(programs: &Programs, folder: &Path, rounds: usize) -> Result<Group> {
         Contender::limit("cksum", move || run(&mut cksum).map(drop)),
     ];
     let title = "An empty file".to_owned();
-    Group::measure(Source::Start, title, 1, contenders, rounds)
+    Group::measure(Workload::Start, title, 1, contenders, rounds)
 }
 
-/// Makes a file of whole mebibytes. Returns its checksum.
+/// Creates a file with `len` bytes, whole MiB, and returns its checksum.
 fn fill(path: &Path, len: usize) -> Result<u32> {
-    let mut file = File::create(path)?;
-    let mut sum = 1;
-    for number in 0..len / MIB {
-        let data = reference::noise(MIB, 3 + number as u64);
-        file.write_all(&data)?;
-        sum = reference::append(sum, &data);
-    }
-    Ok(sum)
+    let file = File::create(path);
+    file.and_then(|mut file| reference::fill(&mut file, len))
+        .with_context(|| format!("cannot write {}", path.display()))
 }

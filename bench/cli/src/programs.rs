@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! Programs that print checksums.
+//! The programs that are compared.
 
 use std::env;
 use std::ffi::CString;
@@ -18,7 +18,7 @@ use anyhow::Context;
 use anyhow::Result;
 use nix::errno::Errno;
 
-/// What Python's own library does, with a buffer for a short way into the interpreter and back.
+/// Sums a file by Python's own library, in pieces so large that the interpreter takes little time.
 const PYTHON: &str = "\
 import sys, zlib
 value = 1
@@ -28,7 +28,7 @@ with open(sys.argv[1], 'rb', buffering=0) as file:
 print(f'{value:08x}')
 ";
 
-/// The programs that are compared.
+/// Where the programs are.
 pub struct Programs {
     adler32: PathBuf,
     peer: PathBuf,
@@ -37,12 +37,16 @@ pub struct Programs {
 }
 
 impl Programs {
-    /// Looks for them: ours beside this program, others as a shell does.
+    /// Looks for our programs in the directory of this one, and for others in `PATH`.
     pub fn find() -> Result<Self> {
-        let this = env::current_exe().context("cannot tell where this program is")?;
+        let this = env::current_exe().context("cannot find the path of this program")?;
         let ours = |name| -> Result<PathBuf> {
             let path = this.with_file_name(name);
-            ensure!(path.exists(), "{} is missing: make tools", path.display());
+            ensure!(
+                path.exists(),
+                "{} is missing; make tools builds it",
+                path.display()
+            );
             Ok(path)
         };
         Ok(Self {
@@ -53,7 +57,7 @@ impl Programs {
         })
     }
 
-    /// `adler32 sum`, as it is or with so many threads.
+    /// Returns `adler32 sum`, with its defaults or with so many threads.
     pub fn sum(&self, threads: Option<usize>) -> Command {
         let mut command = Command::new(&self.adler32);
         command.arg("sum");
@@ -63,27 +67,28 @@ impl Programs {
         command
     }
 
-    /// A program that reads, and sums by libdeflate or does not.
+    /// Returns bench-cli-peer, which reads pieces of `size` bytes and also sums them if `work` is
+    /// `libdeflate`.
     pub fn peer(&self, work: &str, size: usize) -> Command {
         let mut command = Command::new(&self.peer);
         command.arg(work).arg(size.to_string());
         command
     }
 
-    /// `zlib.adler32` over pieces of 1 MiB.
+    /// Returns `zlib.adler32` on pieces of 1 MiB.
     pub fn python(&self) -> Option<Command> {
         let mut command = Command::new(self.python.as_ref()?);
         command.args(["-c", PYTHON]);
         Some(command)
     }
 
-    /// The command of XRootD.
+    /// Returns the command of XRootD.
     pub fn xrdadler32(&self) -> Option<Command> {
         self.xrdadler32.as_ref().map(Command::new)
     }
 }
 
-/// The interpreter itself: what has its name may be a script that looks for one.
+/// Returns the interpreter itself, because `python3` may be a script that looks for an interpreter.
 fn python() -> Option<PathBuf> {
     let mut command = Command::new(in_path("python3")?);
     command.args(["-c", "import sys, zlib; print(sys.executable)"]);
@@ -93,24 +98,24 @@ fn python() -> Option<PathBuf> {
 
 fn in_path(name: &str) -> Option<PathBuf> {
     env::split_paths(&env::var_os("PATH")?)
-        .map(|folder| folder.join(name))
+        .map(|directory| directory.join(name))
         .find(|path| path.is_file())
 }
 
-/// Makes a command work on one file.
+/// Appends a file to the arguments of a command.
 pub fn on(mut command: Command, file: &Path) -> Command {
     command.arg(file);
     command
 }
 
-/// Removes the checksum that `xrdadler32` leaves in an extended attribute of each file, to print that
-/// from then on.
+/// Removes the extended attribute in which `xrdadler32` keeps the checksum of a file. Otherwise it
+/// would print the kept checksum.
 pub fn forget(file: &Path) -> Result<()> {
     let path = CString::new(file.as_os_str().as_bytes())?;
-    // SAFETY: Both are strings.
+    // SAFETY: Both arguments are strings with a final NUL.
     let removed = unsafe { libc::removexattr(path.as_ptr(), c"user.XrdCks.adler32".as_ptr()) };
     match Errno::result(removed) {
-        // The file has none, or none can have any.
+        // The file has no such attribute, or the file system does not support attributes.
         Ok(_) | Err(Errno::ENODATA | Errno::EOPNOTSUPP) => Ok(()),
         Err(errno) => {
             Err(errno).with_context(|| format!("cannot remove an attribute of {}", file.display()))
@@ -118,8 +123,8 @@ pub fn forget(file: &Path) -> Result<()> {
     }
 }
 
-/// Runs a command to its end and returns what it prints. It prints to a file: who reads a pipe meanwhile
-/// takes part in the time.
+/// Runs a command and returns its standard output. The output goes to a file, because reading a pipe
+/// at the same time would add to the time measured.
 pub fn run(command: &mut Command) -> Result<Vec<u8>> {
     let mut printed = tempfile::tempfile().context("cannot make a temporary file")?;
     let name = command.get_program().to_string_lossy().into_owned();
@@ -142,10 +147,10 @@ pub fn run(command: &mut Command) -> Result<Vec<u8>> {
     Ok(text)
 }
 
-/// Runs a command and returns the checksum that it prints first.
+/// Runs a command and returns the checksum at the beginning of its output.
 pub fn checksum(command: &mut Command) -> Result<u32> {
     let output = String::from_utf8_lossy(&run(command)?).into_owned();
     let word = output.split_whitespace().next();
     word.and_then(|word| u32::from_str_radix(word, 16).ok())
-        .with_context(|| format!("no checksum: {output}"))
+        .with_context(|| format!("the output contains no checksum: {output}"))
 }

@@ -1,80 +1,105 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! How fast contenders are to be beside others.
+//! How fast contenders are meant to be.
 
 use anyhow::Context;
 use anyhow::Result;
 use serde_json::json;
 use serde_json::Value;
 
-use crate::contender::Group;
-use crate::contender::Source;
-use crate::Rates;
+use crate::contender::Rates;
+use crate::group::Group;
+use crate::group::Workload;
+use crate::row;
+use crate::table;
+use Threshold::Below;
+use Threshold::Open;
+use Threshold::Speed;
+use Threshold::Time;
 
-/// Where; which contender; which others, of which the fastest counts; how they are to compare.
-pub type Aim = (Source, &'static str, &'static [&'static str], Bound);
+/// A workload, a contender, the other contenders, of which the fastest counts, and the threshold
+/// for the comparison.
+pub type Aim = (Workload, &'static str, &'static [&'static str], Threshold);
 
-pub enum Bound {
-    /// At least so many times as fast.
+/// What a comparison is meant to show.
+pub enum Threshold {
+    /// At least so many times as fast as the other.
     Speed(f64),
-    /// At most so many times the time.
+    /// At most so many times the time of the other.
     Time(f64),
+    /// Less than this, in the unit of the workload; there is no other.
+    Below(f64),
+    /// How many times as fast as the other it is, without an aim.
+    Open,
 }
 
-/// Prints how they compare, and returns it; nothing if there is no other, as all were skipped.
-pub fn compare(groups: &[Group], aim: &Aim) -> Result<Option<Value>> {
-    let (source, ours, others, bound) = aim;
-    let group = group(groups, *source)?;
-    let rates = group.rates(ours)?;
-    let fastest = |rate: fn(Rates) -> f64| {
-        others
-            .iter()
-            .filter_map(|name| Some((*name, rate(group.rates(name).ok()?))))
-            .max_by(|(_, one), (_, other)| one.total_cmp(other))
-    };
-    let best = fastest(|rates| rates.best);
-    let median = fastest(|rates| rates.median);
-    let (Some((other, best)), Some((_, median))) = (best, median) else {
-        let others = others.join(", ");
-        println!("{}: {ours} / {others}: skipped, see above", group.title);
-        return Ok(None);
-    };
-    let [best, median] = match bound {
-        Bound::Speed(_) => [rates.best / best, rates.median / median],
-        Bound::Time(_) => [best / rates.best, median / rates.median],
-    };
-    let (aim, met) = match bound {
-        Bound::Speed(least) => (format!("at least {least} times as fast"), best >= *least),
-        Bound::Time(most) => (format!("at most {most} times the time"), best <= *most),
-    };
-    println!(
-        "{}: {ours} / {other}: {best:.2} ({median:.2}), {aim}: {}",
-        group.title,
-        verdict(met)
-    );
-    Ok(Some(json!({
-        "source": group.title,
-        "ours": ours,
-        "other": other,
-        "best": best,
-        "median": median,
-        "aim": aim,
-        "met": met,
-    })))
-}
-
-/// What was measured of a source.
-pub fn group(groups: &[Group], source: Source) -> Result<&Group> {
-    groups
-        .iter()
-        .find(|group| group.source == source)
-        .with_context(|| format!("nothing was measured of {source:?}"))
-}
-
-pub fn verdict(met: bool) -> &'static str {
-    if met {
-        "met"
-    } else {
-        "missed"
+/// Compares the contenders, prints a table and returns the comparisons. Skips those for which all
+/// others were skipped.
+pub fn compare(groups: &[Group], aims: &[Aim]) -> Result<Vec<Value>> {
+    let mut rows = vec![row!["Aims", "", "best", "median", "aim", ""]];
+    let mut comparisons = Vec::new();
+    for (workload, ours, others, threshold) in aims {
+        let group = groups.iter().find(|group| group.workload == *workload);
+        let group = group.with_context(|| format!("nothing was measured for {workload:?}"))?;
+        let rates = group.rates(ours)?;
+        let fastest = |rate: fn(Rates) -> f64| {
+            let rates = others
+                .iter()
+                .filter_map(|name| Some((*name, rate(group.rates(name).ok()?))));
+            rates.max_by(|(_, one), (_, other)| one.total_cmp(other))
+        };
+        let (other_best, other_median) =
+            (fastest(|rates| rates.best), fastest(|rates| rates.median));
+        let [best, median] = match (threshold, other_best, other_median) {
+            (Below(_), ..) => [rates.best, rates.median].map(|rate| group.value(rate)),
+            (Time(_), Some((_, best)), Some((_, median))) => {
+                [best / rates.best, median / rates.median]
+            }
+            (_, Some((_, best)), Some((_, median))) => [rates.best / best, rates.median / median],
+            _ => {
+                rows.push(row![
+                    group.title,
+                    format!("{ours} / {}", others.join(", ")),
+                    "skipped"
+                ]);
+                continue;
+            }
+        };
+        let (aim, met) = match threshold {
+            Speed(least) => (
+                format!("at least {least} times as fast"),
+                Some(best >= *least),
+            ),
+            Time(most) => (
+                format!("at most {most} times the time"),
+                Some(best <= *most),
+            ),
+            Below(limit) => (
+                format!("less than {limit} {}", group.unit()),
+                Some(best < *limit),
+            ),
+            Open => ("none".to_owned(), None),
+        };
+        let other = other_best.map(|(name, _)| name);
+        rows.push(row![
+            group.title,
+            other.map_or(ours.to_string(), |other| format!("{ours} / {other}")),
+            format!("{best:.2}"),
+            format!("{median:.2}"),
+            aim,
+            met.map_or("", |met| if met { "met" } else { "missed" }),
+        ]);
+        comparisons.push(json!({
+            "workload": group.title,
+            "ours": ours,
+            "other": other,
+            "best": best,
+            "median": median,
+            "aim": aim,
+            "met": met,
+        }));
     }
+    println!();
+    table::print(&rows);
+    Ok(comparisons)
 }

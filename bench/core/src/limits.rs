@@ -1,62 +1,51 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! What no checksum can pass: reading the data once, and copying it.
+//! Limits for every checksum: reading the data once, and copying the data.
 
 use std::arch::is_x86_feature_detected;
 use std::arch::x86_64::*;
 use std::ptr;
 use std::ptr::NonNull;
 
-use crate::buffer::Buffer;
+use bench_common::buffer::Buffer;
 
-/// Reads all bytes, in the widest vectors that the processor has, and does no more with them than
-/// it takes to have read them.
-pub struct Read {
-    name: &'static str,
-    read: unsafe fn(&[u8]) -> u32,
+use crate::routine::Role;
+use crate::routine::Routine;
+
+/// Returns the limits for data of up to `largest` bytes.
+pub fn all(largest: usize) -> Vec<Routine> {
+    let (name, read): (_, unsafe fn(&[u8]) -> u32) = if is_x86_feature_detected!("avx512bw") {
+        ("read, 512 bits", read_512)
+    } else if is_x86_feature_detected!("avx2") {
+        ("read, 256 bits", read_256)
+    } else {
+        ("read, 128 bits", read_128)
+    };
+    let copy = Memcpy::new(largest);
+    vec![
+        Routine::plain(name, Role::Limit, move |sum, data| {
+            // SAFETY: The function was chosen for this processor.
+            let read = unsafe { read(data) };
+            sum | read
+        }),
+        Routine::plain("memcpy", Role::Limit, move |sum, data| {
+            copy.copy(data);
+            sum
+        }),
+    ]
 }
 
-impl Read {
-    pub fn widest() -> Self {
-        if is_x86_feature_detected!("avx512bw") {
-            Self {
-                name: "read, 512 bits",
-                read: read_512,
-            }
-        } else if is_x86_feature_detected!("avx2") {
-            Self {
-                name: "read, 256 bits",
-                read: read_256,
-            }
-        } else {
-            Self {
-                name: "read, 128 bits",
-                read: read_128,
-            }
-        }
-    }
-
-    pub fn name(&self) -> &'static str {
-        self.name
-    }
-
-    /// Returns something that all of the data has an effect on.
-    #[inline(always)]
-    pub fn read(&self, data: &[u8]) -> u32 {
-        // SAFETY: The function was chosen for this processor.
-        unsafe { (self.read)(data) }
-    }
-}
-
-/// Vectors that are read at once.
+/// The vectors that an iteration reads.
 const ROW: usize = 8;
 
+/// Defines a function that loads all bytes in vectors and combines them, so that the compiler keeps
+/// the loads.
 macro_rules! read {
     ($name:ident, $features:literal, $vector:ty, $zero:ident, $load:ident, $or:ident, $rest:expr, $fold:expr) => {
         #[target_feature(enable = $features)]
         fn $name(data: &[u8]) -> u32 {
             const WIDTH: usize = size_of::<$vector>();
-            // SAFETY: Both callers pass as many bytes as a vector has.
+            // SAFETY: Both callers pass as many bytes as a vector holds.
             let load = |bytes: &[u8]| unsafe { $load(bytes.as_ptr().cast()) };
             let mut sums = [$zero(); ROW];
             let mut rows = data.chunks_exact(ROW * WIDTH);
@@ -84,7 +73,7 @@ read!(
     _mm512_or_si512,
     |rest: &[u8]| {
         let mask = _bzhi_u64(u64::MAX, rest.len() as u32);
-        // SAFETY: The mask has only the bytes that there are.
+        // SAFETY: The mask selects only bytes of `rest`.
         unsafe { _mm512_maskz_loadu_epi8(mask, rest.as_ptr().cast()) }
     },
     |sum| _mm512_test_epi64_mask(sum, sum).into()
@@ -114,29 +103,30 @@ fn by_byte(rest: &[u8]) -> i8 {
     rest.iter().fold(0, |a, b| a | b) as i8
 }
 
-/// Copies the data.
-pub struct Memcpy {
-    target: NonNull<u8>,
+/// Copies data.
+#[derive(Clone, Copy)]
+struct Memcpy {
+    copy: NonNull<u8>,
     len: usize,
 }
 
 impl Memcpy {
-    /// Can copy up to `len` bytes. Keeps its memory until the end of the program.
-    pub fn new(len: usize) -> Self {
-        /// Away from the place in a page where the data begin: the processor would take a load for
-        /// one of what was just stored.
+    /// Makes room for `len` bytes, which is kept until the end of the program.
+    fn new(len: usize) -> Self {
+        /// The distance from the offset in a page at which the data begin. With the same offset,
+        /// the processor would wait for stores before loads that do not depend on them.
         const AWAY: usize = 1024;
         let memory = &mut Buffer::random(AWAY + len).leak()[AWAY..];
         Self {
-            target: NonNull::from(memory).cast(),
+            copy: NonNull::from(memory).cast(),
             len,
         }
     }
 
     #[inline(always)]
-    pub fn copy(&self, data: &[u8]) {
+    fn copy(&self, data: &[u8]) {
         assert!(data.len() <= self.len);
-        // SAFETY: The target has room, is ours alone, and lives as long as the program.
-        unsafe { ptr::copy_nonoverlapping(data.as_ptr(), self.target.as_ptr(), data.len()) };
+        // SAFETY: The copy fits, as just checked. `new` leaked its memory to this value alone.
+        unsafe { ptr::copy_nonoverlapping(data.as_ptr(), self.copy.as_ptr(), data.len()) };
     }
 }

@@ -1,46 +1,46 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! What compares figures, and tables of them.
+//! Comparisons and tables.
 
+use bench_common::row;
+use bench_common::size;
+use bench_common::table;
 use serde::Serialize;
 
-use crate::contender::Level;
-use crate::contender::Mode;
-use crate::contender::Role;
-use crate::measure::Figure;
+use crate::measure::Measurement;
+use crate::routine::Calls;
+use crate::routine::Level;
+use crate::routine::Role;
 
-/// Width of the column of names.
-const NAMES: usize = 22;
-
-/// One of our implementations beside the best peer of its class, on some data.
+/// One of our implementations compared with the best peer of its class, on some data.
 #[derive(Clone, Debug, Serialize)]
 pub struct Ratio {
     pub name: String,
-    pub mode: Mode,
+    pub calls: Calls,
     pub offset: usize,
     pub bytes: usize,
     pub gb_s: f64,
     pub peer: String,
     pub peer_gb_s: f64,
-    /// How many times as fast as the peer it is.
+    /// How many times as fast as the peer our implementation is.
     pub ratio: f64,
 }
 
-/// Compares each of ours with the peers that use no more of the processor than it does.
-pub fn ratios(figures: &[Figure]) -> Vec<Ratio> {
-    figures
+/// Compares each of ours with the peers that may use as much of the processor or less.
+pub fn ratios(measurements: &[Measurement]) -> Vec<Ratio> {
+    measurements
         .iter()
         .filter_map(|ours| {
             let Role::Ours(level) = ours.role else {
                 return None;
             };
-            let best = figures
+            let best = measurements
                 .iter()
                 .filter(|peer| same_data(peer, ours) && in_class(peer.role, level))
                 .min_by(|a, b| a.best_ns.total_cmp(&b.best_ns))?;
             Some(Ratio {
                 name: ours.name.clone(),
-                mode: ours.mode,
+                calls: ours.calls,
                 offset: ours.offset,
                 bytes: ours.bytes,
                 gb_s: ours.best_gb_s,
@@ -52,40 +52,43 @@ pub fn ratios(figures: &[Figure]) -> Vec<Ratio> {
         .collect()
 }
 
-fn same_data(a: &Figure, b: &Figure) -> bool {
-    (a.mode, a.offset, a.bytes) == (b.mode, b.offset, b.bytes)
+fn same_data(a: &Measurement, b: &Measurement) -> bool {
+    (a.calls, a.offset, a.bytes) == (b.calls, b.offset, b.bytes)
 }
 
-/// Returns whether a contender is a peer that uses no more than a level.
-pub fn in_class(role: Role, class: Level) -> bool {
+/// Returns whether a routine is a peer of a level or of a lower one.
+fn in_class(role: Role, class: Level) -> bool {
     matches!(role, Role::Peer(level) if level <= class)
 }
 
-/// Returns whether a figure is that of the plain read.
-pub fn is_read(figure: &Figure) -> bool {
-    figure.role == Role::Limit && figure.name.starts_with("read")
+/// Returns whether the plain read was measured.
+pub fn is_read(measurement: &Measurement) -> bool {
+    measurement.role == Role::Limit && measurement.name.starts_with("read")
 }
 
-/// One of our implementations beside what memory allows.
+/// One of our implementations compared with the plain read and with itself at an odd address.
 #[derive(Clone, Debug, Serialize)]
 pub struct Bound {
     pub name: String,
     pub bytes: usize,
-    /// Its rate on aligned data, as a part of that of reading them.
+    /// Its rate on aligned data, as a fraction of the rate of the plain read.
     pub of_read: f64,
-    /// Its rate at an odd address, as a part of that on aligned data.
+    /// Its rate at an odd address, as a fraction of its rate on aligned data.
     pub odd_of_aligned: f64,
 }
 
-/// Compares each of ours, in independent calls, with the plain read and with itself elsewhere.
-pub fn bounds(figures: &[Figure]) -> Vec<Bound> {
-    let independent = || figures.iter().filter(|f| f.mode == Mode::Independent);
+/// Compares each of ours with the limits, in independent calls.
+pub fn bounds(measurements: &[Measurement]) -> Vec<Bound> {
+    let independent = || {
+        let all = measurements.iter();
+        all.filter(|any| any.calls == Calls::Independent)
+    };
     independent()
         .filter(|ours| matches!(ours.role, Role::Ours(_)) && ours.offset == 0)
         .filter_map(|ours| {
-            let read = independent().find(|figure| same_data(figure, ours) && is_read(figure))?;
+            let read = independent().find(|any| same_data(any, ours) && is_read(any))?;
             let odd = independent()
-                .find(|f| f.name == ours.name && f.bytes == ours.bytes && f.offset != 0)?;
+                .find(|any| any.name == ours.name && any.bytes == ours.bytes && any.offset != 0)?;
             Some(Bound {
                 name: ours.name.clone(),
                 bytes: ours.bytes,
@@ -96,110 +99,95 @@ pub fn bounds(figures: &[Figure]) -> Vec<Bound> {
         .collect()
 }
 
-/// Prints the figures of a mode and an offset.
-pub fn print_figures(mode: Mode, offset: usize, figures: &[Figure]) {
-    if figures.is_empty() {
+/// Prints what was measured with the same kind of calls at the same offset.
+pub fn print_measurements(calls: Calls, offset: usize, measurements: &[Measurement]) {
+    if measurements.is_empty() {
         return;
     }
-    println!("\n{mode} calls, data {}", place(offset));
-    let key = |figure: &'_ Figure| (figure.name.clone(), figure.bytes);
-    table(
-        "GB/s, best batch",
-        figures,
-        key,
-        &[&|f| format!("{:.2}", f.best_gb_s)],
-    );
-    let latencies: Vec<_> = figures
-        .iter()
-        .filter(|f| f.bytes <= 4096)
-        .cloned()
-        .collect();
-    if mode == Mode::Dependent && !latencies.is_empty() {
+    println!("\n{calls} calls, data {}", place(offset));
+    let key = |measurement: &Measurement| (measurement.name.clone(), measurement.bytes);
+    let rate = |measurement: &Measurement| format!("{:.2}", measurement.best_gb_s);
+    print_by_size("GB/s, best batch", measurements, key, &[&rate]);
+    let is_short = |measurement: &&Measurement| measurement.bytes <= 4096;
+    let short: Vec<_> = measurements.iter().filter(is_short).cloned().collect();
+    if calls == Calls::Dependent && !short.is_empty() {
         println!();
-        let cell = |figure: &Figure| format!("{:.1}", figure.best_ns);
-        table("ns, best batch", &latencies, key, &[&cell]);
+        let time = |measurement: &Measurement| format!("{:.1}", measurement.best_ns);
+        print_by_size("ns, best batch", &short, key, &[&time]);
     }
-    let ratios = ratios(figures);
+    let ratios = ratios(measurements);
     if !ratios.is_empty() {
         println!();
-        table(
-            "of the best peer",
-            &ratios,
-            |ratio| (ratio.name.clone(), ratio.bytes),
-            &[&|r| format!("{:.2}", r.ratio), &|r| short(&r.peer)],
-        );
+        let key = |ratio: &Ratio| (ratio.name.clone(), ratio.bytes);
+        let cells: [&dyn Fn(&Ratio) -> String; 2] =
+            [&|ratio| format!("{:.2}", ratio.ratio), &|ratio| {
+                ratio.peer.clone()
+            }];
+        print_by_size("times the best peer", &ratios, key, &cells);
     }
 }
 
-/// Prints how near ours come to the limits.
+/// Prints how close ours come to the limits.
 pub fn print_bounds(bounds: &[Bound]) {
     if bounds.is_empty() {
         return;
     }
-    println!("\nIndependent calls: part of the plain read; at an odd address, part of aligned");
-    table(
-        "",
-        bounds,
-        |bound| (bound.name.clone(), bound.bytes),
-        &[&|b| format!("{:.2}", b.of_read), &|b| {
-            format!("{:.2}", b.odd_of_aligned)
-        }],
+    println!(
+        "\nIndependent calls: fraction of the plain read; at an odd address, fraction of aligned"
     );
+    let key = |bound: &Bound| (bound.name.clone(), bound.bytes);
+    let cells: [&dyn Fn(&Bound) -> String; 2] =
+        [&|bound| format!("{:.2}", bound.of_read), &|bound| {
+            format!("{:.2}", bound.odd_of_aligned)
+        }];
+    print_by_size("", bounds, key, &cells);
 }
 
-/// The groups of sizes in the summary.
-const GROUPS: [(&str, usize, usize); 6] = [
+/// The columns of the summary: ranges of lengths.
+const RANGES: [(&str, usize, usize); 7] = [
     ("16 B", 16, 16),
     ("64 B", 64, 64),
     ("256 B", 256, 256),
     ("1 KiB", 1 << 10, 1 << 10),
     ("4K..1M", 4 << 10, 1 << 20),
     ("64 MiB", 64 << 20, 64 << 20),
+    ("all", 0, usize::MAX),
 ];
 
-/// Prints, for each of ours, the worst ratio in each group of sizes and over all.
+/// Prints, for each of ours, the lowest ratio in each range of lengths.
 pub fn print_summary(ratios: &[Ratio]) {
     if ratios.is_empty() {
         return;
     }
     println!("\nTimes as fast as the best peer of the class, at worst");
-    print!("{:<NAMES$}{:<23}", "", "");
-    for (group, ..) in GROUPS {
-        print!("{group:>8}");
-    }
-    println!("{:>8}", "all");
+    let mut rows = vec![row!["", "", ""]];
+    rows[0].extend(RANGES.map(|(range, ..)| range.to_owned()));
     let by_name = lines(ratios, |ratio| &ratio.name);
     for line in &by_name {
-        let conditions = lines(line.iter().copied(), |ratio| (ratio.mode, ratio.offset));
-        for condition in conditions {
+        for condition in lines(line.iter().copied(), |ratio| (ratio.calls, ratio.offset)) {
             let first = condition[0];
             let place = if first.offset == 0 { "aligned" } else { "odd" };
-            print!(
-                "{:<NAMES$}{:<13}{place:<10}",
-                first.name,
-                first.mode.to_string()
-            );
-            for (_, from, to) in GROUPS {
-                let group = |ratio: &&Ratio| (from..=to).contains(&ratio.bytes);
-                print!(
-                    "{:>8}",
-                    cell(worst(condition.iter().copied().filter(group)))
-                );
-            }
-            println!("{:>8}", cell(worst(condition)));
+            let mut row = row![first.name, first.calls, place];
+            row.extend(RANGES.map(|(_, from, to)| {
+                let range = |ratio: &&Ratio| (from..=to).contains(&ratio.bytes);
+                let worst = worst(condition.iter().copied().filter(range));
+                worst.map_or("-".to_owned(), |worst| format!("{:.2}", worst.ratio))
+            }));
+            rows.push(row);
         }
     }
+    table::print(&rows);
     println!();
     for worst in by_name.into_iter().filter_map(worst) {
         println!(
-            "{}: at worst {:.2} times as fast as the best peer of its class: {} calls, {}, data \
-             {}, beside {}",
+            "{}: at worst {:.2} times as fast as {}, the best peer of its class ({} calls, {}, \
+             data {})",
             worst.name,
             worst.ratio,
-            worst.mode.to_string().to_lowercase(),
+            worst.peer,
+            worst.calls.to_string().to_lowercase(),
             size(worst.bytes),
-            place(worst.offset),
-            worst.peer
+            place(worst.offset)
         );
     }
 }
@@ -209,44 +197,35 @@ fn worst<'a>(ratios: impl IntoIterator<Item = &'a Ratio>) -> Option<&'a Ratio> {
     ratios.min_by(|a, b| a.ratio.total_cmp(&b.ratio))
 }
 
-fn cell(ratio: Option<&Ratio>) -> String {
-    ratio.map_or("-".to_owned(), |ratio| format!("{:.2}", ratio.ratio))
-}
-
 fn place(offset: usize) -> &'static str {
     match offset {
-        0 => "aligned to 64",
+        0 => "aligned to 4096",
         _ => "at an odd address",
     }
 }
 
-/// Prints a table: a column for each size; for each name a line of each kind of cells.
-fn table<T>(
+/// Prints a table with a column for each size and, for each name, a line for each kind of cells.
+fn print_by_size<T>(
     title: &str,
     items: &[T],
     key: impl Fn(&T) -> (String, usize),
     cells: &[&dyn Fn(&T) -> String],
 ) {
     let lines = lines(items, |item| key(item).0);
-    print!("{title:<NAMES$}");
-    for item in &lines[0] {
-        print!("{:>9}", size(key(item).1));
-    }
-    println!();
+    let mut rows = vec![row![title]];
+    rows[0].extend(lines[0].iter().map(|item| size(key(item).1)));
     for line in lines {
         let mut name = key(line[0]).0;
         for cell in cells {
-            print!("{name:<NAMES$}");
-            name.clear();
-            for item in &line {
-                print!(" {:>8}", cell(item));
-            }
-            println!();
+            let mut row = vec![std::mem::take(&mut name)];
+            row.extend(line.iter().map(|item| cell(item)));
+            rows.push(row);
         }
     }
+    table::print(&rows);
 }
 
-/// Groups by a key, in the order of the first ones.
+/// Groups items by a key, in the order in which the keys first appear.
 pub fn lines<'a, T, K: PartialEq>(
     items: impl IntoIterator<Item = &'a T>,
     key: impl Fn(&'a T) -> K,
@@ -259,24 +238,4 @@ pub fn lines<'a, T, K: PartialEq>(
         }
     }
     lines
-}
-
-/// Shortens a name to what fits in a column.
-fn short(name: &str) -> String {
-    name.replace("libdeflate", "ldef")
-        .replace("zlib", "z")
-        .replace("simd-adler32", "simd")
-        .replace("general", "gen")
-        .chars()
-        .take(8)
-        .collect()
-}
-
-/// Returns a size as people write it.
-pub fn size(bytes: usize) -> String {
-    match bytes {
-        _ if bytes.is_multiple_of(1 << 20) => format!("{} MiB", bytes >> 20),
-        _ if bytes.is_multiple_of(1 << 10) => format!("{} KiB", bytes >> 10),
-        _ => format!("{bytes} B"),
-    }
 }

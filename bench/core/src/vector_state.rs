@@ -1,24 +1,27 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! What it costs the kernel to use vectors.
+//! What the use of vectors costs the kernel.
 //!
-//! `kernel_fpu_begin()` saves the vector state of the program that called the kernel, unless that
-//! was done already since the program entered it; the return to the program restores it. The
-//! kernel does both by XSAVES and XRSTORS, which programs may not use; XSAVEC and XRSTOR move the
-//! same data in the same format.
+//! `kernel_fpu_begin()` saves the vector state of the program that called the kernel, unless it is
+//! saved already. The kernel restores the state when it returns to the program. The kernel uses
+//! XSAVES and XRSTORS, which programs may not use. XSAVEC and XRSTOR move the same data in the same
+//! format.
 
 use std::arch::asm;
 use std::arch::is_x86_feature_detected;
 use std::arch::x86_64::_xgetbv;
 use std::ops::Range;
-use std::time::Duration;
 use std::time::Instant;
 
+use anyhow::Result;
+use bench_common::contender;
+use bench_common::contender::Contender;
 use serde::Serialize;
 
+use crate::measure::nanoseconds;
 use crate::measure::Effort;
 
-/// Vector registers that a program has in use when it calls the kernel.
+/// The vector registers that a program uses when it calls the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum InUse {
@@ -27,7 +30,7 @@ pub enum InUse {
     Avx512,
 }
 
-/// The cost of saving and restoring what a program has in use.
+/// The time to save and restore these registers.
 #[derive(Clone, Debug, Serialize)]
 pub struct Cost {
     pub in_use: InUse,
@@ -35,21 +38,21 @@ pub struct Cost {
     pub median_ns: f64,
 }
 
-/// State components, as XCR0 has them.
+/// State components, as in XCR0.
 const AVX: u64 = 1 << 2;
 const AVX512: u64 = 7 << 5;
 const VECTORS: u64 = 1 << 1 | AVX | AVX512;
-/// What the kernel saves along with them.
+/// The component that the kernel saves along with them.
 const X87: u64 = 1 << 0;
 
-/// Where the processor saves its state: the components above take 2432 bytes.
+/// Memory for the state: the components above take 2432 bytes.
 #[repr(C, align(64))]
 struct Area([u8; 4096]);
 
 impl Area {
-    /// The state that no program has changed.
+    /// Returns the initial state.
     fn initial() -> Self {
-        /// Where the control register of SSE is, which AVX shares, and what it is at first.
+        /// The place and the initial value of the control register of SSE, which AVX shares.
         const MXCSR: Range<usize> = 24..28;
         const MASKED: u32 = 0x1f80;
         let mut area = Self([0; 4096]);
@@ -58,77 +61,63 @@ impl Area {
     }
 }
 
-/// Measures the costs, for all that this processor has. Returns none if it cannot tell.
-pub fn costs(effort: Effort) -> Vec<Cost> {
+/// Measures the costs of all vector registers of this processor. Returns none if the processor lacks
+/// XSAVEC or AVX2.
+pub fn costs(effort: Effort) -> Result<Vec<Cost>> {
     if !is_x86_feature_detected!("xsavec") || !is_x86_feature_detected!("avx2") {
-        return Vec::new();
+        return Ok(Vec::new());
     }
-    // SAFETY: The operating system has enabled XSAVE, or there would be no AVX2.
+    // SAFETY: The operating system has enabled XSAVE; otherwise there would be no AVX2.
     let available = unsafe { xgetbv() } & (X87 | VECTORS);
-    let mut kinds = vec![InUse::Sse, InUse::Avx];
+    type Function = unsafe fn(u64, u64);
+    let mut kinds: Vec<(_, Function)> = vec![(InUse::Sse, sse), (InUse::Avx, avx)];
     if available & AVX512 == AVX512 {
-        kinds.push(InUse::Avx512);
+        kinds.push((InUse::Avx512, avx512));
     }
-    kinds
-        .into_iter()
-        .map(|in_use| {
-            let mut times: Vec<_> = (0..effort.batches)
-                .map(|_| nanoseconds(in_use, available, effort.batch))
-                .collect();
-            times.sort_by(f64::total_cmp);
-            Cost {
-                in_use,
-                best_ns: times[0],
-                median_ns: times[times.len() / 2],
-            }
+    let contenders = kinds.iter().map(|&(in_use, function)| {
+        Contender::repeated(&format!("{in_use:?}"), effort.batch, move |rounds| {
+            let begin = Instant::now();
+            // SAFETY: The components are available, as checked above.
+            unsafe { function(available, rounds) };
+            Ok(begin.elapsed())
         })
-        .collect()
+    });
+    let figures = contender::measure(1, contenders.collect::<Result<_>>()?, effort.rounds)?;
+    let cost = |((in_use, _), figure)| {
+        let [best_ns, median_ns] = nanoseconds(&figure);
+        Cost {
+            in_use,
+            best_ns,
+            median_ns,
+        }
+    };
+    Ok(kinds.into_iter().zip(figures).map(cost).collect())
 }
 
 #[target_feature(enable = "xsave")]
 fn xgetbv() -> u64 {
-    // SAFETY: XCR0 is there whenever XSAVE is.
+    // SAFETY: Every processor with XSAVE has XCR0.
     unsafe { _xgetbv(0) }
 }
 
-/// Returns how long it takes to save and to restore the state, in one batch.
-fn nanoseconds(in_use: InUse, available: u64, batch: Duration) -> f64 {
-    /// Calls between two looks at the clock.
-    const ROUND: u64 = 100;
-    let function = match in_use {
-        InUse::Sse => sse,
-        InUse::Avx => avx,
-        InUse::Avx512 => avx512,
-    };
-    // SAFETY: The components are available, as the caller found out.
-    let run = |rounds| unsafe { function(available, rounds) };
-    run(ROUND);
-    let begin = Instant::now();
-    let mut calls = 0;
-    while begin.elapsed() < batch {
-        run(ROUND);
-        calls += ROUND;
-    }
-    begin.elapsed().as_nanos() as f64 / calls as f64
-}
-
-/// Makes a function that brings the vector registers into a state and then, some times, saves it,
-/// changes registers as a checksum would, and restores it.
+/// Defines a function that fills the vector registers and then, `rounds` times, saves the state,
+/// changes registers as a checksum would, and restores the state.
 macro_rules! save_restore {
     ($(#[$doc:meta])* $name:ident, $use:literal, $change:literal) => {
         $(#[$doc])*
         ///
         /// # Safety
         ///
-        /// The processor has the components of the state, XSAVEC, and the registers named.
+        /// The processor has XSAVEC, the components of the state, and the registers used.
+        /// `rounds` is not 0.
         unsafe fn $name(components: u64, rounds: u64) {
             let initial = Area::initial();
             let mut area = Area::initial();
-            // SAFETY: The state is as large as the area at most. All registers that change are
-            // declared, and the state of those above SSE is the initial one at the end.
+            // SAFETY: The state fits in the area. All registers that change are declared, and at the
+            // end those above SSE are in their initial state.
             unsafe {
                 asm!(
-                    // As if never used: nothing to save.
+                    // As if no register had been used: nothing to save.
                     "xrstor64 [{initial}]",
                     $use,
                     "mov eax, {components:e}",

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! What a call costs that does next to nothing.
+//! The cost of calls with little or no data.
 
 use std::fs::File;
 use std::io;
@@ -14,12 +14,12 @@ use anyhow::Result;
 
 use adler32_tests::reference;
 use bench_common::contender::Contender;
-use bench_common::contender::Group;
-use bench_common::contender::Source;
+use bench_common::group::Group;
+use bench_common::group::Workload;
 
 /// Calls in a pass.
 const CALLS: usize = 2_000;
-/// The lengths of writes: those about which the driver copies or does not are of interest.
+/// The lengths of writes, some below and some above the length from which the driver does not copy.
 const WRITES: [(&str, usize); 5] = [
     ("device, write of 16 bytes", 16),
     ("device, write of 1 KiB", 1 << 10),
@@ -28,9 +28,10 @@ const WRITES: [(&str, usize); 5] = [
     ("device, write of 16 KiB", 16 << 10),
 ];
 const NULL: &str = "/dev/null";
-/// A request that no driver has.
+/// A request that no driver supports.
 const UNKNOWN: libc::Ioctl = libc::_IO(0, 0);
 
+/// Measures writes of a few bytes and ioctls.
 pub fn measure(rounds: usize) -> Result<Group> {
     let mut null = File::options()
         .write(true)
@@ -50,40 +51,44 @@ pub fn measure(rounds: usize) -> Result<Group> {
             Ok(session.sum()?.checksum.value())
         }));
     }
-    let mut asked = Session::open()?;
-    asked.write_all(data).context("write")?;
+    let mut session = Session::open()?;
+    session.write_all(data).context("write")?;
     contenders.extend([
         Contender::limit("/dev/null, write of 16 bytes", move || {
             write(&mut null, &data[..16])
         }),
         Contender::new("device, GET", reference::adler(data), move || {
-            let mut last = asked.sum()?;
+            let mut last = session.sum()?;
             for _ in 1..CALLS {
-                last = asked.sum()?;
+                last = session.sum()?;
             }
             Ok(last.checksum.value())
         }),
         Contender::limit("/dev/null, unknown ioctl", move || {
             for _ in 0..CALLS {
-                // SAFETY: No driver has the request, and it takes no argument.
+                // SAFETY: The request takes no argument, and no driver supports it.
                 let result = unsafe { libc::ioctl(descriptor, UNKNOWN) };
                 let error = io::Error::last_os_error();
                 ensure!(
                     result == -1 && error.raw_os_error() == Some(libc::ENOTTY),
-                    "{NULL} does not refuse an unknown ioctl: {error}"
+                    "{NULL} does not reject an unknown ioctl: {error}"
                 );
             }
             Ok(())
         }),
     ]);
     let title = format!("Calls, {CALLS} in a row");
-    Group::measure(Source::Call, title, CALLS, contenders, rounds)
+    Group::measure(Workload::Call, title, CALLS, contenders, rounds)
 }
 
 fn write(to: &mut impl Write, data: &[u8]) -> Result<()> {
     for _ in 0..CALLS {
         let len = to.write(data).context("write")?;
-        ensure!(len == data.len(), "a write of {len} bytes");
+        ensure!(
+            len == data.len(),
+            "write took {len} bytes of {}",
+            data.len()
+        );
     }
     Ok(())
 }

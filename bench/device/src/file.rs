@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! Data in a file of the page cache.
+//! A file in the page cache.
 
 use std::fs::File;
-use std::io::Write;
 use std::num::NonZeroUsize;
 use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
@@ -33,15 +32,18 @@ use adler32_tests::alg::Hash;
 use adler32_tests::memory::Map;
 use adler32_tests::reference;
 use bench_common::contender::Contender;
-use bench_common::contender::Group;
-use bench_common::contender::Source;
+use bench_common::group::Group;
+use bench_common::group::Workload;
 
-/// What a program reads at a time, so that it stays in a fast cache, or else 1 MiB, for fewer calls.
+/// The length of reads whose data stay in a fast cache. Reads of 1 MiB need fewer calls.
 const READ: usize = 128 << 10;
 
+/// Measures every way to sum a file.
 pub fn measure(len: usize, rounds: usize) -> Result<Group> {
-    let (file, sum) = &make(len).context("cannot make a file in memory")?;
-    let sum = *sum;
+    let memfd = memfd::memfd_create("data", MFdFlags::MFD_CLOEXEC).context("memfd_create")?;
+    let mut file = File::from(memfd);
+    let sum = reference::fill(&mut file, len).context("cannot fill a file in memory")?;
+    let file = &file;
     let null = File::create("/dev/null").context("cannot open /dev/null")?;
     let contenders = vec![
         Contender::new("device, sendfile", sum, device_sendfile(file, len)?),
@@ -71,22 +73,10 @@ pub fn measure(len: usize, rounds: usize) -> Result<Group> {
         Contender::limit("read alone, 1 MiB", read(file, MIB, (), |(), _| ())),
     ];
     let title = format!("A file of {} MiB in the page cache", len / MIB);
-    Group::measure(Source::File, title, len, contenders, rounds)
+    Group::measure(Workload::File, title, len, contenders, rounds)
 }
 
-/// Makes a file of tmpfs. Returns it with its checksum.
-fn make(len: usize) -> Result<(File, u32)> {
-    let mut file = File::from(memfd::memfd_create("data", MFdFlags::MFD_CLOEXEC)?);
-    let mut sum = 1;
-    for number in 0..len / MIB {
-        let data = reference::noise(MIB, 3 + number as u64);
-        file.write_all(&data)?;
-        sum = reference::append(sum, &data);
-    }
-    Ok((file, sum))
-}
-
-/// Sends the whole file.
+/// Sends the whole file by sendfile.
 fn send(to: &impl AsFd, file: &File, len: usize) -> Result<()> {
     let mut left = len;
     let mut at = 0;
@@ -138,7 +128,7 @@ fn af_alg_sendfile(file: &File, len: usize) -> Result<impl FnMut() -> Result<u32
     })
 }
 
-/// Returns what reads the whole file into one buffer and goes through that, again and again.
+/// Returns a pass that reads the whole file piece by piece into the same buffer and updates a sum.
 fn read<'a, T: Copy + 'a>(
     file: &'a File,
     size: usize,
@@ -170,12 +160,12 @@ fn program_read(file: &File, size: usize) -> impl FnMut() -> Result<u32> + '_ {
 fn program_mmap(file: &File, len: NonZeroUsize) -> impl FnMut() -> Result<u32> + '_ {
     move || {
         let (protection, flags) = (ProtFlags::PROT_READ, MapFlags::MAP_SHARED);
-        // SAFETY: The kernel chooses an address range that is free.
+        // SAFETY: The kernel chooses free addresses.
         let start = unsafe { mman::mmap(None, len, protection, flags, file, 0) }.context("mmap")?;
-        // SAFETY: The mapping is as long, and nobody writes to the file.
+        // SAFETY: The mapping is that long, and no one writes to the file.
         let data = unsafe { slice::from_raw_parts(start.as_ptr().cast(), len.get()) };
         let sum = processor::update(Adler32::EMPTY, data);
-        // SAFETY: The data are not used any more.
+        // SAFETY: The data are no longer used.
         unsafe { mman::munmap(start, len.get()) }.context("munmap")?;
         Ok(sum.value())
     }

@@ -1,65 +1,67 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! Measures the device beside AF_ALG and beside programs, on the same data in one process.
+//! Compares the device with AF_ALG and with programs, on the same data in one process.
 //!
-//! To be started as root in a virtual machine with the module installed, as `make bench-device`
-//! does.
+//! Runs as root in a virtual machine in which the module is installed. `make bench-device` starts it.
 
 mod aims;
 mod calls;
 mod file;
 mod memory;
 mod peer;
-mod plot;
 
 use std::num::NonZeroU16;
 use std::path::PathBuf;
 
 use adler32::Session;
 use adler32_tests::alg;
-use anyhow::Context;
+use adler32_tests::module;
+use aims::AIMS;
 use anyhow::Result;
+use bench_common::aim;
+use bench_common::group::Group;
+use bench_common::plot;
 use clap::Parser;
 use serde_json::json;
 
-use bench_common::contender::Group;
-
-/// Measure the device beside AF_ALG and beside programs.
+/// Compare the device with AF_ALG and with programs.
 #[derive(Parser)]
 struct Arguments {
-    /// The size of the file
+    /// Size of the file
     #[arg(long, value_name = "MIB", default_value = "1024")]
     file: NonZeroU16,
-    /// The size of the memory
+    /// Size of the memory
     #[arg(long, value_name = "MIB", default_value = "64")]
     memory: NonZeroU16,
-    /// How often to go through the file in each way; through the memory, four times as often
+    /// Number of passes over the file in each way; memory and calls get four times as many
     #[arg(long, value_name = "NUMBER", default_value = "15")]
     rounds: NonZeroU16,
-    /// Write the figures to a file, too
+    /// Write the results to this file, too
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Draw the figures (SVG)
+    /// Draw charts to this file (SVG)
     #[arg(long, value_name = "FILE")]
     plot: Option<PathBuf>,
 }
 
-/// What sizes are given in.
+/// The unit of sizes.
 const MIB: usize = 1 << 20;
-/// How many times as many rounds there are where a pass takes milliseconds: on a machine that has
-/// more to do, few of these are left alone.
+/// How many times as many rounds there are for passes of milliseconds. On a busy system, few of these
+/// passes are undisturbed.
 const SHORT: usize = 4;
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
-    bench_common::modprobe(&["adler32"])?;
+    module::ensure_loaded();
     let kernel = bench_common::kernel()?;
     let implementation = Session::open()?.info()?.implementation;
-    println!("kernel {kernel}, the module computes with {implementation}");
+    println!("kernel {kernel}, implementation {implementation}");
     let restricted = alg::restriction().filter(|&level| level > 0);
     if let Some(level) = restricted {
         alg::restrict(0);
-        println!("crypto.af_alg_restrict set from {level} to 0, as AF_ALG is to be measured, too");
+        println!(
+            "crypto.af_alg_restrict is set from {level} to 0, because AF_ALG is measured, too"
+        );
     }
 
     let [file, memory, rounds] = [arguments.file, arguments.memory, arguments.rounds]
@@ -70,7 +72,7 @@ fn main() -> Result<()> {
         file::measure(file * MIB, rounds)?,
         calls::measure(SHORT * rounds)?,
     ];
-    let aims = aims::compare(&groups)?;
+    let aims = aim::compare(&groups, &AIMS)?;
 
     if let Some(path) = arguments.json {
         let results = json!({
@@ -84,8 +86,10 @@ fn main() -> Result<()> {
         bench_common::write_json(&path, &results)?;
     }
     if let Some(path) = arguments.plot {
-        plot::draw(&kernel, &groups, &path)
-            .with_context(|| format!("cannot draw {}", path.display()))?;
+        plot::draw(
+            &groups.each_ref().map(|group| vec![group.chart(&kernel)]),
+            &path,
+        )?;
     }
     Ok(())
 }

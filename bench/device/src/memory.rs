@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! Data in anonymous memory, handed over piece by piece.
+//! Anonymous memory, piece by piece.
 
 use std::io::Write;
 use std::iter;
@@ -19,12 +19,12 @@ use adler32_tests::alg::Hash;
 use adler32_tests::memory::Map;
 use adler32_tests::reference;
 use bench_common::contender::Contender;
-use bench_common::contender::Group;
-use bench_common::contender::Source;
+use bench_common::group::Group;
+use bench_common::group::Workload;
 
 const KIB: usize = 1 << 10;
 
-/// Measures what does not fit into fast caches.
+/// Measures memory that does not fit in the fast caches.
 pub fn measure(len: usize, rounds: usize) -> Result<Group> {
     let mut map = Map::new(len);
     let data = map.bytes();
@@ -45,10 +45,10 @@ pub fn measure(len: usize, rounds: usize) -> Result<Group> {
         Contender::limit("read of memory, 1 MiB", read(pieces(MIB))),
     ];
     let title = format!("{} MiB of memory", len / MIB);
-    Group::measure(Source::Memory, title, len, contenders, rounds)
+    Group::measure(Workload::Memory, title, len, contenders, rounds)
 }
 
-/// Measures 1 MiB over and over, for as many times.
+/// Measures the same 1 MiB, `times` times in a pass.
 pub fn measure_cached(times: usize, rounds: usize) -> Result<Group> {
     let mut map = Map::new(MIB);
     let data = map.bytes();
@@ -64,10 +64,10 @@ pub fn measure_cached(times: usize, rounds: usize) -> Result<Group> {
         Contender::limit("read of memory, 1 MiB", read(pieces())),
     ];
     let title = format!("1 MiB of memory, {times} times");
-    Group::measure(Source::Cached, title, times * MIB, contenders, rounds)
+    Group::measure(Workload::Cached, title, times * MIB, contenders, rounds)
 }
 
-/// Pieces to be gone through again and again.
+/// Pieces of data; a clone for each pass.
 trait Pieces<'a>: Iterator<Item = &'a [u8]> + Clone + 'a {}
 
 impl<'a, I: Iterator<Item = &'a [u8]> + Clone + 'a> Pieces<'a> for I {}

@@ -1,17 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! What the device is compared with in the program itself.
+//! Functions in this program with which the device is compared.
 
 use std::hint::black_box;
 
-/// Continues a checksum by libdeflate, which takes the fastest function that it has for the
-/// processor.
+/// Updates a checksum by libdeflate, which chooses its fastest function for the processor.
 pub fn libdeflate(sum: u32, data: &[u8]) -> u32 {
-    // SAFETY: The function reads the data.
+    // SAFETY: The function only reads the data.
     unsafe { libdeflate_sys::libdeflate_adler32(sum, data.as_ptr().cast(), data.len()) }
 }
 
-/// Reads all bytes and does no more with them than it takes to have read them.
+/// Reads all bytes and combines them, so that the compiler keeps the loads.
 pub fn read(data: &[u8]) {
     black_box(if is_x86_feature_detected!("avx2") {
         // SAFETY: The processor has AVX2.
@@ -26,7 +25,7 @@ unsafe fn or_avx2(data: &[u8]) -> u8 {
     or(data)
 }
 
-/// To be compiled for the vectors that the caller has.
+/// Combines all bytes. The compiler uses the vectors of the caller.
 #[inline(always)]
 fn or(data: &[u8]) -> u8 {
     data.iter().fold(0, |a, b| a | b)

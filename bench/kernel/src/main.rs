@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! Measures the hash as kernel code calls it, beside the same implementation in this program.
+//! Compares the hash as kernel code calls it with the same implementation in this program.
 //!
-//! To be started as root in User Mode Linux with the module and those of the tests installed, as
-//! `make bench-kernel` does. Elsewhere, a program and the kernel differ in more than what they add.
+//! Runs as root in User Mode Linux, in which the module and those of the tests are installed. `make
+//! bench-kernel` starts it. On other kernels, a program and the kernel do not run at the same speed.
 
 mod shash;
 mod tcrypt;
 
 use std::path::PathBuf;
 
+use adler32_tests::module;
 use anyhow::Result;
 use clap::Parser;
 use clap::ValueEnum;
@@ -21,15 +22,15 @@ use serde_json::Value;
 struct Arguments {
     /// What to measure
     #[arg(value_enum, required = true)]
-    parts: Vec<Part>,
-    /// Write the figures to a file, too
+    benchmarks: Vec<Benchmark>,
+    /// Write the results to this file, too
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
-enum Part {
-    /// The hash beside the same implementation in this program
+enum Benchmark {
+    /// The hash and the same implementation in this program
     Shash,
     /// The kernel's own benchmark
     Tcrypt,
@@ -37,16 +38,16 @@ enum Part {
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
-    bench_common::modprobe(&["adler32"])?;
+    module::ensure_loaded();
     let mut results = Map::new();
     let release = bench_common::kernel()?;
     println!("kernel {release}");
     results.insert("kernel".to_owned(), Value::from(release));
-    for part in &arguments.parts {
+    for benchmark in &arguments.benchmarks {
         println!();
-        match part {
-            Part::Shash => results.insert("shash".to_owned(), shash::measure()?),
-            Part::Tcrypt => results.insert("tcrypt".to_owned(), tcrypt::measure()?),
+        match benchmark {
+            Benchmark::Shash => results.insert("shash".to_owned(), shash::measure()?),
+            Benchmark::Tcrypt => results.insert("tcrypt".to_owned(), tcrypt::measure()?),
         };
     }
     if let Some(path) = arguments.json {

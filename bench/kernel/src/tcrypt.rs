@@ -1,45 +1,47 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! The kernel's own benchmark of hashes, the module `tcrypt`, which writes to the kernel's log.
+//! The kernel's own benchmark of hashes, the module `tcrypt`, which writes to the kernel log.
 //!
-//! Only its hashes of one update count. It measures several by one request, over and over, and in that
-//! `crypto_ahash_final()` leaves a length of 0 (in Linux 7.2 and 7.3): all updates but the first ones
-//! are of no data.
+//! Only its results for one update count. For several updates it uses one request again and again,
+//! whose length `crypto_ahash_final()` sets to 0 in Linux 7.2 and 7.3. All later updates then contain
+//! no data.
 
 use std::process::Command;
 
 use anyhow::bail;
 use anyhow::ensure;
-use anyhow::Context;
 use anyhow::Result;
+use bench_common::row;
+use bench_common::table;
 use serde_json::json;
 use serde_json::Value;
 
-/// Benchmarks of hashes, by the name of one, for a second each.
+/// Benchmarks of one hash, for a second each.
 const PARAMETERS: [&str; 4] = ["tcrypt", "mode=300", "alg=adler32", "sec=1"];
 
-/// Runs the benchmark, prints what it says as a table and returns it.
+/// Runs the benchmark, prints its results as a table and returns them.
 pub fn measure() -> Result<Value> {
-    let output = Command::new("dmesg").arg("--clear").output()?;
-    ensure!(output.status.success(), "dmesg --clear failed");
-    // Its initialisation fails, always, so that it need not be unloaded.
-    let reason = match bench_common::modprobe(&PARAMETERS) {
-        Ok(()) => bail!("tcrypt is loaded, which it never should be"),
-        Err(reason) => reason,
+    let run =
+        |program, arguments: &[&str]| adler32_tests::output(Command::new(program).args(arguments));
+    run("dmesg", &["--clear"])?;
+    // Its initialization always fails, so that it need not be unloaded.
+    let Err(reason) = run("modprobe", &PARAMETERS) else {
+        bail!("tcrypt stays loaded, which it never should");
     };
-    let log = Command::new("dmesg").output().context("cannot run dmesg")?;
-    let log = String::from_utf8_lossy(&log.stdout);
+    let log = run("dmesg", &[])?;
     let results: Vec<_> = log.lines().filter_map(parse).collect();
     ensure!(
         log.contains("testing speed of async adler32 (adler32-rust)") && !results.is_empty(),
-        "tcrypt has no results ({reason:#}):\n{log}"
+        "tcrypt logged no results ({reason:#}):\n{log}"
     );
     println!("{}\n", PARAMETERS.join(" "));
-    println!("{:>8}{:>14}{:>10}", "bytes", "hashes/s", "GB/s");
-    for speed in &results {
-        let Speed { bytes, hashes } = speed;
-        println!("{bytes:>8}{hashes:>14}{:>10.3}", speed.gb_s());
-    }
+    let mut rows = vec![row!["bytes", "hashes/s", "GB/s"]];
+    rows.extend(
+        results
+            .iter()
+            .map(|speed| row![speed.bytes, speed.hashes, format!("{:.3}", speed.gb_s())]),
+    );
+    table::print(&rows);
     Ok(results.iter().map(Speed::to_json).collect())
 }
 
@@ -60,7 +62,7 @@ impl Speed {
     }
 }
 
-/// Reads a line such as
+/// Parses a line such as
 /// `test  0 (   16 byte blocks,   16 bytes per update,   1 updates): 1234 opers/sec, 19744 bytes/sec`.
 fn parse(line: &str) -> Option<Speed> {
     let (_, line) = line.split_once("tcrypt: test")?;

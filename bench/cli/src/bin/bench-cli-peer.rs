@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! The least that a program can do: read a file into one buffer again and again, and either that alone
-//! or also hand each piece to libdeflate.
+//! Does the least that a program can do: it reads a file piece by piece into the same buffer, and
+//! either does only that or also passes each piece to libdeflate.
 //!
-//! libdeflate is that of its crate, and so newer than Debian's, whose Adler-32 knows no AVX-512. The
-//! buffer begins with a page, which makes reading faster.
+//! libdeflate comes from its crate, which is newer than Debian's package: the Adler-32 of that has no
+//! AVX-512. The buffer begins at a page boundary, which makes reading faster.
 
 use std::env;
 use std::fs::File;
@@ -13,8 +13,7 @@ use std::io::Read;
 use anyhow::bail;
 use anyhow::Context;
 use anyhow::Result;
-
-const PAGE: usize = 4096;
+use bench_common::buffer::Buffer;
 
 fn main() -> Result<()> {
     let arguments: Vec<_> = env::args().skip(1).collect();
@@ -24,9 +23,7 @@ fn main() -> Result<()> {
     let size: usize = size
         .parse()
         .with_context(|| format!("not a size: {size}"))?;
-    let mut memory = vec![0; size + PAGE - 1];
-    let start = memory.as_ptr().align_offset(PAGE);
-    let buffer = &mut memory[start..][..size];
+    let mut buffer = Buffer::zeroed(size);
     let mut file = File::open(path).with_context(|| format!("cannot open {path}"))?;
     let update = match work.as_str() {
         "read" => |sum, _: &[u8]| sum,
@@ -36,7 +33,7 @@ fn main() -> Result<()> {
     let mut sum = 1;
     loop {
         match file
-            .read(buffer)
+            .read(&mut buffer)
             .with_context(|| format!("cannot read {path}"))?
         {
             0 => break,
@@ -48,6 +45,6 @@ fn main() -> Result<()> {
 }
 
 fn libdeflate(sum: u32, data: &[u8]) -> u32 {
-    // SAFETY: The function reads the data.
+    // SAFETY: The function only reads the data.
     unsafe { libdeflate_sys::libdeflate_adler32(sum, data.as_ptr().cast(), data.len()) }
 }

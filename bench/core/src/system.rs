@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! Where the figures come from.
+//! The system on which the figures are measured.
 
 use std::fs;
 
@@ -11,12 +11,12 @@ use nix::sched::CpuSet;
 use nix::unistd::Pid;
 use serde::Serialize;
 
-/// What figures depend on, other than the code.
+/// What the figures depend on, besides the code of this project.
 #[derive(Debug, Serialize)]
-pub struct Machine {
+pub struct System {
     pub processor: String,
     pub kernel: String,
-    /// Processes that wanted to run in the last minute, on average.
+    /// The load average of the last minute.
     pub load: f64,
     pub transparent_huge_pages: String,
     pub rustc: &'static str,
@@ -24,17 +24,18 @@ pub struct Machine {
     pub peers: &'static str,
 }
 
-impl Machine {
+impl System {
+    /// Describes the running system.
     pub fn this() -> Result<Self> {
         let processors = read("/proc/cpuinfo")?;
         let cpuinfo = |label: &str| {
             let line = processors.lines().find(|line| line.starts_with(label))?;
             Some(line.split_once(':')?.1.trim().to_owned())
         };
-        // Virtual machines often have names that say little.
+        // In virtual machines, the model name is often generic.
         let processor = format!(
             "{} (family {}, model {})",
-            cpuinfo("model name").context("/proc/cpuinfo names no processor")?,
+            cpuinfo("model name").context("/proc/cpuinfo contains no model name")?,
             cpuinfo("cpu family").unwrap_or_default(),
             cpuinfo("model\t").unwrap_or_default()
         );
@@ -42,16 +43,17 @@ impl Machine {
         let load = load.split(' ').next().unwrap_or_default();
         Ok(Self {
             processor,
-            kernel: read("/proc/sys/kernel/osrelease")?,
-            load: load.parse().context("/proc/loadavg")?,
+            kernel: bench_common::kernel()?,
+            load: load.parse().context("/proc/loadavg contains no load")?,
             transparent_huge_pages: read("/sys/kernel/mm/transparent_hugepage/enabled")
-                .unwrap_or("not there".to_owned()),
+                .unwrap_or("not supported".to_owned()),
             rustc: env!("BENCH_RUSTC"),
             cc: env!("BENCH_CC"),
             peers: env!("BENCH_PEERS"),
         })
     }
 
+    /// Prints the description, except for the huge pages.
     pub fn print(&self) {
         println!("{}, Linux {}", self.processor, self.kernel);
         println!("{}; {}", self.rustc, self.cc);
@@ -60,20 +62,23 @@ impl Machine {
     }
 }
 
+/// Reads a file of one line or more, without the last newline.
 fn read(file: &str) -> Result<String> {
     let text = fs::read_to_string(file).with_context(|| format!("cannot read {file}"))?;
     Ok(text.trim_end().to_owned())
 }
 
-/// Stays on one processor: the last that the process may use, as interrupts prefer the first.
+/// Binds the process to one processor: the last that it may use, because interrupts prefer the first.
 pub fn pin() -> Result<()> {
     let this = Pid::from_raw(0);
-    let allowed = sched::sched_getaffinity(this).context("cannot read the processors allowed")?;
+    let allowed =
+        sched::sched_getaffinity(this).context("cannot read the affinity of the process")?;
     let last = (0..CpuSet::count())
         .rev()
         .find(|&cpu| allowed.is_set(cpu) == Ok(true))
-        .context("no processor is allowed")?;
+        .context("the process may use no processor")?;
     let mut one = CpuSet::new();
     one.set(last)?;
-    sched::sched_setaffinity(this, &one).with_context(|| format!("cannot stay on processor {last}"))
+    sched::sched_setaffinity(this, &one)
+        .with_context(|| format!("cannot bind the process to processor {last}"))
 }
