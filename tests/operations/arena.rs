@@ -66,7 +66,7 @@ impl Data<'_> {
     }
 }
 
-/// Memory that the kernel is asked to write to.
+/// Memory for the kernel to write to.
 pub struct Destination {
     pub address: usize,
     pub len: usize,

@@ -78,7 +78,8 @@ fn main() -> Result<ExitCode> {
         sequences: 0,
         done: BTreeMap::new(),
     };
-    // A process that is alone knows when the module can be unloaded. Several processes collide.
+    // With one process, the model predicts when the module can be unloaded. With several, calls
+    // collide in the kernel.
     let found = match campaign.run(arguments.operations / 2, 1)? {
         None => campaign.run(arguments.operations, PROCESSES)?,
         found => found,

@@ -38,7 +38,7 @@ const LEN: usize = 500;
 const PATIENCE: u32 = 120;
 /// How long a sequence is made shorter.
 const SHRINKING: Duration = Duration::from_secs(120);
-/// The first of the users as whom sequences run.
+/// Sequences run as this user and the users after it.
 const FIRST_USER: u32 = 200_000;
 
 /// Random operations from a seed, or some of them.

@@ -370,7 +370,7 @@ impl<'a> World<'a> {
     }
 }
 
-/// Changes the effective user. The real user stays root, who alone may do this.
+/// Changes the effective user. The real user stays root, which allows the next change.
 fn take_uid(uid: u32) {
     process::set_thread_uids(-1, 0, -1);
     process::set_thread_uids(-1, uid.into(), -1);

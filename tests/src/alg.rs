@@ -89,13 +89,13 @@ impl Operation {
         socket::send(self.0.as_raw_fd(), data, MsgFlags::empty())
     }
 
-    /// Sends data of a message that goes on.
+    /// Sends data of an unfinished message.
     pub fn send_more(&self, data: &[u8]) -> nix::Result<usize> {
         let more = MsgFlags::from_bits_retain(libc::MSG_MORE);
         socket::send(self.0.as_raw_fd(), data, more)
     }
 
-    /// Sends data of a message that goes on. The kernel must take all of it in one call.
+    /// Sends data of an unfinished message. The kernel must take all of it in one call.
     #[track_caller]
     pub fn feed(&self, data: &[u8]) {
         assert_eq!(self.send_more(data), Ok(data.len()));

@@ -111,7 +111,8 @@ impl Held {
         self.len
     }
 
-    /// Waits until a thread reads the missing page. The thread goes on when the result is dropped.
+    /// Waits until a thread reads the missing page. The thread continues when the result is
+    /// dropped.
     pub fn wait(&self) -> Stopped<'_> {
         let mut polled = [PollFd::new(self.faults.as_fd(), PollFlags::POLLIN)];
         let ready = nix::poll::poll(&mut polled, 10_000_u16).expect("poll");

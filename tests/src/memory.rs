@@ -98,7 +98,7 @@ impl Map {
     }
 
     /// Maps at least `len` bytes that are all `byte`. They take next to no memory: the same MiB is
-    /// mapped again and again.
+    /// mapped repeatedly.
     pub fn repeated(byte: u8, len: usize) -> Self {
         const UNIT: usize = 1 << 20;
         let mut file = tempfile::tempfile().expect("a temporary file");

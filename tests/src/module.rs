@@ -60,8 +60,8 @@ pub fn fastest_implementation() -> &'static str {
     runnable.next_back().expect("portable runs everywhere").1
 }
 
-/// Returns the name of the implementation that the module uses after modprobe: the one that the
-/// kernel's command line chooses, or the fastest.
+/// Returns the name of the implementation that the module uses after modprobe: the fastest, unless
+/// the kernel's command line chooses another.
 pub fn default_implementation() -> &'static str {
     let words = fs::read_to_string("/proc/cmdline").expect("/proc/cmdline");
     let asked = words

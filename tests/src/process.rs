@@ -28,7 +28,7 @@ use nix::unistd;
 use nix::unistd::ForkResult;
 use nix::unistd::Pid;
 
-/// Returns a user ID that no test has used before, whose slot is therefore empty.
+/// Returns a user ID that no test has used before. The slot of the user is empty.
 pub fn fresh_user() -> u32 {
     static NEXT: AtomicU32 = AtomicU32::new(100_000);
     NEXT.fetch_add(1, Ordering::Relaxed)
@@ -50,7 +50,7 @@ pub fn as_user<T: Send>(uid: u32, work: impl FnOnce() -> T + Send) -> T {
     })
 }
 
-/// Runs `work` as a user whose slot is empty.
+/// Runs `work` as a user with an empty slot.
 pub fn as_fresh_user<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     as_user(fresh_user(), work)
 }

@@ -39,7 +39,7 @@ trials!(after module::ensure_loaded:
 #[track_caller]
 fn assert_holds<T>(what: &str, user: T) {
     let users = module::refcount();
-    assert!(users > Some(0), "{what}: nobody uses the module");
+    assert!(users > Some(0), "{what}: the module is not in use");
     assert_eq!(module::try_unload().errno(), Errno::EWOULDBLOCK, "{what}");
     assert_eq!(
         module::refcount(),

@@ -25,10 +25,10 @@ trials!(after tools::install:
 /// Checks that the kernel refuses the module, which is not signed, and that the command reports
 /// why.
 #[track_caller]
-fn assert_refused(who: &str) {
+fn assert_refused(by: &str) {
     assert!(module::load(module::NAME, "").is_err(), "the module loads");
     let report = Report::now();
-    report.assert("module", "not signed", &format!("{who} admits only signed"));
+    report.assert("module", "not signed", &format!("{by} admits only signed"));
     let sign = "as root: $S sha256 KEY CERT $(modinfo -n adler32)";
     assert!(report.steps("module").contains(&sign), "{report:?}");
     info::among_own_mounts(|| {

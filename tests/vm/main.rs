@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! Tests of the module on a stock kernel. The program runs as root in a virtual machine that may be
-//! lost, one test at a time, and takes the usual arguments of a Rust test program.
+//! Tests of the module on a stock kernel. The program runs as root in a virtual machine, which a
+//! failure may crash. It takes the usual arguments of a Rust test program.
 
 mod af_alg;
 mod compat;

@@ -150,8 +150,8 @@ fn given_up() {
 }
 
 fn file_private() {
-    for folder in DIRECTORIES {
-        let file = file_in(folder, &content());
+    for directory in DIRECTORIES {
+        let file = file_in(directory, &content());
         assert_reads_across(&content(), middle_from(file, MapFlags::MAP_PRIVATE));
     }
 }
@@ -171,8 +171,8 @@ fn file_private_written() {
 }
 
 fn file_shared() {
-    for folder in DIRECTORIES {
-        let file = file_in(folder, &content());
+    for directory in DIRECTORIES {
+        let file = file_in(directory, &content());
         assert_reads_across(&content(), middle_from(file, MapFlags::MAP_SHARED));
     }
 }

@@ -200,10 +200,10 @@ fn bad_mode_is_refused() {
         let line = assert_refused(parameter, &[Errno::EINVAL]);
         assert!(
             line.contains("mode=0666"),
-            "the line does not say how to fix it: {line}"
+            "the line does not contain the fix: {line}"
         );
     }
-    // No number, or one that is too large, which the kernel itself refuses.
+    // Not a number, or too large a number. The kernel itself refuses these.
     for parameter in [
         "mode=65536",
         "mode=-1",

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! What users other than root cannot do, and what the kernel shows to nobody.
+//! What users other than root cannot do, and what the kernel must not show to any user.
 
 use std::fs;
 use std::fs::File;

@@ -117,8 +117,8 @@ fn sendfile_feeds_a_file() {
 fn sendfile_of_holes() {
     const LEN: usize = 1 << 20;
     let data = reference::noise(70_000, 100);
-    for folder in DIRECTORIES {
-        let source = file_in(folder, &[]);
+    for directory in DIRECTORIES {
+        let source = file_in(directory, &[]);
         source.set_len(LEN as u64).expect("ftruncate");
         source.write_all_at(&data, 300_001).expect("write");
         let file = device::private();
@@ -156,9 +156,9 @@ fn sendfile_of_the_text() {
 
 fn sendfile_of_a_file_that_changes_its_size() {
     const LEN: usize = 1 << 20;
-    for folder in DIRECTORIES {
+    for directory in DIRECTORIES {
         // Every byte is zero, so that the checksum depends on the length alone.
-        let source = file_in(folder, &vec![0; LEN]);
+        let source = file_in(directory, &vec![0; LEN]);
         let change = || {
             for len in [LEN / 3 + 1, 0, LEN] {
                 source.set_len(len as u64).expect("ftruncate");
@@ -171,7 +171,7 @@ fn sendfile_of_a_file_that_changes_its_size() {
             let count = count.expect("sendfile");
             let value = reference::append_repeated(1, 0, count as u64);
             let expected = device::state(value, count as u64);
-            assert_eq!(file.state(), expected, "in {folder}");
+            assert_eq!(file.state(), expected, "in {directory}");
             count < LEN
         };
         process::alongside(change, || {
@@ -296,8 +296,8 @@ fn splice_of_less_than_a_piece() {
 fn splice_of_a_truncated_file() {
     // The pipe holds the pages, which the file no longer contains.
     let data = reference::noise(10 * PAGE, 104);
-    for folder in DIRECTORIES {
-        let source = file_in(folder, &data);
+    for directory in DIRECTORIES {
+        let source = file_in(directory, &data);
         let (reader, writer) = unistd::pipe().expect("pipe");
         assert_eq!(splice(&source, &writer, data.len()), Ok(data.len()));
         source.set_len(0).expect("ftruncate");

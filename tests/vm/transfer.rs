@@ -167,7 +167,7 @@ fn streams() {
     }
 }
 
-/// Some of these files report a size of 0, some report one that is too large, some cannot be sent.
+/// Some of these files have a size of 0, some have too large a size, and some cannot be sent.
 fn files_of_the_kernel() {
     let paths = [
         "/proc/version",
