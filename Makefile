@@ -265,6 +265,5 @@ python:
 # $(call need,CHECK,PACKAGES,WHY): installs what is missing if the check, a command, fails.
 define need
 	@$(1) >/dev/null 2>&1 || { \
-		echo "installing $(2), $(3)" && \
-		$(sudo) apt-get update && $(sudo) apt-get install -y --no-install-recommends $(2); }
+		echo "installing $(2), $(3)" && $(sudo) lab/scripts/apt-install.sh $(2); }
 endef

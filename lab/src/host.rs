@@ -6,6 +6,7 @@ use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
+use std::process::Stdio;
 
 use anyhow::anyhow;
 use anyhow::bail;
@@ -13,7 +14,6 @@ use anyhow::Context;
 use anyhow::Result;
 use nix::unistd::getgid;
 use nix::unistd::getuid;
-use rust_kernel_kit::command;
 
 /// The packages that make a Debian root, each with a file that shows that it is installed.
 const NEEDED: [(&str, &str); 2] = [
@@ -23,6 +23,8 @@ const NEEDED: [(&str, &str); 2] = [
         "/usr/share/keyrings/debian-archive-keyring.gpg",
     ),
 ];
+
+const APT_INSTALL: &str = include_str!("../scripts/apt-install.sh");
 
 /// Replaces this process by the same command under sudo, unless it runs as root. The cache
 /// directory and the caller are passed as arguments, because sudo clears the environment.
@@ -62,18 +64,25 @@ pub fn ensure_packages() -> Result<()> {
             missing.join(", ")
         );
     }
-    eprintln!("lab: installing on this host: {}", missing.join(" "));
-    // An archive that does not offer these packages may be broken: try to install all the same.
-    if let Err(error) = command::step("apt-get update", Command::new("apt-get").arg("update")) {
-        eprintln!("lab: {error:#}");
+    let missing = missing.join(" ");
+    eprintln!("lab: installing on this host: {missing}");
+    let status = apt_install(missing.split(' ')).status()?;
+    if !status.success() {
+        bail!("cannot install on this host: {missing}");
     }
-    command::step(
-        "apt-get install",
-        Command::new("apt-get")
-            .args(["install", "--yes", "--no-install-recommends"])
-            .args(&missing)
-            .env("DEBIAN_FRONTEND", "noninteractive"),
-    )
+    Ok(())
+}
+
+/// Returns a command that installs packages on the host. It prints errors, and that it waits for a
+/// lock.
+fn apt_install<'a>(packages: impl IntoIterator<Item = &'a str>) -> Command {
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", APT_INSTALL, "apt-install.sh"])
+        .args(packages)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null());
+    command
 }
 
 /// Returns apt's lines for `suite` in the archives that the host uses. There are none if the host
@@ -112,7 +121,109 @@ fn lines_of(targets: &str, suite: &str) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::fs::File;
+    use std::io::BufRead;
+    use std::io::BufReader;
+
+    use nix::fcntl::fcntl;
+    use nix::fcntl::FcntlArg;
+    use nix::libc;
+    use tempfile::TempDir;
+
     use super::*;
+
+    const LOCKS: [&str; 2] = ["var/lib/apt/lists/lock", "var/lib/dpkg/lock-frontend"];
+
+    /// Returns a directory for apt, in which nothing is installed or offered.
+    fn apt_directory() -> TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        for name in [
+            "etc/apt",
+            "var/lib/apt/lists",
+            "var/lib/dpkg",
+            "var/cache/apt/archives",
+        ] {
+            fs::create_dir_all(dir.path().join(name)).unwrap();
+        }
+        let status = dir.path().join("var/lib/dpkg/status");
+        fs::write(&status, "").unwrap();
+        let config = format!(
+            "Dir \"{}\";\nDir::State::status \"{}\";\n",
+            dir.path().display(),
+            status.display()
+        );
+        fs::write(dir.path().join("apt.conf"), config).unwrap();
+        dir
+    }
+
+    /// Holds a lock as apt does, until the file is closed.
+    fn hold(lock: &Path) -> File {
+        let file = File::create(lock).unwrap();
+        let range = libc::flock {
+            l_type: libc::F_WRLCK as _,
+            l_whence: libc::SEEK_SET as _,
+            l_start: 0,
+            l_len: 0,
+            l_pid: 0,
+        };
+        fcntl(&file, FcntlArg::F_SETLK(&range)).unwrap();
+        file
+    }
+
+    /// Installs nothing with apt in `dir`. Calls `when_waiting` after the first message. Returns
+    /// the messages, and whether installing succeeded.
+    fn install(dir: &Path, limit: &str, when_waiting: impl FnOnce()) -> (Vec<String>, bool) {
+        let mut child = apt_install([])
+            .env("APT_CONFIG", dir.join("apt.conf"))
+            .env("APT_WAIT", limit)
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap())
+            .lines()
+            .map_while(Result::ok)
+            // apt warns about configuration files that do not exist.
+            .filter(|line| !line.starts_with("W: "));
+        let mut seen = Vec::from_iter(lines.next());
+        when_waiting();
+        seen.extend(lines);
+        (seen, child.wait().unwrap().success())
+    }
+
+    #[test]
+    fn installing_waits_for_another_apt() {
+        for lock in LOCKS {
+            let dir = apt_directory();
+            let lock = dir.path().join(lock);
+            let held = hold(&lock);
+            let (seen, success) = install(dir.path(), "60", || drop(held));
+            let holder = format!(
+                "{} is held by process {}",
+                lock.display(),
+                std::process::id()
+            );
+            assert!(success && seen.len() == 1, "{seen:?}");
+            assert!(
+                seen[0].contains(&holder) && seen[0].contains("waiting"),
+                "{seen:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn installing_gives_up_at_the_limit() {
+        let dir = apt_directory();
+        let lock = dir.path().join(LOCKS[0]);
+        let _held = hold(&lock);
+        let (seen, success) = install(dir.path(), "2", || ());
+        let holder = format!("held by process {}", std::process::id());
+        assert!(!success && seen.len() == 2, "{seen:?}");
+        assert!(
+            seen[1].contains(&holder) && seen[1].contains("giving up"),
+            "{seen:?}"
+        );
+    }
 
     #[test]
     fn archives_are_those_of_the_host() {

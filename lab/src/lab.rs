@@ -76,7 +76,7 @@ impl Lab {
 
     fn print_kernels(&self, refresh: bool) -> Result<i32> {
         if refresh {
-            self.root.refresh_index()?;
+            self.root.refresh_index(&self.cache.lock()?)?;
         }
         let kernels = Kernels::query(&self.root)?;
         for (series, newest) in kernels.newest() {
@@ -124,7 +124,7 @@ impl Lab {
         }
         // The archive keeps no old versions, so an old index may name packages that no longer
         // exist.
-        self.root.refresh_stale_index()?;
+        self.root.refresh_stale_index(&self.cache.lock()?)?;
         let kernels = Kernels::query(&self.root)?;
         let kernel = kernels.choose(wanted)?;
         flavour::ensure(&self.cache, &self.root, kernel, flavour)?;

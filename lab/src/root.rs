@@ -3,6 +3,7 @@
 //! The root: a Debian trixie system with the kernel's toolchain, QEMU and the guest's user space.
 
 use std::fs;
+use std::fs::File;
 use std::path::Path;
 use std::path::PathBuf;
 use std::process::Command;
@@ -86,8 +87,7 @@ impl Root {
         let root = Self { dir };
         root.mount_system()?;
         if !root.join(STAMPS).join("index").exists() {
-            let _lock = cache.lock()?;
-            root.refresh_stale_index()?;
+            root.refresh_stale_index(&cache.lock()?)?;
         }
         root.ensure_packages(cache, PACKAGES)?;
         Ok(root)
@@ -148,8 +148,8 @@ impl Root {
         sandbox::bind(dir, &shown, MsFlags::MS_REC)
     }
 
-    /// Downloads the package index again, unless it is fresh.
-    pub fn refresh_stale_index(&self) -> Result<()> {
+    /// Downloads the package index again, unless it is fresh. `lock` is the cache's lock.
+    pub fn refresh_stale_index(&self, lock: &File) -> Result<()> {
         let age = fs::metadata(self.join(STAMPS).join("index"))
             .and_then(|stamp| stamp.modified())
             .ok()
@@ -157,11 +157,12 @@ impl Root {
         if age.is_some_and(|age| age < FRESH) {
             return Ok(());
         }
-        self.refresh_index()
+        self.refresh_index(lock)
     }
 
-    /// Downloads the package index again.
-    pub fn refresh_index(&self) -> Result<()> {
+    /// Downloads the package index again. `lock` is the cache's lock: apt fails if another lab
+    /// downloads the index at the same time.
+    pub fn refresh_index(&self, _lock: &File) -> Result<()> {
         command::step(
             "download the package index",
             self.command("apt-get")?.arg("update"),
@@ -174,12 +175,12 @@ impl Root {
         if self.missing(packages)?.is_empty() {
             return Ok(());
         }
-        let _lock = cache.lock()?;
+        let lock = cache.lock()?;
         let missing = self.missing(packages)?;
         if missing.is_empty() {
             return Ok(());
         }
-        self.refresh_stale_index()?;
+        self.refresh_stale_index(&lock)?;
         self.install(&format!("install {}", missing.join(" ")), &missing)
     }
 
