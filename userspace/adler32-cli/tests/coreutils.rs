@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! `adler32sum` beside `sha256sum`: the same in all but the digest and the name.
+//! Compares `adler32sum` with `sha256sum`, which must differ in the digests and the name alone.
 //!
-//! A case is a line for bash. Both programs run it in a folder of their own with the same files, and
-//! exit status, output and errors are compared. In a line, and in a list, [`Program::expand`] puts
-//! the program and its digests in.
+//! A case is a line for bash. Each program runs it in its own directory, with the same files. Exit
+//! status, output and errors must be the same. [`Program::expand`] replaces placeholders for the
+//! program and its digests in a line and in a list.
 //!
-//! Four differences are meant, see [`Outcome::into_meant`].
+//! Four differences are intended: see [`Outcome::into_intended`].
 
 use std::env;
 use std::ffi::OsStr;
@@ -26,7 +26,7 @@ use std::thread;
 use nix::unistd;
 use tempfile::TempDir;
 
-/// Files, each with its content.
+/// The files and their content.
 const FILES: &[(&[u8], &str)] = &[
     (b"a", "Wikipedia"),
     (b"b", "abcde"),
@@ -53,7 +53,7 @@ const FILES: &[(&[u8], &str)] = &[
     (b"forbidden", "a"),
 ];
 
-/// The names of those and of some that are not files, for bash.
+/// Operands, as words for bash: names of the files, and other operands.
 const NAMES: &[&str] = &[
     "a",
     "empty",
@@ -80,9 +80,9 @@ const NAMES: &[&str] = &[
     "''",
     "none",
     "'none such'",
-    "folder",
+    "dir",
     "a/b",
-    "folder/",
+    "dir/",
     ".",
     "/dev/null",
     "/proc/self/mem",
@@ -94,8 +94,8 @@ const NAMES: &[&str] = &[
     "- <&-",
     "<&-",
     "a - b <&-",
-    "- < folder",
-    "a none b folder empty",
+    "- < dir",
+    "a none b dir empty",
     "a a",
     "a b empty >/dev/full",
     "a none >/dev/full",
@@ -110,7 +110,7 @@ const NAMES: &[&str] = &[
     r"$'\u2028none' $'no\u2029ne' $'\u2028\n' $'\'\u2028'",
 ];
 
-/// How to print sums.
+/// Options with which checksums are printed.
 const PRINTING: &[&str] = &[
     "",
     "-b",
@@ -126,7 +126,7 @@ const PRINTING: &[&str] = &[
     "--zero --text",
 ];
 
-/// Lists, and what `-c` could be given in their place.
+/// Lists to check: their names and their content.
 const LISTS: &[(&str, &str)] = &[
     ("good", "@a@  a\n@b@  b\n"),
     ("binary", "@a@ *a\n@b@ *b\n"),
@@ -149,8 +149,8 @@ const LISTS: &[(&str, &str)] = &[
     ("two-wrong", "@wrong@  a\n@wrong@  b\n@a@  a\n"),
     ("missing", "@a@  none\n"),
     ("two-missing", "@a@  none\n@b@  b\n@b@  none such\n"),
-    ("directory", "@a@  folder\n"),
-    ("all-sorts", "@a@  a\n@wrong@  b\n@a@  none\njunk\nTAG (b) = @b@\n@a@  folder\n"),
+    ("directory", "@a@  dir\n"),
+    ("all-sorts", "@a@  a\n@wrong@  b\n@a@  none\njunk\nTAG (b) = @b@\n@a@  dir\n"),
     ("missing-and-wrong", "@a@  none\n@wrong@  a\n"),
     ("missing-and-junk", "@a@  none\njunk\n"),
     ("short", "@short@  a\n@b@  b\n"),
@@ -168,13 +168,13 @@ const LISTS: &[(&str, &str)] = &[
     ("all names", "@a@  a\n@wrong@  a\njunk\n"),
 ];
 
-/// What else `-c` could be given.
+/// Other operands of `-c`.
 const OTHER_LISTS: &[&str] = &[
     "",
     "-",
     "none",
     "''",
-    "folder",
+    "dir",
     "/dev/null",
     "/proc/self/mem",
     "<&-",
@@ -185,7 +185,7 @@ const OTHER_LISTS: &[&str] = &[
     "< missing",
     "- - < good",
     "< stdin",
-    "- < folder",
+    "- < dir",
     "< junk",
     "- < only-comments",
     "good none tagged",
@@ -206,7 +206,7 @@ const OTHER_LISTS: &[&str] = &[
     "$'no\\nlist' 'no list'",
 ];
 
-/// How to check.
+/// Options with which lists are checked.
 const CHECKING: &[&str] = &[
     "",
     "--quiet",
@@ -222,7 +222,7 @@ const CHECKING: &[&str] = &[
     "--status -w",
 ];
 
-/// Lines, each a list of its own.
+/// Lines to check, each as a separate list.
 const LINES: &[&str] = &[
     "@a@  a",
     "@a@ *a",
@@ -262,7 +262,7 @@ const LINES: &[&str] = &[
     "TAG (-) = @a@",
     "@a@  ./a",
     "@a@  none",
-    "@a@  folder",
+    "@a@  dir",
     "@a@  (a) = b",
     "\\@a@  a",
     " \\@a@  a",
@@ -327,7 +327,7 @@ const LINES: &[&str] = &[
     "@s@  #hash",
 ];
 
-/// Options, each of which is also tried with each.
+/// Options, which are tried in all pairs.
 const OPTIONS: &[&str] = &[
     "-b",
     "-t",
@@ -420,7 +420,7 @@ const USAGE: &[&str] = &[
     "-c some-junk -w --strict",
 ];
 
-/// What cannot be told by the tables above.
+/// Other cases.
 const OTHERS: &[&str] = &[
     "env POSIXLY_CORRECT=1 SUM a -b",
     "env POSIXLY_CORRECT=1 SUM -b a -- b",
@@ -450,15 +450,15 @@ const OTHERS: &[&str] = &[
     "SUM -c <(echo '@a@  '$(printf 'x%.0s' {1..300})) | cat",
 ];
 
-/// A program that sums.
+/// One of the two programs.
 struct Program {
     name: &'static str,
     tag: &'static str,
-    /// Where it is searched for.
+    /// The search path that finds it.
     path: String,
-    /// Its own folder, with the files.
-    folder: TempDir,
-    /// The digest of each content.
+    /// Its directory, which contains the files.
+    directory: TempDir,
+    /// The digest of each content of a file.
     digests: Vec<(&'static str, String)>,
 }
 
@@ -468,11 +468,11 @@ impl Program {
             name,
             tag,
             path,
-            folder: tempfile::tempdir().expect("a folder"),
+            directory: tempfile::tempdir().expect("a directory"),
             digests: Vec::new(),
         };
         program.allow(".", 0o755);
-        fs::create_dir(program.folder.path().join("folder")).expect("a folder");
+        fs::create_dir(program.directory.path().join("dir")).expect("a directory");
         for (file, content) in FILES {
             program.write(OsStr::from_bytes(file), content);
         }
@@ -494,16 +494,16 @@ impl Program {
     }
 
     fn write(&self, name: impl AsRef<Path>, content: &str) {
-        fs::write(self.folder.path().join(&name), content).expect("a file");
+        fs::write(self.directory.path().join(&name), content).expect("a file");
         self.allow(name, 0o644);
     }
 
     fn allow(&self, name: impl AsRef<Path>, mode: u32) {
-        let path = self.folder.path().join(name);
+        let path = self.directory.path().join(name);
         fs::set_permissions(path, Permissions::from_mode(mode)).expect("permissions");
     }
 
-    /// Puts into a text what it says in general.
+    /// Replaces the placeholders in a text.
     fn expand(&self, text: &str) -> String {
         let as_nobody = match unistd::geteuid().is_root() {
             true => "setpriv --reuid 65534 --regid 65534 --clear-groups",
@@ -527,9 +527,9 @@ impl Program {
             .replace("@nohex@", &format!("{}g", &a[1..]))
     }
 
-    /// Runs lines, each in a subshell of one bash, which takes a fourth of the time of a bash for each.
+    /// Runs each line in a subshell of one bash, in a quarter of the time that many bashes take.
     fn run(&self, lines: &[String]) -> Vec<Outcome> {
-        let results = tempfile::tempdir().expect("a folder");
+        let results = tempfile::tempdir().expect("a directory");
         let result = |number, kind| results.path().join(format!("{number}.{kind}"));
         let mut script = String::new();
         for (number, line) in lines.iter().enumerate() {
@@ -543,14 +543,14 @@ impl Program {
         fs::write(&path, script).expect("a script");
         let ran = Command::new("bash")
             .arg(path)
-            .current_dir(&self.folder)
+            .current_dir(&self.directory)
             .env("LC_ALL", "C.UTF-8")
             .env("PATH", &self.path)
             .env_remove("LANGUAGE")
             .env_remove("POSIXLY_CORRECT")
             .stdin(Stdio::null())
             .status();
-        ran.expect("bash runs");
+        ran.expect("bash starts");
         let read = |number, kind| fs::read(result(number, kind)).expect("a result");
         let outcome = |number| Outcome {
             status: self.contract(read(number, "status")),
@@ -560,7 +560,7 @@ impl Program {
         (0..lines.len()).map(outcome).collect()
     }
 
-    /// The reverse of [`Self::expand`], for what is printed.
+    /// Reverses [`Self::expand`] in what a program has printed.
     fn contract(&self, text: Vec<u8>) -> Vec<u8> {
         let text = replace(&text, self.name, "SUM");
         let text = replace(&text, self.tag, "TAG");
@@ -588,7 +588,7 @@ fn replace(text: &[u8], from: &str, to: &str) -> Vec<u8> {
     replaced
 }
 
-/// What came of a line.
+/// The result of a line.
 #[derive(PartialEq)]
 struct Outcome {
     status: Vec<u8>,
@@ -597,14 +597,14 @@ struct Outcome {
 }
 
 impl Outcome {
-    /// Makes of what came of `sha256sum` what is meant to come of `adler32sum`, which differs from it
-    /// where coreutils differ among themselves or say too little or too much:
+    /// Turns a result of `sha256sum` into the intended result of `adler32sum`, which differs:
     ///
-    /// 1. coreutils 9.1 escapes the name in a result only if there is a newline in it, 9.7 as in a list.
-    /// 2. coreutils have forgotten why they could not write to a full device.
-    /// 3. coreutils tell twice that the standard input is closed: when reading and when closing it.
-    /// 4. `--t` begins the name of an option that coreutils do not have, too.
-    fn into_meant(mut self) -> Self {
+    /// 1. coreutils 9.1 escapes the name in a result only if it contains a newline. coreutils 9.7
+    ///    and `adler32sum` escape it as in a list.
+    /// 2. coreutils do not print why a write to a full device failed.
+    /// 3. coreutils print twice that the standard input is closed: for the read and for the close.
+    /// 4. `--t` is also short for an option that coreutils do not have.
+    fn into_intended(mut self) -> Self {
         let lines = self.stdout.split_inclusive(|&byte| byte == b'\n');
         self.stdout = lines.flat_map(escape_result).collect();
         let stderr = replace(
@@ -618,7 +618,7 @@ impl Outcome {
     }
 }
 
-/// Escapes the name in a result of `-c`, if that is not done yet.
+/// Escapes the name in a result of `-c`, unless it is escaped.
 fn escape_result(line: &[u8]) -> Vec<u8> {
     let is_result = [": OK\n", ": FAILED\n", ": FAILED open or read\n"]
         .iter()
@@ -635,7 +635,7 @@ impl Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "status {}, printed \"{}\", said \"{}\"",
+            "status {}, output \"{}\", errors \"{}\"",
             String::from_utf8_lossy(&self.status).trim_end(),
             self.stdout.escape_ascii(),
             self.stderr.escape_ascii()
@@ -647,7 +647,7 @@ fn line_name(number: usize) -> String {
     format!("line{number}")
 }
 
-/// All cases.
+/// Returns all cases.
 fn cases() -> Vec<String> {
     let mut cases = Vec::new();
     for options in PRINTING {
@@ -672,8 +672,8 @@ fn cases() -> Vec<String> {
         }
     }
     for byte in 1..=127 {
-        // How messages quote it. Not at the end of a name with a single quote: there coreutils quote
-        // wrongly.
+        // Messages quote the byte. It is never at the end of a name with a single quote, because
+        // coreutils quote such a name wrongly.
         cases.push(format!(
             r"SUM $'\{byte:03o}' $'x\{byte:03o}y' $'\'\{byte:03o}y' $'x\'\{byte:03o}\377y'"
         ));
@@ -685,10 +685,10 @@ fn cases() -> Vec<String> {
 
 #[test]
 fn adler32sum_does_what_sha256sum_does() {
-    let bin = tempfile::tempdir().expect("a folder");
+    let bin = tempfile::tempdir().expect("a directory");
     let allowed = Permissions::from_mode(0o755);
     fs::set_permissions(&bin, allowed).expect("permissions");
-    // A copy, as the one that was built may be where only its owner gets.
+    // A copy, because other users may not reach the directory of the original.
     let copy = bin.path().join("adler32sum");
     fs::copy(env!("CARGO_BIN_EXE_adler32"), &copy).expect("a copy");
     fs::set_permissions(&copy, Permissions::from_mode(0o755)).expect("permissions");
@@ -712,7 +712,7 @@ fn adler32sum_does_what_sha256sum_does() {
     });
     let mut differences = 0;
     for ((case, expected), outcome) in cases.iter().zip(expected).zip(outcomes) {
-        let expected = expected.into_meant();
+        let expected = expected.into_intended();
         let ran = expected.status == b"0\n" || expected.status == b"1\n";
         assert!(ran, "sha256sum did not run: {case}: {expected}");
         if outcome != expected {
@@ -720,9 +720,9 @@ fn adler32sum_does_what_sha256sum_does() {
             println!("{case}\n  coreutils: {expected}\n  ours:      {outcome}");
         }
     }
-    // Not by `println!`, which shows only if the test fails.
+    // Not with `println!`, which prints only if the test fails.
     let summary = format!(
-        "\n{} cases beside {}, {differences} differ\n",
+        "\n{} cases compared with {}, {differences} differ\n",
         cases.len(),
         version.trim()
     );
