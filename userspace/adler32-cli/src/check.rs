@@ -3,7 +3,6 @@
 //! `adler32 sum --check`.
 
 use std::ffi::OsStr;
-use std::ffi::OsString;
 use std::io;
 use std::io::BufRead;
 use std::io::BufReader;
@@ -12,37 +11,39 @@ use adler32::Error;
 use adler32::Sum;
 
 use crate::cli::SumArgs;
+use crate::cli::STDIN;
+use crate::exit_code::ExitCode;
 use crate::line;
 use crate::line::Entry;
 use crate::line::Parser;
 use crate::ordered::in_order;
 use crate::output::Output;
 use crate::quote::quote;
-use crate::sum::open;
-use crate::sum::Summer;
-use crate::sum::STDIN;
+use crate::summer;
+use crate::summer::Summer;
 
-/// Checks the files that lists name. Returns whether all went well.
-pub fn run(args: &SumArgs, lists: &[OsString], mut summer: Summer, output: &mut Output) -> bool {
+/// Checks the files in lists.
+pub fn run(args: &SumArgs, output: &mut Output) -> anyhow::Result<ExitCode> {
+    let mut summer = Summer::new(args, output)?;
     let mut parser = Parser::default();
-    let mut well = true;
-    for list in lists {
+    let mut code = ExitCode::Success;
+    for name in &args.files {
         let list = List {
             args,
-            name: list,
+            name,
             counts: Counts::default(),
         };
-        well &= list.check(&mut parser, &mut summer, output);
+        code = code.max(list.check(&mut parser, &mut summer, output));
     }
-    well
+    Ok(code)
 }
 
-/// What a line of a list says.
+/// A line of a list.
 enum Line {
     Entry(Entry),
-    /// Nothing: the line of this number is improperly formatted.
+    /// The line of this number is improperly formatted.
     Misformatted(usize),
-    /// The list cannot be read on.
+    /// The list could not be read further.
     Unreadable,
 }
 
@@ -53,7 +54,7 @@ struct List<'a> {
     counts: Counts,
 }
 
-/// How many lines of a list have had which end.
+/// The numbers of lines of a list with each result.
 #[derive(Default)]
 struct Counts {
     formatted: usize,
@@ -64,14 +65,14 @@ struct Counts {
 }
 
 impl List<'_> {
-    /// Reads the list and checks each file. Returns whether all went well.
-    fn check(mut self, parser: &mut Parser, summer: &mut Summer, output: &mut Output) -> bool {
-        let reader = match open(self.name) {
+    /// Reads the list and checks each file.
+    fn check(mut self, parser: &mut Parser, summer: &mut Summer, output: &mut Output) -> ExitCode {
+        let reader = match summer::open(self.name) {
             Ok(reader) => reader,
             Err(error) => {
                 let name = quote(self.name);
                 output.error(format_args!("{name}: {error}"));
-                return false;
+                return ExitCode::Failure;
             }
         };
         let from_stdin = self.name == STDIN;
@@ -84,13 +85,13 @@ impl List<'_> {
             if line.is_empty() || line.starts_with(b"#") {
                 return None;
             }
-            // The standard input cannot have the list and the data.
+            // The standard input cannot contain both the list and the data.
             let entry = parser
                 .parse(line)
                 .filter(|entry| !from_stdin || entry.name != STDIN);
             Some(entry.map_or(Line::Misformatted(number), Line::Entry))
         });
-        // An unreadable list would fail for ever.
+        // Reading an unreadable list again would fail again, without end.
         let mut readable = true;
         let lines = lines.map_while(|line| {
             let go_on = readable;
@@ -98,7 +99,7 @@ impl List<'_> {
             go_on.then_some(line)
         });
         let short = summer.short();
-        let mut complete = true;
+        let mut code = ExitCode::Success;
         in_order(
             summer.threads(),
             lines,
@@ -125,14 +126,17 @@ impl List<'_> {
                 }
                 Line::Unreadable => {
                     output.error(format_args!("{}: read error", self.quoted_name()));
-                    complete = false;
+                    code = ExitCode::Failure;
                 }
             },
         );
-        complete && self.conclude(output)
+        match code {
+            ExitCode::Success => self.conclude(output),
+            _ => code,
+        }
     }
 
-    /// Prints what comes of an entry whose file has that checksum, if it could be read.
+    /// Counts and prints the result of an entry. `sum` is the checksum of the file.
     fn count(&mut self, entry: &Entry, sum: Result<Sum, Error>, output: &mut Output) {
         self.counts.formatted += 1;
         match sum {
@@ -164,8 +168,8 @@ impl List<'_> {
         }
     }
 
-    /// Prints what is to be said of the whole list, and returns whether all went well.
-    fn conclude(&self, output: &mut Output) -> bool {
+    /// Prints the warnings about the whole list.
+    fn conclude(&self, output: &mut Output) -> ExitCode {
         let Counts {
             formatted,
             misformatted,
@@ -178,7 +182,7 @@ impl List<'_> {
                 "{}: no properly formatted checksum lines found",
                 self.quoted_name()
             ));
-            return false;
+            return ExitCode::Failure;
         }
         if !self.args.status {
             let mut warn = |count, one: &str, many: &str| match count {
@@ -205,7 +209,11 @@ impl List<'_> {
                 output.error(format_args!("{}: no file was verified", self.quoted_name()));
             }
         }
-        matched > 0 && mismatched + unreadable == 0 && !(self.args.strict && misformatted > 0)
+        let refused = self.args.strict && misformatted > 0;
+        match matched > 0 && mismatched + unreadable == 0 && !refused {
+            true => ExitCode::Success,
+            false => ExitCode::Failure,
+        }
     }
 
     fn quoted_name(&self) -> String {

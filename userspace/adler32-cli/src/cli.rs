@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! The arguments.
+//! The command line.
 
 use std::env;
 use std::ffi::OsString;
@@ -11,6 +11,7 @@ use std::path::Path;
 use std::path::PathBuf;
 
 use adler32::BackendKind;
+use anyhow::anyhow;
 use clap::builder::PossibleValuesParser;
 use clap::builder::TypedValueParser;
 use clap::error::ErrorKind;
@@ -29,41 +30,57 @@ const ADLER32: &str = "adler32";
 const ADLER32SUM: &str = "adler32sum";
 const SUM: &str = "sum";
 
+/// The name that stands for the standard input.
+pub const STDIN: &str = "-";
+
 /// The value of `--via` that leaves the choice to the command.
 const AUTO: &str = "auto";
 
-/// What the help says after the options.
+/// The part of the help after the options.
 const DETAILS: &str = "\
-A line has the checksum in hexadecimal, a space, a space or an asterisk, and the
-name. One that begins with a backslash has a name in which \\\\, \\n and \\r stand
-for a backslash, a newline and a carriage return.
+An output line contains the checksum in hexadecimal, a space, a space or an
+asterisk, and the name. If a line begins with a backslash, then \\\\, \\n and \\r
+in the name stand for a backslash, a newline and a carriage return.
 
-Lists may have lines of all forms. After one with two spaces before the name,
-one with a single space, as xrdadler32 prints, counts as improperly formatted;
-after one with a single space, a second one belongs to the name.
+A list for --check may contain lines in the default form and in the forms of
+--tag and --xrootd, but no JSON. The default form has two characters between the
+checksum and the name, and the form of --xrootd has one. The first line in
+either form determines the form of all lines after it: in the default form, a
+line with one space is improperly formatted, and in the form of --xrootd, a
+second space belongs to the name.
 
-Who computes is the device /dev/adler32, its UPDATE ioctl, an AF_ALG socket or
-the processor without the kernel. auto is the processor, which needs no module.
-If AF_ALG is closed, afalg says why and takes the device, or the processor.
+The backends of --via are: device, which writes to /dev/adler32; ioctl, which
+uses the UPDATE ioctl of /dev/adler32; afalg, which uses an AF_ALG socket; and
+cpu, which computes in this program and needs no kernel module. auto is the same
+as cpu. If AF_ALG is unavailable, afalg prints the reason and uses the device
+instead, or else the processor. If the device is unavailable, device and ioctl
+fail.
 
-With --range, a line is like 05c801f0  0:5/9  name: a checksum, where its bytes
-begin, how many there are and how many the file has. adler32 combine makes sums
-of whole files of such lines, also of those of JSON.
+The option --range prints lines like '05c801f0  0:5/9  name', which contain the
+checksum, the offset and the length of the part, the size of the file, and its
+name. 'adler32 combine' computes the checksums of whole files from these lines,
+or from the lines of --range --json.
 
-Objects of JSON have file, adler32 and length; backend, who computed; for a part,
-offset and size, too. Bytes of a name that are not UTF-8 become U+FFFD there.
+JSON objects contain file, adler32, length and backend; with --range, they also
+contain offset and size, which is the size of the file. Bytes of a name that are
+not UTF-8 are replaced by U+FFFD.
 
-The exit status is 0 if all files could be read and have the checksums of the
-lists, else 1. Output and status are those of sha256sum and its like.";
+If the work takes more than a second, a progress bar appears on the terminal.
+
+The exit status is 0 if all files could be read and, with --check, if all
+checksums matched and there was at least one. Otherwise, it is 1, also for wrong
+options and if --strict finds an improperly formatted line. With the options of
+sha256sum, output, messages and exit status are the same as those of sha256sum.";
 
 /// A group of options in the help.
 const CHECKING: &str = "Options for use with --check";
 
-/// Adler-32 checksums of files, by the processor or by the adler32 kernel module.
+/// Compute and check Adler-32 checksums of files.
 ///
-/// Only --via device, ioctl and afalg need the module.
+/// The processor computes the checksums. The adler32 kernel module is needed only for 'adler32 sum'
+/// with --via device, --via ioctl or --via afalg.
 ///
-/// Called adler32sum, by a link of that name, it is adler32 sum, like sha256sum.
+/// Under the name adler32sum, this program behaves like 'adler32 sum', and so like sha256sum.
 #[derive(Parser)]
 #[command(name = ADLER32, version, infer_long_args = true, args_override_self = true, max_term_width = 80)]
 struct Adler32 {
@@ -71,7 +88,7 @@ struct Adler32 {
     command: Command,
 }
 
-// The program under this name. Its help is that of the options.
+// The program under the other name. It shows the help of `SumArgs`.
 #[derive(Parser)]
 #[command(name = ADLER32SUM, version, infer_long_args = true, args_override_self = true, max_term_width = 80)]
 struct Adler32sum {
@@ -79,35 +96,36 @@ struct Adler32sum {
     args: SumArgs,
 }
 
-/// What to do.
+/// A subcommand.
 #[derive(Subcommand)]
 pub enum Command {
     #[command(name = SUM, display_name = "adler32 sum")]
     Sum(SumArgs),
-    /// Put the checksums of parts of files together, which sum --range printed
+    /// Compute checksums of files from the checksums of their parts
     ///
-    /// Reads them from the standard input, in any order, and prints the checksum of each file, if its
-    /// parts are all there and none is there twice. The exit status is 0 if all files could be put
-    /// together, else 1.
+    /// Reads the lines that 'adler32 sum --range' prints, in any order, from the standard input. Prints
+    /// the checksum of each file. If parts of a file are missing or overlap, an error is printed in place
+    /// of its checksum. If a line is not a part, no checksum is printed. The exit status is 0 if the
+    /// checksums of all files could be computed. Otherwise, it is 1.
     Combine(CombineArgs),
-    /// Measure how fast each backend of this machine is
+    /// Measure how fast each backend is on this machine
     ///
-    /// A file is summed by each backend as sum does it, beside reading it alone; then pieces of memory. All
-    /// take turns, and their answers are compared. A backend that is closed says why. Loads nothing. The
-    /// exit status is 0 if all answers are the same, else 1.
+    /// First, each backend sums a file, as 'adler32 sum' does; the time of reading the file alone is
+    /// measured for comparison. Then, each backend sums data in memory. The backends take turns, and all
+    /// checksums must be equal. If a backend is unavailable, the reason is printed. No kernel module is
+    /// loaded. The exit status is 0 if all checksums are equal. Otherwise, it is 1.
     Bench(BenchArgs),
-    /// Show what works on this machine, and the commands that mend what does not
+    /// Show what works on this machine, and how to fix what does not
     ///
-    /// Loads nothing and changes nothing. Steps that begin with as root: are commands for root. The
-    /// exit status is 0 if the device or AF_ALG works as things are, else 1; adler32 sum works in any
-    /// case.
+    /// Loads and changes nothing. Commands after 'as root:' must be run as root. The exit status is 0 if
+    /// the device or AF_ALG can be used now. Otherwise, it is 1; 'adler32 sum' works in both cases.
     Info(InfoArgs),
 }
 
 /// The arguments of `info`.
 #[derive(clap::Args)]
 pub struct InfoArgs {
-    /// Print a JSON object for each finding: label, state, detail, fix
+    /// Print a JSON object for each line: label, state, detail, fix
     #[arg(long)]
     pub json: bool,
 }
@@ -115,7 +133,7 @@ pub struct InfoArgs {
 /// The arguments of `combine`.
 #[derive(clap::Args)]
 pub struct CombineArgs {
-    /// Print a JSON object for each file
+    /// Print one JSON object per file
     #[arg(long)]
     pub json: bool,
 }
@@ -123,16 +141,16 @@ pub struct CombineArgs {
 /// The arguments of `bench`.
 #[derive(clap::Args)]
 pub struct BenchArgs {
-    /// The file to sum [default: a temporary one in memory]
+    /// File to sum [default: a temporary file in memory]
     #[arg(long, value_name = "FILE")]
     pub file: Option<PathBuf>,
-    /// The size of the temporary file and of the longest piece of memory
+    /// Size of the temporary file and of the longest data in memory
     #[arg(long, value_name = "MIB", default_value = "64")]
     pub size: NonZero<u16>,
-    /// How often all take their turn
+    /// Number of rounds, in each of which every backend takes its turn
     #[arg(long, value_name = "NUMBER", default_value = "15")]
     pub rounds: NonZero<u16>,
-    /// Print a JSON object, without a picture
+    /// Print a JSON object instead of tables and bars
     #[arg(long)]
     pub json: bool,
 }
@@ -148,34 +166,35 @@ pub struct BenchArgs {
     arg(last("version", ArgAction::Version, "Print the version"))
 )]
 pub struct SumArgs {
-    /// Mark files with an asterisk, as read in binary mode; all are
+    /// Print an asterisk before names, as sha256sum does; files are read in the same way
     #[arg(short, long, overrides_with = "text")]
     binary: bool,
-    /// Read lists of checksums from the FILEs and check them
+    /// Read checksums from the FILEs and check them
     #[arg(short, long)]
     pub check: bool,
-    /// Sum the regular files in FILEs that are folders, ordered by name; follows no links there
+    /// For a FILE that is a directory, sum all regular files below it, sorted by name; do not follow
+    /// symbolic links in it
     #[arg(short, long)]
     pub recursive: bool,
-    /// Print lines like ADLER32 (name) = 05c801f0, as BSD does
+    /// Print lines like 'ADLER32 (name) = 05c801f0', as BSD tools do
     #[arg(long)]
     tag: bool,
-    /// Print a JSON object for each file, one a line
+    /// Print one JSON object per file, each on its own line
     #[arg(long)]
     pub json: bool,
-    /// Sum LEN bytes from OFF on, or less at the end, for adler32 combine
+    /// Sum only LEN bytes from byte offset OFF on, or fewer if the file ends first
     #[arg(long, value_name = "OFF:LEN", value_parser = parse_range)]
     pub range: Option<Range<u64>>,
-    /// Do not mark files with an asterisk (default)
+    /// Do not print an asterisk before names (default)
     #[arg(short, long, overrides_with = "binary")]
     text: bool,
-    /// End each line by NUL, not newline, and do not escape names
+    /// End each line with NUL instead of newline, and do not escape names
     #[arg(short, long)]
     pub zero: bool,
-    /// Print lines like 05c801f0 name, as xrdadler32 does
+    /// Print lines like '05c801f0 name', as xrdadler32 does
     #[arg(long)]
     xrootd: bool,
-    /// Who computes
+    /// Select the backend that computes the checksum
     #[arg(
         long,
         value_name = "BACKEND",
@@ -183,31 +202,31 @@ pub struct SumArgs {
         value_parser = PossibleValuesParser::new(BackendChoice::names()).map(|name| BackendChoice::named(&name)),
     )]
     pub via: BackendChoice,
-    /// How many threads compute, for auto and cpu [default: one for each processor]
+    /// Number of threads, which only auto and cpu use [default: one per processor]
     #[arg(long, value_name = "NUMBER", value_parser = parse_threads)]
     pub threads: Option<NonZero<usize>>,
-    /// Tell who computes, and why others do not
+    /// Report which backend is used, and why the others are not
     #[arg(long)]
     pub debug: bool,
-    /// Do not fail or tell if a file of a list does not exist
+    /// Do not fail and print nothing for a listed file that does not exist
     #[arg(long, help_heading = CHECKING)]
     pub ignore_missing: bool,
-    /// Do not print OK for each file that has its checksum
+    /// Do not print OK for each file that matches
     #[arg(long, overrides_with_all = ["status", "warn"], help_heading = CHECKING)]
     pub quiet: bool,
-    /// Print no results; the exit status has them
+    /// Do not print results, only set the exit status
     #[arg(long, overrides_with_all = ["quiet", "warn"], help_heading = CHECKING)]
     pub status: bool,
     /// Fail if a line of a list is improperly formatted
     #[arg(long, help_heading = CHECKING)]
     pub strict: bool,
-    /// Tell which lines of a list are improperly formatted
+    /// Warn about each improperly formatted line of a list
     #[arg(short, long, overrides_with_all = ["quiet", "status"], help_heading = CHECKING)]
     pub warn: bool,
-    /// Files to read; none, or -, is the standard input
+    /// Files to read; - is the standard input, and the default
     #[arg(value_name = "FILE", trailing_var_arg = env::var_os("POSIXLY_CORRECT").is_some())]
     pub files: Vec<OsString>,
-    /// Whether `-t` comes after `--tag`, the order in which the two do not go together.
+    /// Whether `-t` comes after `--tag`. Only in this order, the two are an error.
     #[arg(skip)]
     text_after_tag: bool,
 }
@@ -220,7 +239,7 @@ fn parse_range(text: &str) -> Result<Range<u64>, &'static str> {
     numbers.ok_or("not two numbers of bytes with a colon between them")
 }
 
-/// To start the tens of thousands that a machine may have takes it half a minute.
+/// Parses a number of threads. A system may allow tens of thousands, which take half a minute to start.
 fn parse_threads(text: &str) -> Result<NonZero<usize>, &'static str> {
     let threads = text.parse().ok();
     threads
@@ -228,7 +247,7 @@ fn parse_threads(text: &str) -> Result<NonZero<usize>, &'static str> {
         .ok_or("not a number of threads, from 1 to 1000")
 }
 
-/// The options that stand last in the help.
+/// Returns an option that is last in the help.
 fn last(name: &'static str, action: ArgAction, help: &'static str) -> Arg {
     let option = Arg::new(name).long(name).action(action).help(help);
     option.display_order(usize::MAX)
@@ -239,10 +258,13 @@ impl SumArgs {
         let mut args = Self::from_arg_matches(matches)?;
         args.text_after_tag =
             args.tag && args.text && matches.index_of("text") > matches.index_of("tag");
+        if args.files.is_empty() {
+            args.files.push(STDIN.into());
+        }
         Ok(args)
     }
 
-    /// How to print lines.
+    /// Returns the form of the lines to print.
     pub fn form(&self) -> Form {
         match self {
             Self { tag: true, .. } => Form::Tag,
@@ -252,7 +274,7 @@ impl SumArgs {
         }
     }
 
-    /// Says which options do not go together, the first that coreutils would name.
+    /// Describes the first conflict of options, in the order in which coreutils reports them.
     fn misuse(&self) -> Option<String> {
         let mode = self.binary || self.text;
         let wrong = [
@@ -308,13 +330,13 @@ fn first(texts: &[(bool, &'static str)]) -> Option<&'static str> {
     found.map(|(_, text)| *text)
 }
 
-/// The backend to open, as `--via` names it.
+/// The value of `--via`.
 #[derive(Clone, Copy)]
 pub enum BackendChoice {
-    /// The processor, which needs nothing of the kernel. To look at other backends first would take
-    /// time, and at AF_ALG could load modules.
+    /// The processor, which needs no module. Looking for other backends first would take time, and
+    /// looking for AF_ALG could load modules.
     Auto,
-    /// This one.
+    /// This backend.
     Only(BackendKind),
 }
 
@@ -324,41 +346,43 @@ impl BackendChoice {
     }
 
     fn named(name: &str) -> Self {
-        let via = BackendKind::ALL.into_iter().find(|via| via.name() == name);
-        via.map_or(Self::Auto, Self::Only)
+        let kind = BackendKind::ALL
+            .into_iter()
+            .find(|kind| kind.name() == name);
+        kind.map_or(Self::Auto, Self::Only)
     }
 
-    /// The backend.
+    /// Returns the backend to open.
     pub fn kind(self) -> BackendKind {
         match self {
             Self::Auto => BackendKind::Cpu,
-            Self::Only(via) => via,
+            Self::Only(kind) => kind,
         }
     }
 }
 
-/// The arguments of `adler32` and of `adler32sum`, of which manual pages and completions are made.
+/// Returns the commands `adler32` and `adler32sum`, from which manual pages and completions are made.
 pub fn commands() -> [clap::Command; 2] {
     [Adler32::command(), Adler32sum::command()]
 }
 
-/// What the arguments ask for.
+/// The request in the arguments.
 pub enum Asked {
-    /// To run a command.
+    /// Run a command.
     Run(Command),
-    /// To print a text: help or the version.
+    /// Print a text: help or the version.
     Text(String),
 }
 
-/// A program called with arguments.
+/// The name and the arguments of the program.
 pub struct Invocation {
     /// The name of the program in messages.
     pub program: &'static str,
-    /// What is asked for, or why that cannot be told.
-    pub asked: Result<Asked, String>,
+    /// The request, or the error in the arguments.
+    pub asked: anyhow::Result<Asked>,
 }
 
-/// Reads the arguments, of which the first is the name by which the program is called.
+/// Parses the arguments. The first argument is the name of the program.
 pub fn parse(arguments: &[OsString]) -> Invocation {
     let called = arguments
         .first()
@@ -380,7 +404,7 @@ pub fn parse(arguments: &[OsString]) -> Invocation {
         let command = subcommand.unwrap_or(&command);
         let help = command.get_bin_name().unwrap_or(program);
         let misuse = misuse::describe(&error, command, arguments);
-        format!("{misuse}\nTry '{help} --help' for more information.")
+        anyhow!("{misuse}\nTry '{help} --help' for more information.")
     });
     Invocation { program, asked }
 }

@@ -8,8 +8,11 @@ use std::io::BufRead;
 use std::io::BufReader;
 
 use adler32::describe;
+use anyhow::anyhow;
 
 use crate::cli::CombineArgs;
+use crate::cli::STDIN;
+use crate::exit_code::ExitCode;
 use crate::json;
 use crate::line;
 use crate::line::End;
@@ -18,64 +21,46 @@ use crate::output::Output;
 use crate::part;
 use crate::part::Part;
 use crate::quote::quote;
-use crate::sum;
-use crate::sum::STDIN;
+use crate::summer;
 
-/// Reads parts from the standard input and prints the checksums of the files. Returns whether all went
-/// well.
-pub fn run(args: &CombineArgs, output: &mut Output) -> bool {
-    let files = match read(output) {
-        Some(files) if files.is_empty() => {
-            output.error("no parts of files on the standard input");
-            return false;
-        }
-        Some(files) => files,
-        None => return false,
+/// Reads parts from the standard input and prints the checksum of each file that is complete.
+pub fn run(args: &CombineArgs, output: &mut Output) -> anyhow::Result<ExitCode> {
+    let Some(files) = read(output)? else {
+        return Ok(ExitCode::Failure);
     };
-    let mut well = true;
+    anyhow::ensure!(!files.is_empty(), "no parts of files on the standard input");
+    let mut code = ExitCode::Success;
     for (name, parts) in files {
         match part::combine(parts) {
             Ok(sum) => output.print(&match args.json {
                 true => json::whole(&name, sum),
                 false => line::format(Form::Text, End::Newline, sum.checksum.value(), &name),
             }),
-            Err(wrong) => {
-                for wrong in wrong {
-                    output.error(format_args!("{}: {wrong}", quote(&name)));
+            Err(errors) => {
+                for error in errors {
+                    output.error(format_args!("{}: {error}", quote(&name)));
                 }
-                well = false;
+                code = ExitCode::Failure;
             }
         }
     }
-    well
+    Ok(code)
 }
 
-/// Reads the parts of each file, unless there is anything else.
-fn read(output: &mut Output) -> Option<BTreeMap<OsString, Vec<Part>>> {
+/// Reads the parts of each file. Reports all lines that are not parts, and then returns `None`.
+fn read(output: &mut Output) -> anyhow::Result<Option<BTreeMap<OsString, Vec<Part>>>> {
     let mut files: BTreeMap<OsString, Vec<Part>> = BTreeMap::new();
-    let mut well = true;
-    let stdin = match sum::open(STDIN.as_ref()) {
-        Ok(stdin) => stdin,
-        Err(error) => {
-            output.error(format_args!("standard input: {error}"));
-            return None;
-        }
-    };
+    let mut valid = true;
+    let stdin = summer::open(STDIN.as_ref()).map_err(|error| anyhow!("standard input: {error}"))?;
     for (number, line) in (1..).zip(BufReader::new(stdin).split(b'\n')) {
-        let part = match &line {
-            Ok(line) => Part::parse(line),
-            Err(error) => {
-                output.error(format_args!("standard input: {}", describe(error)));
-                return None;
-            }
-        };
-        match part {
+        let line = line.map_err(|error| anyhow!("standard input: {}", describe(&error)))?;
+        match Part::parse(&line) {
             Ok(part) => files.entry(part.name.clone()).or_default().push(part),
-            Err(wrong) => {
-                output.error(format_args!("line {number} is {wrong}"));
-                well = false;
+            Err(error) => {
+                output.error(format_args!("line {number} is {error}"));
+                valid = false;
             }
         }
     }
-    well.then_some(files)
+    Ok(valid.then_some(files))
 }

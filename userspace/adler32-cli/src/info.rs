@@ -6,33 +6,40 @@ use std::cmp::Reverse;
 use std::fmt::Write;
 
 use adler32::describe;
-use adler32::host;
-use adler32::host::Module;
-use adler32::host::Node;
 use adler32::processor;
-use adler32::AfAlg;
-use adler32::Error;
 use adler32::Info;
 use adler32::Session;
 use serde_json::json;
 
 use crate::cli::InfoArgs;
+use crate::diagnosis;
+use crate::diagnosis::system;
+use crate::diagnosis::system::Node;
+use crate::diagnosis::Diagnosis;
+use crate::diagnosis::Module;
+use crate::diagnosis::MODULE_NAME;
+use crate::exit_code::ExitCode;
 use crate::json;
 use crate::output::Output;
 
-/// How wide labels are, and lines at most, unless a single command is longer.
+/// The width of labels, and of lines unless a single step is longer.
 const INDENT: usize = 14;
 const WIDTH: usize = 80;
 
-/// Prints what works and how to mend what does not. Returns whether the device or AF_ALG works.
-pub fn run(args: &InfoArgs, output: &mut Output) -> bool {
+/// Prints what works and how to fix what does not. Succeeds if the device or AF_ALG works.
+pub fn run(args: &InfoArgs, output: &mut Output) -> ExitCode {
     let device = Session::open().and_then(|session| session.info());
-    let af_alg = AfAlg::probe();
+    let device = device.map_err(Diagnosis::of);
+    let af_alg = diagnosis::probe_af_alg();
+    let code = match device.is_ok() || af_alg.is_ok() {
+        true => ExitCode::Success,
+        false => ExitCode::Failure,
+    };
 
-    let mut findings = vec![module(), self::device(&device)];
-    findings.push(match &af_alg {
+    let mut findings = vec![module(), self::device(device)];
+    findings.push(match af_alg {
         Ok(()) => Finding::new("AF_ALG", "open", ""),
-        Err(error) => Finding::failed("AF_ALG", error),
+        Err(diagnosis) => Finding::unavailable("AF_ALG", diagnosis),
     });
     findings.extend(crypto_entries());
     findings.push(Finding::new(
@@ -40,37 +47,41 @@ pub fn run(args: &InfoArgs, output: &mut Output) -> bool {
         "works",
         format!("by the processor, {}", processor::fastest().name()),
     ));
-    findings.extend(unseen());
+    findings.extend(unreadable());
 
-    let mut told: Option<&str> = None;
+    let mut printed: &[String] = &[];
     for finding in &findings {
         if args.json {
             output.print(&finding.json());
         } else {
-            // The same remedy mends what depends on it.
-            let remedy = finding.fix.as_deref().filter(|fix| told != Some(fix));
-            output.print(finding.text(remedy).as_bytes());
-            told = finding.fix.as_deref().or(told);
+            // Loading the module also fixes what depends on the module.
+            let repeated = finding.fix == printed;
+            output.print(finding.text(!repeated).as_bytes());
+            if !finding.fix.is_empty() {
+                printed = &finding.fix;
+            }
         }
     }
-    device.is_ok() || af_alg.is_ok()
+    code
 }
 
 fn module() -> Finding {
-    let module = Module::find(host::MODULE_NAME);
-    let detail = match host::module_version() {
+    let module = Module::find(MODULE_NAME);
+    let detail = match system::read_line(format!("/sys/module/{MODULE_NAME}/version")) {
         Ok(version) if module.is_loaded() => format!("version {version}"),
         _ => module.detail(),
     };
-    let finding = Finding::new("module", module.summary(), detail);
-    finding.mended_by(module.remedy())
+    Finding {
+        fix: module.fix(),
+        ..Finding::new("module", module.summary(), detail)
+    }
 }
 
-fn device(device: &Result<Info, Error>) -> Finding {
+fn device(device: Result<Info, Diagnosis>) -> Finding {
     const LABEL: &str = "device";
     let info = match device {
         Ok(info) => info,
-        Err(error) => return Finding::failed(LABEL, error),
+        Err(diagnosis) => return Finding::unavailable(LABEL, diagnosis),
     };
     let mut detail = format!("{}, ABI {}", info.implementation, info.abi_version);
     if let Ok(Node {
@@ -82,16 +93,16 @@ fn device(device: &Result<Info, Error>) -> Finding {
     Finding::new(LABEL, "works", detail)
 }
 
-/// Tells who serves the algorithm's name, the one that gets it first.
+/// Returns the drivers of the algorithm. The first one is used by default.
 fn crypto_entries() -> Vec<Finding> {
     const LABEL: &str = "/proc/crypto";
-    let mut entries = match host::crypto_entries() {
+    let mut entries = match system::crypto_entries() {
         Ok(entries) if entries.is_empty() => return vec![Finding::new(LABEL, "no entry", "")],
         Ok(entries) => entries,
         Err(error) => return vec![Finding::new(LABEL, "not readable", describe(&error))],
     };
     entries.sort_by_key(|entry| Reverse(entry.priority));
-    let finding = |entry: &host::CryptoEntry| {
+    let finding = |entry: &system::CryptoEntry| {
         let (driver, module) = (&entry.driver, &entry.module);
         let detail = format!("{driver}, priority {}, module {module}", entry.priority);
         Finding::new(LABEL, "entry", detail)
@@ -99,20 +110,23 @@ fn crypto_entries() -> Vec<Finding> {
     entries.iter().map(finding).collect()
 }
 
-/// Tells what only root would see.
-fn unseen() -> Option<Finding> {
-    let paths = host::unreadable();
+/// Reports files that only root can read.
+fn unreadable() -> Option<Finding> {
+    let paths = diagnosis::unreadable();
     let paths: Vec<_> = paths.iter().map(|path| path.to_string_lossy()).collect();
-    let finding = Finding::new("not seen", "not readable", paths.join(" "));
-    (!paths.is_empty()).then(|| finding.mended_by(Some("as root: adler32 info".to_owned())))
+    (!paths.is_empty()).then(|| Finding {
+        fix: vec!["as root: adler32 info".to_owned()],
+        ..Finding::new("not seen", "not readable", paths.join(" "))
+    })
 }
 
-/// What was found out about one thing.
+/// The state of one thing.
 struct Finding {
     label: &'static str,
     state: &'static str,
     detail: String,
-    fix: Option<String>,
+    /// The steps that fix it.
+    fix: Vec<String>,
 }
 
 impl Finding {
@@ -121,16 +135,15 @@ impl Finding {
             label,
             state,
             detail: detail.into(),
-            fix: None,
+            fix: Vec::new(),
         }
     }
 
-    fn failed(label: &'static str, error: &Error) -> Self {
-        Self::new(label, error.summary(), error.detail()).mended_by(error.remedy())
-    }
-
-    fn mended_by(self, fix: Option<String>) -> Self {
-        Self { fix, ..self }
+    fn unavailable(label: &'static str, diagnosis: Diagnosis) -> Self {
+        Self {
+            fix: diagnosis.fix,
+            ..Self::new(label, diagnosis.state, diagnosis.detail)
+        }
     }
 
     fn json(&self) -> Vec<u8> {
@@ -140,12 +153,12 @@ impl Finding {
             detail,
             fix,
         } = self;
+        let fix = (!fix.is_empty()).then(|| fix.join("; "));
         json::line(json!({ "label": label, "state": state, "detail": detail, "fix": fix }))
     }
 
-    /// Returns lines for a terminal. The steps of the remedy are each on a line of its own, to be
-    /// copied.
-    fn text(&self, remedy: Option<&str>) -> String {
+    /// Returns lines for a terminal. Each step of the fix has its own line, which can be copied.
+    fn text(&self, with_fix: bool) -> String {
         let separator = if self.detail.is_empty() { "" } else { ": " };
         let found = format!("{}{separator}{}", self.state, self.detail);
         let mut text = String::new();
@@ -153,7 +166,8 @@ impl Finding {
             let label = if number == 0 { self.label } else { "" };
             let _ = writeln!(text, "{label:<INDENT$}{line}");
         }
-        for (number, step) in remedy.iter().flat_map(|fix| fix.split("; ")).enumerate() {
+        let steps = self.fix.iter().filter(|_| with_fix);
+        for (number, step) in steps.enumerate() {
             let label = if number == 0 { "  fix" } else { "" };
             let _ = writeln!(text, "{label:<INDENT$}{step}");
         }
@@ -161,7 +175,7 @@ impl Finding {
     }
 }
 
-/// Breaks text into lines of no more than `width`, unless a single word is longer.
+/// Breaks text into lines of at most `width` bytes. A longer word gets a line of its own.
 fn wrapped(text: &str, width: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in text.split(' ') {

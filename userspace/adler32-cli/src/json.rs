@@ -11,19 +11,19 @@ use serde_json::Value;
 
 use crate::part::Part;
 
-/// Puts a line together for a file.
+/// Returns the line for a file.
 pub fn whole(name: &OsStr, sum: Sum) -> Vec<u8> {
     line(object(name, sum))
 }
 
-/// Puts a line together for a file that was summed so.
+/// Returns the line for a file that the backend summed.
 pub fn summed(name: &OsStr, sum: Sum, backend: BackendKind) -> Vec<u8> {
     let mut object = object(name, sum);
     object["backend"] = backend.name().into();
     line(object)
 }
 
-/// Puts a line together for a part that was summed so.
+/// Returns the line for a part that the backend summed.
 pub fn part(part: &Part, backend: BackendKind) -> Vec<u8> {
     let mut object = object(&part.name, part.sum);
     object["backend"] = backend.name().into();
@@ -40,7 +40,7 @@ fn object(name: &OsStr, sum: Sum) -> Value {
     })
 }
 
-/// Puts a line together for an object.
+/// Returns the line for an object.
 pub fn line(object: Value) -> Vec<u8> {
     format!("{object}\n").into_bytes()
 }

@@ -8,6 +8,8 @@ mod bench;
 mod check;
 mod cli;
 mod combine;
+mod diagnosis;
+mod exit_code;
 mod info;
 mod json;
 mod line;
@@ -18,36 +20,46 @@ mod part;
 mod progress;
 mod quote;
 mod sum;
+mod summer;
 mod walk;
 
 use std::ffi::OsString;
 
 pub use crate::cli::commands;
+pub use crate::diagnosis::probe_af_alg;
+pub use crate::diagnosis::Diagnosis;
+pub use crate::exit_code::ExitCode;
 
 use crate::cli::Asked;
 use crate::cli::Command;
 use crate::output::Output;
 
-/// Runs the command that `arguments`, of which the first is the program's name, ask for. Returns whether
-/// all went well.
-pub fn run(arguments: &[OsString]) -> bool {
+/// Runs the command that the arguments ask for. The first argument is the name of the program.
+pub fn run(arguments: &[OsString]) -> ExitCode {
     output::occupy_closed_files();
     let invocation = cli::parse(arguments);
     let mut output = Output::new(invocation.program);
-    let well = match invocation.asked {
-        Ok(Asked::Run(Command::Sum(args))) => sum::run(&args, &mut output),
-        Ok(Asked::Run(Command::Combine(args))) => combine::run(&args, &mut output),
-        Ok(Asked::Run(Command::Bench(args))) => bench::run(&args, &mut output),
-        Ok(Asked::Run(Command::Info(args))) => info::run(&args, &mut output),
-        Ok(Asked::Text(text)) => {
-            // clap ends help by a newline, but not the version.
+    let result = invocation
+        .asked
+        .and_then(|asked| answer(asked, &mut output));
+    let code = result.unwrap_or_else(|error| {
+        output.error(error);
+        ExitCode::Failure
+    });
+    code.max(output.finish())
+}
+
+fn answer(asked: Asked, output: &mut Output) -> anyhow::Result<ExitCode> {
+    match asked {
+        Asked::Run(Command::Sum(args)) if args.check => check::run(&args, output),
+        Asked::Run(Command::Sum(args)) => sum::run(&args, output),
+        Asked::Run(Command::Combine(args)) => combine::run(&args, output),
+        Asked::Run(Command::Bench(args)) => bench::run(&args, output),
+        Asked::Run(Command::Info(args)) => Ok(info::run(&args, output)),
+        Asked::Text(text) => {
+            // clap ends help with a newline, but not the version.
             output.print(format!("{}\n", text.trim_end()).as_bytes());
-            true
+            Ok(ExitCode::Success)
         }
-        Err(misuse) => {
-            output.error(misuse);
-            false
-        }
-    };
-    output.finish() && well
+    }
 }

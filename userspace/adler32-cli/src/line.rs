@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! A line of a checksum and a name, in each of its forms.
+//! Lines with a checksum and a name, in several forms.
 
 use std::borrow::Cow;
 use std::ffi::OsStr;
@@ -8,13 +8,13 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::ffi::OsStringExt;
 
-/// Before the name in a line of the form [`Form::Tag`].
+/// The beginning of a line of the form [`Form::Tag`].
 const TAG: &[u8] = b"ADLER32";
 
-/// Digits of a checksum.
+/// The number of digits of a checksum.
 pub const DIGITS: usize = 8;
 
-/// How a line looks.
+/// The form of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
     /// `05c801f0  name`
@@ -23,20 +23,20 @@ pub enum Form {
     Binary,
     /// `ADLER32 (name) = 05c801f0`
     Tag,
-    /// `05c801f0 name`, as xrdadler32 prints it.
+    /// `05c801f0 name`, as xrdadler32 prints.
     Xrootd,
 }
 
-/// How a line ends.
+/// The end of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// By a newline. Names are escaped.
+    /// A newline. Names are escaped.
     Newline,
-    /// By a NUL. Names are not escaped.
+    /// A NUL. Names are not escaped.
     Nul,
 }
 
-/// Puts a line together.
+/// Returns a line.
 pub fn format(form: Form, end: End, checksum: u32, name: &OsStr) -> Vec<u8> {
     let (backslash, name, end) = match end {
         End::Newline => {
@@ -61,8 +61,8 @@ pub fn format(form: Form, end: End, checksum: u32, name: &OsStr) -> Vec<u8> {
     .concat()
 }
 
-/// Escapes what would end a line, and the backslash that this takes. Returns the backslash with which
-/// the line then has to begin, and the name.
+/// Escapes newlines, carriage returns and backslashes in a name. Returns the backslash that must then
+/// begin the line, and the name.
 pub fn escape(name: &OsStr) -> (&'static str, Cow<'_, [u8]>) {
     let name = name.as_bytes();
     let mut escaped = Vec::new();
@@ -81,7 +81,7 @@ pub fn escape(name: &OsStr) -> (&'static str, Cow<'_, [u8]>) {
     }
 }
 
-/// Undoes [`escape`], unless there is a backslash that it would not have put there.
+/// Reverses [`escape`]. Returns `None` if the name contains a backslash that [`escape`] does not write.
 pub fn unescape(name: &[u8]) -> Option<Vec<u8>> {
     let mut bytes = name.iter();
     let mut plain = Vec::new();
@@ -100,26 +100,26 @@ pub fn unescape(name: &[u8]) -> Option<Vec<u8>> {
     Some(plain)
 }
 
-/// What a line says.
+/// The content of a line.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// The checksum that the file should have.
+    /// The expected checksum.
     pub checksum: u32,
     /// The name of the file.
     pub name: OsString,
 }
 
-/// Reads the lines of lists, of all forms, as coreutils do.
+/// Parses the lines of lists in all forms, as coreutils does.
 ///
-/// One space before the name, or two: whichever comes first is expected from there on. Else whoever can
-/// name a file ` name` could have `name` checked in its place.
+/// The first line that has one or two spaces before the name determines the number of spaces for all
+/// lines after it. Otherwise, a line for a file called ` name` could be taken for a line for `name`.
 #[derive(Default)]
 pub struct Parser {
     one_space: Option<bool>,
 }
 
 impl Parser {
-    /// Returns what a line, without its end, says. There is nothing if it has none of the forms.
+    /// Parses a line without its end. Returns `None` if the line has none of the forms.
     pub fn parse(&mut self, line: &[u8]) -> Option<Entry> {
         let line = trim_blanks(line);
         let (escaped, line) = match line.strip_prefix(b"\\") {
@@ -141,7 +141,7 @@ impl Parser {
         })
     }
 
-    /// Reads `05c801f0  name`, `05c801f0 *name` or `05c801f0 name`.
+    /// Parses `05c801f0  name`, `05c801f0 *name` or `05c801f0 name`.
     fn parse_plain<'a>(&mut self, line: &'a [u8]) -> Option<(u32, &'a [u8])> {
         let (digits, rest) = line.split_at_checked(DIGITS)?;
         let checksum = parse_checksum(digits)?;
@@ -160,7 +160,7 @@ impl Parser {
     }
 }
 
-/// Reads what follows the tag in `ADLER32 (name) = 05c801f0`. OpenSSL leaves some of the spaces out.
+/// Parses the rest of `ADLER32 (name) = 05c801f0` after the tag. OpenSSL omits some of the spaces.
 fn parse_tagged(rest: &[u8]) -> Option<(u32, &[u8])> {
     let rest = rest.strip_prefix(b" ").unwrap_or(rest);
     let rest = rest.strip_prefix(b"(")?;
@@ -170,7 +170,7 @@ fn parse_tagged(rest: &[u8]) -> Option<(u32, &[u8])> {
     Some((parse_checksum(digits)?, name))
 }
 
-/// Reads a checksum in hexadecimal.
+/// Parses a checksum in hexadecimal.
 pub fn parse_checksum(digits: &[u8]) -> Option<u32> {
     if digits.len() != DIGITS || !digits.iter().all(u8::is_ascii_hexdigit) {
         return None;
@@ -187,7 +187,7 @@ fn trim_blanks(bytes: &[u8]) -> &[u8] {
     &bytes[start.unwrap_or(bytes.len())..]
 }
 
-/// No name has a NUL in it; coreutils take what is before it.
+/// Returns the bytes before the first NUL, as coreutils does. No file name contains a NUL.
 fn until_nul(bytes: &[u8]) -> &[u8] {
     bytes.split(|&byte| byte == 0).next().unwrap_or_default()
 }
@@ -257,7 +257,7 @@ mod tests {
         ) {
             let mut parser = Parser::default();
             if form == Form::Xrootd {
-                // Says how many spaces there are, which a name that begins with one does not.
+                // This line fixes the number of spaces. A name that begins with a space would not.
                 prop_assert!(parser.parse(b"00000001 a").is_some());
             }
             let line = format(form, End::Newline, checksum, OsStr::from_bytes(&name));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! Wrong arguments, in the words of getopt and coreutils.
+//! Messages about wrong arguments, with the words of getopt and coreutils.
 
 use std::ffi::OsString;
 use std::fmt::Write;
@@ -10,7 +10,7 @@ use clap::error::ContextValue;
 use clap::error::ErrorKind;
 use clap::Command;
 
-/// Says what is wrong with `arguments`, in which `command` met `error`.
+/// Describes the error that `command` found in `arguments`.
 pub fn describe(error: &clap::Error, command: &Command, arguments: &[OsString]) -> String {
     let option = string(error, ContextKind::InvalidArg);
     let value = string(error, ContextKind::InvalidValue);
@@ -18,7 +18,7 @@ pub fn describe(error: &clap::Error, command: &Command, arguments: &[OsString]) 
         ErrorKind::UnknownArgument => unknown(option, command, arguments),
         ErrorKind::TooManyValues => format!("option '{option}' doesn't allow an argument"),
         ErrorKind::InvalidValue => {
-            // With the option comes the name of its value.
+            // clap appends the name of the value to the option.
             let option = option.split(' ').next().unwrap_or_default();
             if value.is_empty() {
                 format!("option '{option}' requires an argument")
@@ -46,7 +46,7 @@ pub fn describe(error: &clap::Error, command: &Command, arguments: &[OsString]) 
     }
 }
 
-/// Says that there is no such option, or that several begin so.
+/// Describes an option that does not exist, or the first letters of several options.
 fn unknown(option: &str, command: &Command, arguments: &[OsString]) -> String {
     let name = option.strip_prefix("--").unwrap_or_default();
     if name.is_empty() {
@@ -55,7 +55,7 @@ fn unknown(option: &str, command: &Command, arguments: &[OsString]) -> String {
             None => format!("extra operand '{option}'"),
         };
     }
-    // clap leaves the value out.
+    // clap omits the value.
     let given = arguments
         .iter()
         .map(|argument| argument.to_string_lossy())

@@ -6,16 +6,16 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::thread;
 
-/// Does `work` on each item, by up to so many threads, the caller among them, and then `finish` with
-/// what came of it, by one thread at a time and in the order of the items. A thread that is through
-/// with its item while another finishes one waits for that, so that none gets far ahead.
+/// Calls `work` for each item, with up to `threads` threads, of which the caller is one. Calls `finish`
+/// for each result in the order of the items, by one thread at a time. A thread whose result is ready
+/// waits while another thread is in `finish`, so that no thread gets far ahead.
 pub fn in_order<T, R: Send>(
     threads: usize,
     items: impl Iterator<Item = T> + Send,
     work: impl Fn(T) -> R + Sync,
     finish: impl FnMut(R) + Send,
 ) {
-    // A terminal can be read on after its end.
+    // Reading a terminal after its end would wait for more input.
     let items = Mutex::new(items.enumerate().fuse());
     let results = Mutex::new(Results {
         next: 0,
@@ -33,7 +33,7 @@ pub fn in_order<T, R: Send>(
     };
     thread::scope(|scope| {
         for _ in 1..threads {
-            // Where there may be no more threads, those that there are do.
+            // If the system refuses more threads, those that have started do all the work.
             if thread::Builder::new().spawn_scoped(scope, run).is_err() {
                 break;
             }
@@ -42,11 +42,11 @@ pub fn in_order<T, R: Send>(
     });
 }
 
-/// Results on their way to be finished.
+/// Results that are not finished yet.
 struct Results<R, F> {
-    /// The number of the next to finish.
+    /// The number of the next result to finish.
     next: usize,
-    /// Those after it.
+    /// Later results by number.
     early: BTreeMap<usize, R>,
     finish: F,
 }
@@ -72,7 +72,7 @@ mod tests {
         for threads in [1, 2, 7] {
             let mut results = Vec::new();
             let work = |item: u64| {
-                // Later items are done earlier.
+                // Some items take longer than later ones.
                 thread::sleep(Duration::from_micros(100 * (item % 7)));
                 item * item
             };

@@ -15,14 +15,16 @@ use std::time::Duration;
 use std::time::Instant;
 
 use adler32::describe;
+use indicatif::ProgressBar;
 use nix::libc;
 use nix::sys::stat;
 use nix::unistd;
 
+use crate::exit_code::ExitCode;
 use crate::progress::Progress;
 
-/// Puts a file that can be neither read nor written in the place of each standard file that is closed,
-/// so that no file opened later gets its number.
+/// Replaces each closed standard file by a file that can be neither read nor written, so that no file
+/// that is opened later gets its number.
 pub fn occupy_closed_files() {
     while let Ok(file) = File::options()
         .read(true)
@@ -36,19 +38,19 @@ pub fn occupy_closed_files() {
     }
 }
 
-/// How long lines for a regular file wait for others, and how many bytes do. To write each line by
-/// itself would add an eighth to the time that files of 4 KiB take.
+/// Lines for a regular file are written together, after this time or this number of bytes. A write for
+/// each line would add an eighth to the time that files of 4 KiB take.
 const PATIENCE: Duration = Duration::from_millis(100);
 const WAITING: usize = 4096;
 
-/// Where a command prints.
+/// The output of a command.
 pub struct Output {
     program: &'static str,
-    /// Whether lines appear where the bar is.
+    /// Whether lines appear on the terminal with the bar.
     terminal: bool,
-    /// Whether lines go to a regular file, where nobody waits for them.
+    /// Whether lines go to a regular file, and so may be delayed.
     file: bool,
-    /// Whole lines to be printed.
+    /// Whole lines that are not written yet.
     lines: Vec<u8>,
     printed: Instant,
     progress: Option<Progress>,
@@ -56,7 +58,7 @@ pub struct Output {
 }
 
 impl Output {
-    /// Prints for the program of that name.
+    /// Creates the output of a program.
     pub fn new(program: &'static str) -> Self {
         Self {
             program,
@@ -70,13 +72,13 @@ impl Output {
         }
     }
 
-    /// Shows the progress of work from now on, see [`Progress::start`].
-    pub fn show_progress(&mut self, names: Option<&[OsString]>) {
-        self.progress = Progress::start(names);
+    /// Shows a progress bar from now on, see [`Progress::start`].
+    pub fn show_progress(&mut self, bar: &ProgressBar, names: Option<&[OsString]>) {
+        self.progress = Progress::start(bar, names);
     }
 
-    /// Prints whole lines, as coreutils do, so that an interrupt leaves no half one. A failure is told by
-    /// [`Self::finish`]: errors in reading still get their messages.
+    /// Prints whole lines, as coreutils does, so that an interrupt does not cut a line. A failure is
+    /// reported by [`Self::finish`], so that messages about other failures still appear.
     pub fn print(&mut self, lines: &[u8]) {
         self.lines.extend_from_slice(lines);
         if !self.file || self.lines.len() >= WAITING || self.printed.elapsed() >= PATIENCE {
@@ -84,7 +86,7 @@ impl Output {
         }
     }
 
-    /// Leaves no line waiting, as is due before work that can take long.
+    /// Writes all lines. Called before work that may take long.
     pub fn flush(&mut self) {
         if self.failure.is_none() && !self.lines.is_empty() {
             let print = || Stdout.write_all(&self.lines);
@@ -98,27 +100,27 @@ impl Output {
         self.printed = Instant::now();
     }
 
-    /// Prints an error, for which there is no better place if that fails.
+    /// Prints an error. If this fails, there is no place to report it.
     pub fn error(&mut self, message: impl Display) {
         self.flush();
         let line = format!("{}: {message}\n", self.program);
         let _ = suspend(&self.progress, || io::stderr().write_all(line.as_bytes()));
     }
 
-    /// Returns whether all could be printed.
-    pub fn finish(mut self) -> bool {
+    /// Writes all lines, and reports if any line could not be written.
+    pub fn finish(mut self) -> ExitCode {
         self.flush();
         match self.failure.take() {
-            None => true,
+            None => ExitCode::Success,
             Some(error) => {
                 self.error(format_args!("write error: {}", describe(&error)));
-                false
+                ExitCode::Failure
             }
         }
     }
 }
 
-/// Prints without the bar in between.
+/// Prints while the bar is hidden.
 fn suspend<R>(progress: &Option<Progress>, print: impl FnOnce() -> R) -> R {
     match progress {
         Some(progress) => progress.suspend(print),
@@ -126,7 +128,7 @@ fn suspend<R>(progress: &Option<Progress>, print: impl FnOnce() -> R) -> R {
     }
 }
 
-/// The standard output without a buffer, and with an error if it is closed: [`io::Stdout`] has none.
+/// The standard output without a buffer. It fails if the file is closed, which [`io::Stdout`] ignores.
 struct Stdout;
 
 impl Write for Stdout {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! Checksums of parts of files, as lines, and how they are put together.
+//! Lines with checksums of parts of files, and the computation of whole checksums from them.
 
 use std::ffi::OsStr;
 use std::ffi::OsString;
@@ -21,14 +21,14 @@ pub struct Part {
     pub name: OsString,
     /// The length of the whole file.
     pub size: u64,
-    /// Where the part begins.
+    /// The offset of the part.
     pub offset: u64,
-    /// Its checksum and length.
+    /// The checksum and the length of the part.
     pub sum: Sum,
 }
 
 impl Part {
-    /// Puts a line together, like `05c801f0  0:5/9  name`: checksum, offset, length, size, name.
+    /// Returns a line such as `05c801f0  0:5/9  name`: checksum, offset, length, size, and name.
     pub fn line(&self) -> Vec<u8> {
         let (backslash, name) = line::escape(&self.name);
         let Sum { checksum, length } = self.sum;
@@ -37,9 +37,10 @@ impl Part {
         [start.as_bytes(), &name, b"\n"].concat()
     }
 
-    /// Reads a line, without its end: such a one or one of JSON. Else says what is wrong with it.
+    /// Parses a line of either form, plain or JSON, without its end. The error completes the sentence
+    /// "line N is ...".
     pub fn parse(line: &[u8]) -> Result<Self, &'static str> {
-        // What comes through a terminal, as by `ssh -t`, ends by CR LF.
+        // Lines from a terminal, as from `ssh -t`, end with CR LF.
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         let part = if line.starts_with(b"{") {
             Self::parse_json(line)
@@ -92,19 +93,19 @@ impl Part {
     }
 }
 
-/// Whether a file can have that name.
+/// Returns whether a file can have this name.
 fn is_name(name: &OsStr) -> bool {
     !name.is_empty() && !name.as_bytes().contains(&0)
 }
 
-/// Returns the sum, unless it is one of no bytes that differs from theirs.
+/// Returns the sum. Returns `None` if it covers no bytes but differs from the checksum of no bytes.
 fn sum(digits: &[u8], length: u64) -> Option<Sum> {
     let checksum = Adler32::from_value(line::parse_checksum(digits)?)?;
     let sum = Sum { checksum, length };
     (length > 0 || sum == Sum::EMPTY).then_some(sum)
 }
 
-/// Puts the parts of a file together. Else says all that is wrong with them.
+/// Computes the checksum of a file from its parts, or returns all errors in them.
 pub fn combine(mut parts: Vec<Part>) -> Result<Sum, Vec<String>> {
     parts.sort_by_key(|part| (part.offset, part.sum.length));
     let size = parts.first().map_or(0, |part| part.size);
@@ -125,7 +126,7 @@ pub fn combine(mut parts: Vec<Part>) -> Result<Sum, Vec<String>> {
             let both = at.min(end) - offset;
             wrong.push(format!("more than one part has {offset}:{both}"));
         }
-        // Lengths of parts that overlap can exceed any file.
+        // The sum of the lengths could overflow if parts overlap.
         if wrong.is_empty() {
             whole = whole.combine(sum);
         }
@@ -175,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn says_what_is_missing() {
+    fn missing_parts_are_errors() {
         let missing = |start, length| {
             format!("no part has {start}:{length}; sum it by --range {start}:{length}")
         };
@@ -186,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn says_what_is_there_twice() {
+    fn overlapping_parts_are_errors() {
         let twice = |at, length| format!("more than one part has {at}:{length}");
         assert_eq!(problems(&[(0, 6), (4, 6)]), [twice(4, 2)]);
         assert_eq!(problems(&[(0, 10), (0, 10)]), [twice(0, 10)]);
@@ -207,14 +208,14 @@ mod tests {
     }
 
     #[test]
-    fn says_that_a_file_has_changed() {
+    fn parts_of_different_sizes_are_errors() {
         let parts = vec![part(b"abc", 0, 3), part(b"abcd", 3, 1)];
         let wrong = "its parts are of a file of 3 bytes and of one of 4";
         assert_eq!(combine(parts), Err(vec![wrong.to_owned()]));
     }
 
     #[test]
-    fn refuses_what_is_no_part() {
+    fn other_lines_are_refused() {
         for line in [
             "",
             "{",
@@ -254,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_may_end_by_cr_lf() {
+    fn a_line_may_end_with_cr_lf() {
         let part = part(b"abc", 1, 1);
         let line = part.line();
         let line = line.strip_suffix(b"\n").expect("a line");

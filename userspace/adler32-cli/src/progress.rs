@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! The bar that shows how long work goes on.
+//! The progress bar.
 
 use std::ffi::OsString;
 use std::fs;
@@ -13,53 +13,50 @@ use std::thread;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use adler32::file;
 use indicatif::ProgressBar;
 use indicatif::ProgressDrawTarget;
 use indicatif::ProgressStyle;
 
-/// How long work takes before there is a bar.
+/// The bar appears after this time.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// How often the bar moves.
+/// How often the bar is drawn.
 const PERIOD: Duration = Duration::from_millis(100);
 
-/// A bar while work goes on, which ends when this is dropped.
+/// A progress bar, which disappears when this object is dropped.
 pub struct Progress {
     bar: ProgressBar,
+    /// Closed when the work ends.
     working: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Progress {
-    /// Waits, in the background, for the time when a bar is due. There is none if the standard error
-    /// is not a terminal. `names` are the files to sum, if they are known.
-    pub fn start(names: Option<&[OsString]>) -> Option<Self> {
+    /// Makes `bar` appear on the standard error when the work takes long. Returns `None` if the standard
+    /// error is not a terminal. `names` are the files to sum, if they are known.
+    pub fn start(bar: &ProgressBar, names: Option<&[OsString]>) -> Option<Self> {
         if !io::stderr().is_terminal() {
             return None;
         }
         let names = names.map(<[OsString]>::to_vec);
-        let bar = ProgressBar::hidden();
-        let (working, work) = mpsc::channel();
+        let (working, work) = mpsc::channel::<()>();
         let shown = bar.clone();
         let thread = thread::Builder::new().spawn(move || {
-            let goes_on = |period| work.recv_timeout(period) == Err(RecvTimeoutError::Timeout);
-            if goes_on(PATIENCE) {
+            if work.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
                 show(&shown, names.as_deref().and_then(total));
-                while goes_on(PERIOD) {
-                    shown.set_position(file::bytes_summed());
-                }
+                // Returns when the channel is closed.
+                let _ = work.recv();
                 shown.finish_and_clear();
             }
         });
         Some(Self {
-            bar,
+            bar: bar.clone(),
             working: Some(working),
             thread: thread.ok(),
         })
     }
 
-    /// Prints where the bar is, which moves on.
+    /// Hides the bar while `print` runs.
     pub fn suspend<R>(&self, print: impl FnOnce() -> R) -> R {
         self.bar.suspend(print)
     }
@@ -69,13 +66,13 @@ impl Drop for Progress {
     fn drop(&mut self) {
         drop(self.working.take());
         if let Some(thread) = self.thread.take() {
-            // What became of the bar changes no checksum.
+            // A failure to draw the bar changes no checksum.
             let _ = thread.join();
         }
     }
 }
 
-/// Returns how many bytes regular files have together, if all are such.
+/// Returns the total size of the files, if all of them are regular files.
 fn total(names: &[OsString]) -> Option<u64> {
     names.iter().try_fold(0, |total, name| {
         let metadata = fs::metadata(name).ok()?;
@@ -93,4 +90,5 @@ fn show(bar: &ProgressBar, total: Option<u64>) {
     };
     bar.set_style(ProgressStyle::with_template(style).expect("a template"));
     bar.set_draw_target(ProgressDrawTarget::stderr());
+    bar.enable_steady_tick(PERIOD);
 }

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! Names in messages.
+//! Names in messages, quoted byte for byte as coreutils does. The crates os_display and uucore quote
+//! differently.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
-/// Quotes a name for a shell if it needs that, as the messages of coreutils do, so that it can be
-/// copied from there and leaves the terminal alone.
+/// Quotes a name for a shell if necessary, as in the messages of coreutils. The result can be copied to
+/// a shell, and cannot control the terminal.
 pub fn quote(name: &OsStr) -> String {
     let plain = name.to_str().filter(|name| is_plain(name));
     if let Some(name) = plain {
@@ -25,8 +26,8 @@ pub fn quote(name: &OsStr) -> String {
     quoted.finish()
 }
 
-/// Whether a shell takes the name for what it is. A colon would be taken for the end of the name, by
-/// people.
+/// Returns whether the name needs no quotes. A shell would accept a colon, but in a message a colon
+/// looks like the end of the name.
 fn is_plain(name: &str) -> bool {
     let special = |(index, char): (usize, char)| match char {
         '#' | '~' => index == 0,
@@ -37,17 +38,17 @@ fn is_plain(name: &str) -> bool {
     !name.is_empty() && !name.char_indices().any(special)
 }
 
-/// What means something to shells anywhere in a word.
+/// Returns whether the character has a meaning for shells anywhere in a word.
 fn is_special(char: char) -> bool {
     r##" !"$&()*;<=>?[\^`|"##.contains(char)
 }
 
-/// What does not print. Separators of lines and of paragraphs may end a line.
+/// Returns whether the character is not printable. Separators of lines and of paragraphs may end a line.
 fn is_control(char: char) -> bool {
     char.is_control() || matches!(char, '\u{2028}' | '\u{2029}')
 }
 
-/// Whether the name has single quotes, and nothing that means something between double ones.
+/// Returns whether the name contains a single quote, and no character that is special in double quotes.
 fn suits_double_quotes(name: &str) -> bool {
     let harmless = |(index, char): (usize, char)| match char {
         ' ' => true,
@@ -58,7 +59,7 @@ fn suits_double_quotes(name: &str) -> bool {
     name.contains('\'') && name.char_indices().all(harmless)
 }
 
-/// A name between single quotes, but for what can only be written as `$'\n'`.
+/// A name in single quotes, with escapes such as `$'\n'` for characters that are not printable.
 struct Quoted {
     text: String,
     in_escapes: bool,

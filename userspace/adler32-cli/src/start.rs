@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! How both programs start.
+//! The start of both programs, without the Rust runtime.
 //!
-//! What the Rust runtime does before its `main` would harm here: it opens /dev/null in place of a
-//! closed standard input or output, so that nothing is summed, or what is printed is lost, and no error
-//! tells; and it ignores SIGPIPE.
+//! The runtime opens /dev/null in place of a closed standard input or output. Then no data would be
+//! summed, or the output would be lost, without an error. The runtime also ignores SIGPIPE.
 
 use std::ffi::c_char;
 use std::ffi::c_int;
@@ -12,7 +11,7 @@ use std::ffi::CStr;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 
-/// Where a program begins in C.
+/// The function that the C runtime calls.
 ///
 /// # Safety
 ///
@@ -22,11 +21,10 @@ pub unsafe extern "C" fn main(argc: c_int, argv: *const *const c_char) -> c_int 
     let argc = usize::try_from(argc).unwrap_or(0);
     let arguments: Vec<OsString> = (0..argc)
         .map(|i| {
-            // SAFETY: By this function's requirements, there is a pointer to a string at each index
-            // below `argc`.
+            // SAFETY: The C runtime passes a pointer to a string at each index below `argc`.
             let argument = unsafe { CStr::from_ptr(*argv.add(i)) };
             OsString::from_vec(argument.to_bytes().to_vec())
         })
         .collect();
-    c_int::from(!adler32_cli::run(&arguments))
+    adler32_cli::run(&arguments).into()
 }

@@ -8,18 +8,18 @@ use std::ffi::OsString;
 use adler32::Error;
 use walkdir::WalkDir;
 
-/// The name of a file; or of a folder that could not be searched for files, and why.
+/// The name of a file, or the name of a directory that could not be read and the reason.
 pub type Found = Result<OsString, (OsString, Error)>;
 
-/// Returns the regular files in a folder and the folders below it, in the order of their names.
-pub fn files(folder: &OsStr) -> impl Iterator<Item = Found> + Send {
-    let entries = WalkDir::new(folder).sort_by_file_name();
+/// Returns the regular files in a directory and in the directories below it, sorted by name.
+pub fn files(directory: &OsStr) -> impl Iterator<Item = Found> + Send {
+    let entries = WalkDir::new(directory).sort_by_file_name();
     entries.into_iter().filter_map(|entry| match entry {
         Ok(entry) if entry.file_type().is_file() => Some(Ok(entry.into_path().into())),
         Ok(_) => None,
         Err(error) => {
             let name = error.path().map(OsString::from).unwrap_or_default();
-            // The other errors are loops, of which there are none where no link is followed.
+            // The other errors are loops, which cannot occur because no symbolic link is followed.
             let error = error.into_io_error()?;
             Some(Err((name, Error::Read(error))))
         }

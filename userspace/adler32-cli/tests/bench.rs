@@ -14,7 +14,7 @@ use nix::pty::Winsize;
 use serde_json::Value;
 use tempfile::tempdir;
 
-/// The command for a short time, in a locale.
+/// Returns a command that measures for a short time, in a locale.
 fn command(locale: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_adler32"));
     command
@@ -35,7 +35,7 @@ fn text(bytes: &[u8]) -> &str {
 }
 
 #[test]
-fn draws_what_the_locale_has() {
+fn draws_with_characters_of_the_locale() {
     for (locale, mark) in [("C.UTF-8", '█'), ("en_US.utf8", '█'), ("C", '#'), ("", '#')] {
         let output = bench(&[], locale);
         assert!(output.status.success() && output.stderr.is_empty());
@@ -45,7 +45,7 @@ fn draws_what_the_locale_has() {
             let (_, group) = stdout.split_once(title).expect("a title");
             let rows = group.lines().skip(1).take_while(|line| !line.is_empty());
             let columns: Vec<_> = rows.map(|row| row.chars().count()).collect();
-            // The fastest has the longest bar, which fills the line.
+            // The longest bar, which is that of the fastest method, fills the line.
             assert_eq!(columns.iter().max(), Some(&80), "{group}");
             assert!(group.contains(mark), "{group}");
         }
@@ -67,7 +67,7 @@ fn fills_the_lines_of_a_terminal() {
             .spawn()
             .expect("the command runs");
         let mut screen = Vec::new();
-        // Ends by EIO when nobody can write any more.
+        // Ends with EIO when the terminal is no longer open for writing.
         let _ = File::from(terminal.master).read_to_end(&mut screen);
         assert!(child.wait().expect("the command ends").success());
         let bars = text(&screen).lines().filter(|line| line.ends_with('#'));
@@ -76,23 +76,23 @@ fn fills_the_lines_of_a_terminal() {
 }
 
 #[test]
-fn json_has_all_sources_and_backends() {
-    let folder = tempdir().expect("a folder");
-    let path = folder.path().join("file");
+fn json_contains_all_workloads_and_backends() {
+    let directory = tempdir().expect("a directory");
+    let path = directory.path().join("file");
     fs::write(&path, "Wikipedia").expect("a file");
     let output = bench(&["--json", "--file", path.to_str().expect("UTF-8")], "C");
     assert!(output.status.success() && output.stderr.is_empty());
     let report: Value = serde_json::from_str(text(&output.stdout)).expect("JSON");
-    let sources = report["sources"].as_array().expect("sources");
-    let lengths = sources.iter().map(|source| source["length"].as_u64());
+    let workloads = report["workloads"].as_array().expect("workloads");
+    let lengths = workloads.iter().map(|workload| workload["length"].as_u64());
     assert!(lengths.eq([9, 4096, 65536, 1 << 20].map(Some)));
-    assert_eq!(sources[0]["source"], "file");
-    assert_eq!(sources[0]["adler32"], "11e60398");
-    for source in sources {
-        let backends = source["backends"].as_array().expect("backends");
-        for via in BackendKind::ALL.map(BackendKind::name) {
-            let measured = backends.iter().any(|backend| backend["name"] == via);
-            assert_ne!(measured, report["closed"][via].is_string(), "{via}");
+    assert_eq!(workloads[0]["workload"], "file");
+    assert_eq!(workloads[0]["adler32"], "11e60398");
+    for workload in workloads {
+        let backends = workload["backends"].as_array().expect("backends");
+        for name in BackendKind::ALL.map(BackendKind::name) {
+            let measured = backends.iter().any(|backend| backend["name"] == name);
+            assert_ne!(measured, report["unavailable"][name].is_string(), "{name}");
         }
         for backend in backends {
             let [best, median] = ["best", "median"].map(|rate| backend[rate].as_f64());
@@ -102,9 +102,9 @@ fn json_has_all_sources_and_backends() {
 }
 
 #[test]
-fn says_which_files_are_none_to_measure() {
-    let folder = tempdir().expect("a folder");
-    let empty = folder.path().join("empty");
+fn refuses_files_that_cannot_be_measured() {
+    let directory = tempdir().expect("a directory");
+    let empty = directory.path().join("empty");
     fs::write(&empty, "").expect("a file");
     let empty = empty.to_str().expect("UTF-8");
     for (file, why) in [

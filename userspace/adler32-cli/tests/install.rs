@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! What `cargo install` makes of the package.
+//! The programs that `cargo install` installs.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -10,7 +10,7 @@ use std::process::Command;
 use adler32::processor;
 use tempfile::tempdir;
 
-/// Runs a program that is to succeed. Returns what it printed, first on the standard output.
+/// Runs a program that must succeed. Returns its standard output and its standard error.
 fn run(program: impl AsRef<OsStr>, arguments: &[&str]) -> (String, String) {
     let mut command = Command::new(program);
     let output = command.args(arguments).output().expect("it runs");
@@ -25,10 +25,10 @@ fn text(path: &Path) -> &str {
 }
 
 #[test]
-fn both_commands_are_installed_and_say_who_computes() {
-    let root = tempdir().expect("a folder");
+fn both_commands_are_installed_and_report_the_backend() {
+    let root = tempdir().expect("a directory");
     let package = env!("CARGO_MANIFEST_DIR");
-    // Of what these tests were made of: the same profile, and nothing from the network.
+    // The same profile and crates as for these tests, so that nothing is downloaded.
     let install = [
         "install",
         "--debug",

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! One way to checksum over any backend.
+//! The backends behind one interface of functions.
 
 use std::fmt;
 use std::io;
@@ -12,21 +12,23 @@ use std::os::fd::BorrowedFd;
 use nix::sys::stat;
 use nix::unistd;
 
+use crate::af_alg::AfAlg;
+use crate::algorithm::Adler32;
+use crate::error::failed;
+use crate::error::Error;
+use crate::error::Interface;
 use crate::file;
-use crate::session;
+use crate::file::Options;
+use crate::hasher::Hasher;
+use crate::session::Session;
+use crate::sum::Sum;
 use crate::transfer;
 use crate::transfer::Call;
-use crate::Adler32;
-use crate::AfAlg;
-use crate::Error;
-use crate::Hasher;
-use crate::Session;
-use crate::Sum;
 
-/// A way to compute the checksum.
+/// What computes the checksum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BackendKind {
-    /// What is written to the device, or sent to it by the kernel.
+    /// The device. The data is written to it, or the kernel sends the data to it.
     Device,
     /// The UPDATE ioctl of the device.
     Ioctl,
@@ -37,10 +39,10 @@ pub enum BackendKind {
 }
 
 impl BackendKind {
-    /// All of them.
+    /// All backends.
     pub const ALL: [Self; 4] = [Self::Device, Self::Ioctl, Self::AfAlg, Self::Cpu];
 
-    /// The name by which users know it.
+    /// Returns the name that users type.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Device => "device",
@@ -71,9 +73,9 @@ pub enum Backend {
 }
 
 impl Backend {
-    /// Opens the backend asked for.
-    pub fn open(via: BackendKind) -> Result<Self, Error> {
-        Ok(match via {
+    /// Opens a backend of this kind.
+    pub fn open(kind: BackendKind) -> Result<Self, Error> {
+        Ok(match kind {
             BackendKind::Device => Self::Device(Session::open()?),
             BackendKind::Ioctl => Self::Ioctl(Session::open()?),
             BackendKind::AfAlg => Self::AfAlg(AfAlg::open()?),
@@ -81,13 +83,13 @@ impl Backend {
         })
     }
 
-    /// Opens the device, or takes the processor if that fails. AF_ALG is not tried: to look for the
-    /// algorithm there can load modules.
+    /// Opens the device, or returns the processor if that fails. AF_ALG is not tried, because looking
+    /// for the algorithm there can load modules.
     pub fn first() -> Self {
         Self::open(BackendKind::Device).unwrap_or(Self::Cpu(Hasher::new()))
     }
 
-    /// Tells which backend it is.
+    /// Returns the kind of this backend.
     pub const fn kind(&self) -> BackendKind {
         match self {
             Self::Device(_) => BackendKind::Device,
@@ -97,10 +99,11 @@ impl Backend {
         }
     }
 
-    /// Reads `data` to its end and returns its checksum, independent of what was summed before.
+    /// Reads `data` to its end and returns its checksum, which does not depend on earlier calls.
     ///
-    /// [`Error::Read`] is a failure of `data`, all others are failures of the backend. For an open file,
-    /// [`Backend::checksum_file`] is faster, and for bytes in memory [`Backend::checksum_bytes`].
+    /// [`Error::Read`] is a failure of `data`; all other errors are failures of the backend.
+    /// [`Backend::checksum_file`] is faster for an open file, and [`Backend::checksum_bytes`] for
+    /// bytes in memory.
     ///
     /// ```
     /// use adler32::Backend;
@@ -114,13 +117,13 @@ impl Backend {
     /// ```
     pub fn checksum(&mut self, mut data: impl Read) -> Result<Sum, Error> {
         self.reset()?;
-        let length = self.read_rest(|buffer| data.read(buffer))?;
+        let length = self.read_rest(Options::default(), |buffer| data.read(buffer))?;
         self.finish(length)
     }
 
-    /// Returns the checksum of `data`, independent of what was summed before.
+    /// Returns the checksum of `data`, which does not depend on earlier calls.
     ///
-    /// The device and AF_ALG read them where they lie.
+    /// The device and AF_ALG read the bytes in place.
     ///
     /// ```
     /// use adler32::Backend;
@@ -132,7 +135,7 @@ impl Backend {
     pub fn checksum_bytes(&mut self, data: &[u8]) -> Result<Sum, Error> {
         let length = data.len() as u64;
         if let Self::Ioctl(session) = self {
-            // One call in place of three.
+            // One call instead of three.
             let checksum = session.digest(Adler32::EMPTY, data)?;
             return Ok(Sum { checksum, length });
         }
@@ -141,71 +144,81 @@ impl Backend {
         self.finish(length)
     }
 
-    /// Reads `file` from its position to its end and returns the checksum, independent of what was
-    /// summed before.
+    /// Reads `file` from its position to its end and returns the checksum, which does not depend on
+    /// earlier calls.
     ///
-    /// As after reading, the position is then at the end, and so it is for all who share it. Nothing
-    /// is seen of what a buffer over the file, like that of [`io::Stdin`], holds already. Where the
-    /// kernel can take the bytes from a file or a pipe to the backend by itself, it does; the processor
-    /// reads them as [`file::checksum()`] does, by as many threads as there are processors. The
-    /// checksum of a file that others change meanwhile is that of the bytes which were found; the
-    /// length is their number.
+    /// If the kernel can send the bytes of a file or a pipe to the backend without a copy in this
+    /// process, it does. The processor reads the file as [`file::checksum()`] does; only the processor
+    /// uses more than one of the threads in `options`.
     ///
-    /// [`Error::Read`] is a failure of `file`, all others are failures of the backend.
+    /// Afterward, the position is at the end of the file, also for all duplicates of the descriptor.
+    /// Bytes that a buffered reader such as [`io::Stdin`] has already read are not summed. If others
+    /// change the file at the same time, the sum covers the bytes that were found.
+    ///
+    /// [`Error::Read`] is a failure of `file`; all other errors are failures of the backend.
     ///
     /// ```
+    /// use adler32::file::Options;
     /// use adler32::Backend;
     /// use std::fs::File;
     ///
     /// let file = File::open("/proc/self/cmdline")?;
-    /// let sum = Backend::first().checksum_file(&file)?;
+    /// let sum = Backend::first().checksum_file(&file, Options::default())?;
     /// assert!(sum.length > 0);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn checksum_file(&mut self, file: impl AsFd) -> Result<Sum, Error> {
+    pub fn checksum_file(&mut self, file: impl AsFd, options: Options<'_>) -> Result<Sum, Error> {
         let file = file.as_fd();
         if let Self::Cpu(_) = self {
-            return file::checksum(file, None);
+            return file::checksum(file, options);
         }
         let stat = stat::fstat(file).map_err(|errno| Error::Read(errno.into()))?;
         self.reset()?;
-        let sent = match transfer::choose(self.kind(), &stat) {
-            Some(call) => self.send(file, call)?,
+        let sent = match transfer::choose(&stat) {
+            Some(call) => self.send(file, call, options)?,
             None => 0,
         };
-        // Only a read tells the end of a file from what the kernel does not send, and what fails in
-        // reading from what fails in the backend.
-        let read = self.read_rest(|buffer| Ok(unistd::read(file, buffer)?))?;
+        // Whether or not the kernel sent bytes, a read finds the end of the file. Its failure is a
+        // failure of the file, where a failure to send could also be one of the backend.
+        let read = self.read_rest(options, |buffer| Ok(unistd::read(file, buffer)?))?;
         self.finish(sent + read)
     }
 
-    /// Has the kernel append the bytes of `file`, until it moves no more of them. Returns how many
-    /// it moved.
-    fn send(&mut self, file: BorrowedFd<'_>, call: Call) -> Result<u64, Error> {
+    /// Has the kernel append bytes of `file` until it sends no more. Returns how many it sent.
+    fn send(
+        &mut self,
+        file: BorrowedFd<'_>,
+        call: Call,
+        options: Options<'_>,
+    ) -> Result<u64, Error> {
         let mut length = 0;
         loop {
             let sent = match self {
                 Self::Device(session) => transfer::send(file, &*session, call),
                 Self::AfAlg(hash) => hash.send(file, call)?,
-                Self::Ioctl(_) | Self::Cpu(_) => unreachable!("nothing is sent to {}", self.kind()),
+                // The UPDATE ioctl takes bytes from a buffer only.
+                Self::Ioctl(_) | Self::Cpu(_) => 0,
             };
             if sent == 0 {
                 return Ok(length);
             }
             length += sent as u64;
-            file::count(sent as u64);
+            if let Some(progress) = options.progress {
+                progress(sent as u64);
+            }
         }
     }
 
-    /// Appends what `read` finds. Returns the number of bytes.
+    /// Appends the bytes that `read` finds. Returns their number.
     fn read_rest(
         &mut self,
+        options: Options<'_>,
         read: impl FnMut(&mut [u8]) -> io::Result<usize>,
     ) -> Result<u64, Error> {
-        file::read_all(read, |piece| self.update(piece))
+        file::read_all(options, read, |piece| self.update(piece))
     }
 
-    /// Returns the checksum of all bytes so far, which are `length`.
+    /// Returns the checksum of the bytes so far. Their number is `length`.
     fn finish(&mut self, length: u64) -> Result<Sum, Error> {
         let checksum = match self {
             Self::Device(session) | Self::Ioctl(session) => session.sum()?.checksum,
@@ -230,7 +243,7 @@ impl Backend {
         match self {
             Self::Device(session) => session
                 .write_all(data)
-                .map_err(|source| session::failed("write", source)),
+                .map_err(failed(Interface::Device, "write")),
             Self::Ioctl(session) => session.update(data),
             Self::AfAlg(hash) => hash.update(data),
             Self::Cpu(hasher) => {

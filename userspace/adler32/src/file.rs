@@ -1,21 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! How the bytes of a file are read, and summed by the processor.
+//! Reading files and summing them on the processor.
 //!
-//! Parts of a file can be summed apart, by threads or by machines, and their sums put together:
+//! Parts of a file can be summed by different threads or computers, and their sums combined:
 //!
 //! ```
 //! use adler32::file;
+//! use adler32::file::Options;
 //! use std::fs::File;
 //!
 //! let file = File::open("Cargo.toml")?;
-//! let head = file::checksum_range(&file, 0..100, None)?;
-//! let tail = file::checksum_range(&file, 100..u64::MAX, None)?;
-//! assert_eq!(head.combine(tail), file::checksum(&file, None)?);
+//! let head = file::checksum_range(&file, 0..100, Options::default())?;
+//! let tail = file::checksum_range(&file, 100..u64::MAX, Options::default())?;
+//! assert_eq!(head.combine(tail), file::checksum(&file, Options::default())?);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
-//!
-//! A thread keeps its buffer for the next file.
 
 use std::cell::Cell;
 use std::fs::File;
@@ -27,10 +26,6 @@ use std::ops::Range;
 use std::os::fd::AsFd;
 use std::os::fd::BorrowedFd;
 use std::os::unix::fs::FileExt;
-use std::panic::resume_unwind;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering;
-use std::thread;
 
 use nix::fcntl;
 use nix::fcntl::PosixFadviseAdvice;
@@ -38,26 +33,28 @@ use nix::sys::stat;
 use nix::sys::stat::SFlag;
 use nix::unistd;
 
-use crate::Error;
-use crate::Hasher;
-use crate::Sum;
+use crate::error::Error;
+use crate::hasher::Hasher;
+use crate::sum::Sum;
+use crate::threads;
 
-/// From how many bytes on a file is read by more than one thread.
+/// The size in bytes from which a file is read by more than one thread.
 ///
-/// With less, starting them takes as long as what they save: on two cores of a virtual machine with
-/// a processor of the Zen 4 family, processes with two threads were 0.8 to 0.9 times as fast as those
-/// with one on 4 MiB of the page cache, 0.9 to 1.2 times on 8 MiB, 1.2 to 1.4 on 16 and 32 MiB, and 1.4
-/// to 1.6 on 64 MiB.
+/// On a smaller file, starting threads takes as long as they save. On two cores of a virtual machine
+/// with a processor of the Zen 4 family, processes with two threads were 0.8 to 0.9 times as fast as
+/// processes with one on 4 MiB of the page cache, 0.9 to 1.2 times on 8 MiB, 1.2 to 1.4 times on 16
+/// and 32 MiB, and 1.4 to 1.6 times on 64 MiB.
 pub const PARALLEL_FROM: u64 = 16 * 1024 * 1024;
 
-/// How many bytes a thread takes at once. 1 to 64 MiB were equally fast in the page cache. From a
-/// disk, 4 MiB were faster than 16 MiB, as the kernel reads ahead of one place.
-const RANGE: u64 = 4 * 1024 * 1024;
+/// How many bytes a thread takes at once. In the page cache, 1 to 64 MiB were equally fast. From a
+/// disk, 4 MiB were faster than 16 MiB, because the kernel reads ahead at one place.
+const STEP: u64 = 4 * 1024 * 1024;
 
-/// How many bytes are read at a time, when the buffer is new and when it has seen [`LONG`] bytes:
-/// the pages of a new one take a fault each, which are to be few beside those of the file.
+/// How many bytes are read at a time: [`PIECE`] bytes at first, and [`LONG_PIECE`] bytes after
+/// [`LONG`] bytes have been read into the buffer. Each page of a new buffer costs a page fault, which
+/// a short file does not pay back.
 ///
-/// On the same machine, best of 5 rounds, GB/s from the page cache:
+/// On the same virtual machine, best of 5 rounds, GB/s from the page cache:
 ///
 /// | | tmpfs: read | and summed | ext4: read | and summed |
 /// |---|---|---|---|---|
@@ -67,36 +64,66 @@ const RANGE: u64 = 4 * 1024 * 1024;
 /// | 1 MiB | 9.2 | 8.2 | 13.0 | 10.9 |
 /// | 2 MiB | 9.2 | 8.5 | 12.6 | 11.2 |
 ///
-/// Files are not mapped: to cut one short while it is mapped ends the program by SIGBUS, and so does
-/// a bad sector, which a read reports. Nor was it faster: summing from a mapping went at 0.9 times
-/// the speed of reading 1 MiB at a time on tmpfs, and 1.1 times on ext4, with small folios and large
-/// ones. To sum the end of a piece first, as what is still in the fastest cache, gained nothing.
+/// Files are not mapped. If a mapped file is cut short or has a bad sector, SIGBUS ends the program,
+/// where a read reports an error. A mapping was not faster either: compared with reading 1 MiB at a
+/// time, it ran at 0.9 times the speed on tmpfs, and at 1.1 times on ext4, with small folios and
+/// with large ones. Summing the end of a piece first, because it is still in the fastest cache,
+/// gained nothing.
 const PIECE: usize = 128 * 1024;
 const LONG_PIECE: usize = 2 * 1024 * 1024;
 const LONG: u64 = 8 * 1024 * 1024;
 
-/// Where the buffer begins is a multiple of this.
+/// The address of the buffer is a multiple of this number.
 const PAGE: usize = 4096;
+
+/// How to read a file.
+///
+/// ```
+/// use adler32::file;
+/// use adler32::file::Options;
+/// use std::fs::File;
+/// use std::num::NonZero;
+/// use std::sync::atomic::AtomicU64;
+/// use std::sync::atomic::Ordering;
+///
+/// let counter = AtomicU64::new(0);
+/// let count = |bytes| {
+///     counter.fetch_add(bytes, Ordering::Relaxed);
+/// };
+/// let options = Options {
+///     threads: NonZero::new(2),
+///     progress: Some(&count),
+/// };
+/// let sum = file::checksum(File::open("Cargo.toml")?, options)?;
+/// assert_eq!(counter.into_inner(), sum.length);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy, Default)]
+pub struct Options<'a> {
+    /// How many threads may read a long file. `None` stands for the number of processors.
+    pub threads: Option<NonZero<usize>>,
+    /// Called with the number of bytes whenever a thread has summed a piece of the file.
+    pub progress: Option<&'a (dyn Fn(u64) + Sync)>,
+}
 
 /// Reads `file` from its position to its end and returns the checksum.
 ///
-/// Up to so many threads, the caller among them, read ranges of a long file; as many as there are
-/// processors if nothing is said. What has no ranges, like a pipe, is read by the caller alone.
+/// The calling thread and the others read parts of a long file at the same time. The calling thread
+/// alone reads a file that has no positions, such as a pipe.
 ///
-/// As after reading, the position is then at the end, and so it is for all who share it. The
-/// checksum of a file that others change meanwhile is that of the bytes which were found, without a
-/// gap; the length is their number.
+/// Afterward, the position is at the end of the file, also for all duplicates of the descriptor. If
+/// others change the file at the same time, the sum covers the bytes that were found, without a gap.
 ///
 /// [`Error::Read`] is the only error.
-pub fn checksum(file: impl AsFd, threads: Option<NonZero<usize>>) -> Result<Sum, Error> {
+pub fn checksum(file: impl AsFd, options: Options<'_>) -> Result<Sum, Error> {
     let file = file.as_fd();
     let mut left = PIECE;
-    let mut sum = continue_sum(Sum::EMPTY, |buffer| {
+    let mut sum = continue_sum(Sum::EMPTY, options, |buffer| {
         let read = unistd::read(file, &mut buffer[..left])?;
         left -= read;
         Ok(read)
     })?;
-    // Most files end here, and are not even asked for their size.
+    // Most files end here, without a call for their size.
     if left > 0 {
         return Ok(sum);
     }
@@ -104,55 +131,45 @@ pub fn checksum(file: impl AsFd, threads: Option<NonZero<usize>>) -> Result<Sum,
     if size >= PARALLEL_FROM {
         let mut file = duplicate(file)?;
         let start = file.stream_position().map_err(Error::Read)?;
-        let rest = by_threads(&file, start..size, threads)?;
+        let rest = by_threads(&file, start..size, options)?;
         file.seek(SeekFrom::Start(start + rest.length))
             .map_err(Error::Read)?;
         sum = sum.combine(rest);
     }
-    // Also what has been appended meanwhile.
-    continue_sum(sum, |buffer| Ok(unistd::read(file, buffer)?))
+    // This read also finds bytes that were appended in the meantime.
+    continue_sum(sum, options, |buffer| Ok(unistd::read(file, buffer)?))
 }
 
-/// Reads the bytes of `file` from `range.start` on, to `range.end` or the end of the file, and
-/// returns their checksum, by threads as [`checksum()`] does.
+/// Returns the checksum of the bytes of `file` from `range.start` to `range.end` or to the end of
+/// the file.
 ///
-/// The length tells how many there were; `u64::MAX` is an end that no file reaches. The position of
-/// the file does not matter and stays where it is. A file that has no ranges is an error.
+/// Several threads read a long range, as in [`checksum()`]. The length of the sum is the number of
+/// bytes that were found; `u64::MAX` is an end that no file reaches. The position of the file is
+/// neither used nor changed. A file that has no positions, such as a pipe, is an error.
 ///
 /// [`Error::Read`] is the only error.
 pub fn checksum_range(
     file: impl AsFd,
     range: Range<u64>,
-    threads: Option<NonZero<usize>>,
+    options: Options<'_>,
 ) -> Result<Sum, Error> {
     let file = duplicate(file.as_fd())?;
     let size = size(file.as_fd())?;
-    let sum = by_threads(&file, range.start..range.end.min(size), threads)?;
-    by_one(&file, sum, range)
+    let sum = by_threads(&file, range.start..range.end.min(size), options)?;
+    by_one(&file, sum, range, options)
 }
 
-/// Returns how many bytes this process has read, or had the kernel send, to have them summed.
-pub fn bytes_summed() -> u64 {
-    BYTES_SUMMED.load(Ordering::Relaxed)
-}
-
-static BYTES_SUMMED: AtomicU64 = AtomicU64::new(0);
-
-/// Counts bytes for [`bytes_summed`].
-pub(crate) fn count(bytes: u64) {
-    BYTES_SUMMED.fetch_add(bytes, Ordering::Relaxed);
-}
-
-/// Reads by `read` until there is nothing more, and hands each piece to `take`. Returns the number
-/// of bytes.
+/// Calls `read` until it returns 0, and passes each piece to `take`. Returns the number of bytes.
 pub(crate) fn read_all(
+    options: Options<'_>,
     mut read: impl FnMut(&mut [u8]) -> io::Result<usize>,
     mut take: impl FnMut(&[u8]) -> Result<(), Error>,
 ) -> Result<u64, Error> {
     thread_local! {
+        // Each thread keeps its buffer for the next file.
         static BUFFER: Cell<Option<Buffer>> = const { Cell::new(None) };
     }
-    // Taken, not borrowed: `read` may be a caller's, who can end up here again.
+    // The buffer is taken, not borrowed, because the caller's `read` may call this function again.
     let mut buffer = BUFFER.take().unwrap_or_else(Buffer::new);
     let mut length = 0;
     let done = loop {
@@ -165,7 +182,9 @@ pub(crate) fn read_all(
                 }
                 length += len as u64;
                 buffer.seen += len as u64;
-                count(len as u64);
+                if let Some(progress) = options.progress {
+                    progress(len as u64);
+                }
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => break Err(Error::Read(error)),
@@ -177,11 +196,12 @@ pub(crate) fn read_all(
 
 /// Memory to read into.
 ///
-/// It begins with a page, as the kernel's pages do. Memory from `malloc` begins 16 bytes into one, and
-/// reading into that, which is `rep movsb` in the kernel, went at 0.4 to 0.75 times the speed.
+/// The memory begins at the start of a page, as the kernel's copy of the file does. Memory from
+/// `malloc` begins 16 bytes after the start of a page. Reading into it, which the kernel does by
+/// `rep movsb`, ran at 0.4 to 0.75 times the speed.
 struct Buffer {
     memory: Vec<u8>,
-    /// How many bytes were read into it.
+    /// How many bytes have been read into the memory so far.
     seen: u64,
 }
 
@@ -193,7 +213,7 @@ impl Buffer {
         }
     }
 
-    /// What to read into next.
+    /// Returns the memory for the next piece.
     fn piece(&mut self) -> &mut [u8] {
         let start = self.memory.as_ptr().align_offset(PAGE);
         let len = if self.seen < LONG { PIECE } else { LONG_PIECE };
@@ -201,78 +221,28 @@ impl Buffer {
     }
 }
 
-/// Sums up a range by threads if it is long, else nothing of it. What follows the bytes that were
-/// found is left to others.
-fn by_threads(
-    file: &File,
-    range: Range<u64>,
-    threads: Option<NonZero<usize>>,
-) -> Result<Sum, Error> {
+/// Sums a range with several threads if the range is long, and else returns the sum of no bytes. The
+/// sum ends where the file did; the caller reads on from there.
+fn by_threads(file: &File, range: Range<u64>, options: Options<'_>) -> Result<Sum, Error> {
     let length = range.end.saturating_sub(range.start);
     if length < PARALLEL_FROM {
         return Ok(Sum::EMPTY);
     }
-    // The kernel reads further ahead. A file system without such advice is no failure.
+    // The kernel then reads further ahead. Some file systems refuse the advice, which does no harm.
     let _ = fcntl::posix_fadvise(file, 0, 0, PosixFadviseAdvice::POSIX_FADV_SEQUENTIAL);
-    let threads = threads
-        .or_else(|| thread::available_parallelism().ok())
-        .map_or(1, |threads| threads.get() as u64)
-        .min(length / (PARALLEL_FROM / 2));
+    let threads = threads::number(options.threads).min(length / (PARALLEL_FROM / 2));
     if threads == 1 {
         return Ok(Sum::EMPTY);
     }
-    // All take the next range, whoever is first, so that a disk sees one place move on. They are not
-    // rayon's, whose pool takes longer to start and leaves the caller to wait.
-    let next = AtomicU64::new(range.start);
-    let work = || -> Result<Vec<(u64, Sum)>, Error> {
-        let mut sums = Vec::new();
-        loop {
-            let start = next.fetch_add(RANGE, Ordering::Relaxed);
-            if start >= range.end {
-                return Ok(sums);
-            }
-            let part = start..range.end.min(start + RANGE);
-            match by_one(file, Sum::EMPTY, part) {
-                Ok(sum) => sums.push((start, sum)),
-                Err(error) => {
-                    next.store(range.end, Ordering::Relaxed);
-                    return Err(error);
-                }
-            }
-        }
-    };
-    let sums = thread::scope(|scope| {
-        // Where there may be no more threads, those that there are do.
-        let others: Vec<_> = (1..threads)
-            .map_while(|_| thread::Builder::new().spawn_scoped(scope, work).ok())
-            .collect();
-        let mut sums = work()?;
-        for other in others {
-            sums.extend(other.join().unwrap_or_else(|panic| resume_unwind(panic))?);
-        }
-        Ok(sums)
-    })?;
-    Ok(without_gap(range.start, sums))
+    threads::sum(range, STEP, threads, |part| {
+        by_one(file, Sum::EMPTY, part, options)
+    })
 }
 
-/// Puts together sums of what begins at the places given. A gap, as in a file that was cut short and
-/// grew again, is the end.
-fn without_gap(start: u64, mut sums: Vec<(u64, Sum)>) -> Sum {
-    sums.sort_unstable_by_key(|(at, _)| *at);
-    let mut whole = Sum::EMPTY;
-    for (at, sum) in sums {
-        if at != start + whole.length {
-            break;
-        }
-        whole = whole.combine(sum);
-    }
-    whole
-}
-
-/// Continues `sum`, which is of the first bytes of a range, with the rest.
-fn by_one(file: &File, sum: Sum, range: Range<u64>) -> Result<Sum, Error> {
+/// Appends to `sum`, which covers the first bytes of a range, the rest of the range.
+fn by_one(file: &File, sum: Sum, range: Range<u64>, options: Options<'_>) -> Result<Sum, Error> {
     let mut at = range.start + sum.length;
-    continue_sum(sum, |buffer| {
+    continue_sum(sum, options, |buffer| {
         let left = range.end.saturating_sub(at);
         let len = buffer
             .len()
@@ -283,16 +253,20 @@ fn by_one(file: &File, sum: Sum, range: Range<u64>) -> Result<Sum, Error> {
     })
 }
 
-fn continue_sum(sum: Sum, read: impl FnMut(&mut [u8]) -> io::Result<usize>) -> Result<Sum, Error> {
+fn continue_sum(
+    sum: Sum,
+    options: Options<'_>,
+    read: impl FnMut(&mut [u8]) -> io::Result<usize>,
+) -> Result<Sum, Error> {
     let mut hasher = Hasher::resume(sum);
-    read_all(read, |piece| {
+    read_all(options, read, |piece| {
         hasher.update(piece);
         Ok(())
     })?;
     Ok(hasher.sum())
 }
 
-/// The size of a regular file, or 0.
+/// Returns the size of a regular file, or else 0.
 fn size(file: BorrowedFd<'_>) -> Result<u64, Error> {
     let stat = stat::fstat(file).map_err(|errno| Error::Read(errno.into()))?;
     let kind = SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT;
@@ -310,22 +284,6 @@ fn duplicate(file: BorrowedFd<'_>) -> Result<File, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn sum(data: &[u8]) -> Sum {
-        let mut hasher = Hasher::new();
-        hasher.update(data);
-        hasher.sum()
-    }
-
-    #[test]
-    fn a_gap_is_the_end() {
-        let sums = vec![(14, sum(b"e")), (10, sum(b"ab")), (12, sum(b"cd"))];
-        assert_eq!(without_gap(10, sums), sum(b"abcde"));
-        let sums = vec![(14, sum(b"e")), (10, sum(b"ab")), (12, sum(b"c"))];
-        assert_eq!(without_gap(10, sums), sum(b"abc"));
-        let sums = vec![(12, sum(b"cd")), (10, Sum::EMPTY)];
-        assert_eq!(without_gap(10, sums), Sum::EMPTY);
-    }
 
     #[test]
     fn the_buffer_begins_with_a_page() {

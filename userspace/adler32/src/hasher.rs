@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! The checksum by the processor, without the kernel.
+//! A running checksum on the processor.
 
 use std::io;
 
 use crate::processor;
-use crate::Sum;
+use crate::sum::Sum;
 
 /// A running checksum, computed by this process.
 ///
@@ -26,7 +26,7 @@ impl Hasher {
         Self::resume(Sum::EMPTY)
     }
 
-    /// Continues after what `sum` covers.
+    /// Continues after the bytes that `sum` covers.
     pub const fn resume(sum: Sum) -> Self {
         Self(sum)
     }

@@ -4,7 +4,7 @@
 //!
 //! # Bytes
 //!
-//! All at once, or piece by piece:
+//! In one call, or piece by piece:
 //!
 //! ```
 //! use adler32::processor;
@@ -21,33 +21,34 @@
 //! assert_eq!(hasher.sum().length, 9);
 //! ```
 //!
-//! A [`Hasher`] can also be written to, as by [`std::io::copy`]. For gigabytes in memory there is
-//! [`processor::update_parallel()`].
+//! A [`Hasher`] implements [`std::io::Write`], so [`std::io::copy`] can write to it. For gigabytes
+//! in memory, [`processor::update_parallel()`] uses several threads.
 //!
 //! # Files
 //!
-//! A short file is summed by the calling thread, a long one by as many as there are processors, or
-//! as many as are asked for:
+//! The calling thread sums a short file alone. A long file is summed by one thread per processor,
+//! unless the options name another number:
 //!
 //! ```
 //! use adler32::file;
 //! use std::fs::File;
 //!
-//! let sum = file::checksum(File::open("Cargo.toml")?, None)?;
+//! let sum = file::checksum(File::open("Cargo.toml")?, file::Options::default())?;
 //! println!("{:08x}, {} bytes", sum.checksum.value(), sum.length);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
 //! # Parts
 //!
-//! Sums of parts, wherever they were computed, make the sum of the whole, and no byte is read again:
-//! [`Sum::combine`]. [`file::checksum_range`] sums a part of a file.
+//! [`Sum::combine`] computes the checksum of a whole from the checksums of its parts, without
+//! reading a byte again. The parts may come from other computers. [`file::checksum_range`] sums a
+//! part of a file.
 //!
 //! ```
 //! use adler32::Adler32;
 //! use adler32::Sum;
 //!
-//! // As it came from another machine: from_value refuses what no data can have.
+//! // from_value() refuses a number that is the checksum of no data.
 //! let part = |value, length| Sum {
 //!     checksum: Adler32::from_value(value).expect("an Adler-32 checksum"),
 //!     length,
@@ -58,9 +59,8 @@
 //!
 //! # The kernel
 //!
-//! A [`Backend`] sums over the backend that is asked for: the device `/dev/adler32`, an AF_ALG socket
-//! of the kernel's crypto API, or the processor. A backend that does not open says why and how to mend
-//! it, see [`Error`]:
+//! A [`Backend`] sums through the device `/dev/adler32`, through an AF_ALG socket of the kernel's
+//! crypto API, or on the processor:
 //!
 //! ```
 //! use adler32::Backend;
@@ -75,22 +75,21 @@
 //! # Ok::<(), adler32::Error>(())
 //! ```
 //!
-//! The backends themselves are [`Session`] and [`AfAlg`]; [`host`] tells what there is of the module,
-//! and [`uapi`] is what the module and its users agree on.
+//! [`Session`] and [`AfAlg`] are the two kernel interfaces themselves. [`uapi`] contains the names,
+//! numbers and structures that the module shares with its users.
 
 #![warn(missing_docs)]
-
-use std::ffi::CStr;
 
 mod af_alg;
 mod backend;
 mod error;
 mod hasher;
 mod session;
+mod sum;
+mod threads;
 mod transfer;
 
 pub mod file;
-pub mod host;
 pub mod processor;
 
 #[path = "../../../src/adler32/mod.rs"]
@@ -106,50 +105,10 @@ pub use self::backend::Backend;
 pub use self::backend::BackendKind;
 pub use self::error::describe;
 pub use self::error::Error;
+pub use self::error::Interface;
 pub use self::hasher::Hasher;
 pub use self::session::request;
 pub use self::session::Info;
 pub use self::session::Session;
-
-/// Makes text of a name of the kernel's.
-const fn text(name: &'static CStr) -> &'static str {
-    match name.to_str() {
-        Ok(name) => name,
-        Err(_) => panic!("names are UTF-8"),
-    }
-}
-
-/// A checksum together with the number of bytes it covers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Sum {
-    /// The checksum.
-    pub checksum: Adler32,
-    /// Number of bytes.
-    pub length: u64,
-}
-
-impl Sum {
-    /// The checksum of no bytes.
-    pub const EMPTY: Self = Self {
-        checksum: Adler32::EMPTY,
-        length: 0,
-    };
-
-    /// The checksum of the bytes that this one covers followed by those that `next` covers.
-    ///
-    /// ```
-    /// use adler32::Hasher;
-    ///
-    /// let [mut first, mut next, mut whole] = [const { Hasher::new() }; 3];
-    /// first.update(b"Wiki");
-    /// next.update(b"pedia");
-    /// whole.update(b"Wikipedia");
-    /// assert_eq!(first.sum().combine(next.sum()), whole.sum());
-    /// ```
-    pub const fn combine(self, next: Self) -> Self {
-        Self {
-            checksum: self.checksum.combine(next.checksum, next.length),
-            length: self.length + next.length,
-        }
-    }
-}
+pub use self::session::DEVICE_PATH;
+pub use self::sum::Sum;

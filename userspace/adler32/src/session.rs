@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! The device.
+//! The device, `/dev/adler32`.
 
 use std::fs::File;
 use std::io;
@@ -13,15 +13,17 @@ use std::os::raw::c_int;
 
 use nix::errno::Errno;
 
-use crate::host;
-use crate::host::Module;
-use crate::host::Node;
+use crate::algorithm::Adler32;
+use crate::error::failed;
+use crate::error::Error;
+use crate::error::Interface;
+use crate::sum::Sum;
 use crate::uapi;
-use crate::Adler32;
-use crate::Error;
-use crate::Sum;
 
-/// The ioctl requests of the device, for callers who issue them themselves.
+/// The path of the device.
+pub const DEVICE_PATH: &str = "/dev/adler32";
+
+/// The ioctl requests of the device, for callers that make these calls themselves.
 pub mod request {
     use crate::uapi::*;
     use ioctl_sys::io;
@@ -59,7 +61,7 @@ mod sys {
     ioctl!(bad read info with request::INFO; uapi::Info);
 }
 
-/// A private session with the device: one running checksum, kept by the kernel until this is
+/// A private session of the device: a running checksum that the kernel keeps until the session is
 /// dropped.
 ///
 /// Bytes are appended by writing, or by [`Session::update`].
@@ -77,10 +79,10 @@ mod sys {
 #[derive(Debug)]
 pub struct Session(File);
 
-/// What serves the device.
+/// A description of the module behind the device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Info {
-    /// Version of the ABI that the module has; ours is [`uapi::ABI_VERSION`].
+    /// Version of the ABI of the module. This library has [`uapi::ABI_VERSION`].
     pub abi_version: u32,
     /// Name of the implementation in use.
     pub implementation: String,
@@ -94,10 +96,10 @@ impl Session {
         let file = File::options()
             .read(true)
             .write(true)
-            .open(host::DEVICE_PATH)
-            .map_err(open_error)?;
+            .open(DEVICE_PATH)
+            .map_err(failed(Interface::Device, "open"))?;
         let session = Self(file);
-        // Any file could have the name of the device, and would swallow what is written to it.
+        // Any other file at this path would accept what is written to it.
         match session.info() {
             Err(Error::Kernel { source, .. }) if source.kind() != ErrorKind::PermissionDenied => {
                 Err(Error::NotOurDevice)
@@ -118,8 +120,8 @@ impl Session {
         })
     }
 
-    /// Makes the session what it would be after the bytes that `sum` covers, to go on where another
-    /// one was left. The length is at most [`uapi::MAX_LENGTH`].
+    /// Sets the checksum and the length to those of `sum`, to continue where another session ended.
+    /// The length is at most [`uapi::MAX_LENGTH`].
     ///
     /// ```no_run
     /// use adler32::Session;
@@ -145,7 +147,7 @@ impl Session {
         })
     }
 
-    /// Appends `data`, all of it or, on error, none.
+    /// Appends all of `data`, or nothing if the call fails.
     pub fn update(&mut self, data: &[u8]) -> Result<(), Error> {
         let buffer = uapi::Buffer {
             address: address(data),
@@ -155,8 +157,8 @@ impl Session {
         check("UPDATE", unsafe { sys::update(self.fd(), &buffer) })
     }
 
-    /// Returns the checksum of `data` appended to that of which `start` is the checksum. The
-    /// session is neither read nor changed.
+    /// Returns the checksum of the bytes that `start` covers followed by `data`. The session is
+    /// neither read nor changed.
     ///
     /// ```no_run
     /// use adler32::Adler32;
@@ -179,13 +181,13 @@ impl Session {
         from_kernel("DIGEST", digest.value)
     }
 
-    /// Appends a part of which only the checksum and the length are known.
+    /// Appends a part by its checksum and length, without its bytes.
     pub fn combine(&mut self, part: Sum) -> Result<(), Error> {
         // SAFETY: `COMBINE` reads one `State`.
         check("COMBINE", unsafe { sys::combine(self.fd(), &state(part)) })
     }
 
-    /// Asks what serves the device.
+    /// Returns a description of the module behind the device.
     pub fn info(&self) -> Result<Info, Error> {
         let mut info = uapi::Info::default();
         // SAFETY: `INFO` writes one `Info`.
@@ -218,39 +220,14 @@ impl AsFd for Session {
     }
 }
 
-fn open_error(source: io::Error) -> Error {
-    let errno = source.raw_os_error().map(Errno::from_raw);
-    let module = Module::find(host::MODULE_NAME);
-    match (errno, Node::find()) {
-        (Some(Errno::ENXIO | Errno::ENODEV), _) if module.is_loaded() => Error::NotOurDevice,
-        (Some(Errno::ENOENT | Errno::ENXIO | Errno::ENODEV), _) => Error::DeviceMissing(module),
-        (_, Ok(node)) if !node.is_device => Error::NotOurDevice,
-        // Devices on file systems mounted with nodev are open to nobody.
-        (Some(Errno::EACCES), Ok(node)) if node.mode & 0o666 != 0o666 => {
-            Error::DeviceForbidden(node)
-        }
-        (Some(Errno::EPERM | Errno::EACCES), _) => Error::DeviceBlocked,
-        _ => failed("open", source),
-    }
-}
-
-pub(crate) fn failed(call: &'static str, source: io::Error) -> Error {
-    Error::Kernel {
-        backend: host::DEVICE_PATH,
-        call,
-        source,
-    }
-}
-
 fn check(call: &'static str, result: c_int) -> Result<(), Error> {
-    match Errno::result(result) {
-        Ok(_) => Ok(()),
-        Err(errno) => Err(failed(call, errno.into())),
-    }
+    let result = Errno::result(result).map(drop);
+    result.map_err(failed(Interface::Device, call))
 }
 
 fn from_kernel(call: &'static str, value: u32) -> Result<Adler32, Error> {
-    Adler32::from_value(value).ok_or_else(|| failed(call, ErrorKind::InvalidData.into()))
+    let impossible = || failed(Interface::Device, call)(ErrorKind::InvalidData);
+    Adler32::from_value(value).ok_or_else(impossible)
 }
 
 fn state(sum: Sum) -> uapi::State {
@@ -265,8 +242,20 @@ fn address(data: &[u8]) -> u64 {
     data.as_ptr() as usize as u64
 }
 
-/// The text before the first NUL.
+/// Returns the text before the first NUL.
 fn text(bytes: &[u8]) -> String {
     let end = bytes.iter().position(|&b| b == 0).unwrap_or(bytes.len());
     String::from_utf8_lossy(&bytes[..end]).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn path_of_the_abi() {
+        let name = uapi::DEVICE_NAME.to_str().expect("ASCII");
+        assert_eq!(DEVICE_PATH, format!("/dev/{name}"));
+        assert_eq!(DEVICE_PATH, Interface::Device.to_string());
+    }
 }

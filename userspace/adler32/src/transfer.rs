@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! How the bytes of an open file get to a backend.
+//! Transfers of bytes from an open file to the kernel module, without a copy in this process.
 
 use std::os::fd::AsFd;
 
@@ -11,29 +11,27 @@ use nix::sys::sendfile;
 use nix::sys::stat::FileStat;
 use nix::sys::stat::SFlag;
 
-use crate::BackendKind;
-
-/// From how many bytes on a file is sent rather than read.
+/// A file of more bytes is sent, and a shorter file is read.
 const SENT_FROM: i64 = 128 * 1024;
 
-/// How many bytes the kernel is asked to move by one call. Not more than it does, which is 2 GiB less
-/// a page: a call that has moved as many has ended the message on an AF_ALG socket.
+/// How many bytes one call asks the kernel to send. The kernel sends at most 2 GiB less a page. A
+/// call that sends as many bytes as it asked for ends the message on an AF_ALG socket.
 pub(crate) const MOST: usize = 1024 * 1024 * 1024;
 
-/// How the kernel moves bytes.
+/// How the kernel sends bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Call {
-    /// The pages of a file.
+    /// From the pages of a file.
     Sendfile,
-    /// The pages of a pipe.
+    /// From the pages of a pipe.
     Splice,
 }
 
-/// Chooses how the kernel moves the bytes of a file to a backend. What it does not move is read, see
+/// Chooses how the kernel sends the bytes of a file. Bytes that are not sent are read, see
 /// [`file`](crate::file).
 ///
-/// `make bench-device` prints, for a file of 1 GiB in the page cache, in User Mode Linux on a
-/// virtual machine with a processor of the Zen 4 family, best of 15 rounds:
+/// `make bench-device` printed these rates for a file of 1 GiB in the page cache, in User Mode Linux
+/// on a virtual machine with a processor of the Zen 4 family, best of 15 rounds:
 ///
 /// | | GB/s |
 /// |---|---|
@@ -44,15 +42,12 @@ pub(crate) enum Call {
 /// | processor, `read` of 128 KiB at a time | 5.9 |
 /// | processor, `mmap` | 2.7 |
 ///
-/// So the kernel sends what it can send; UPDATE wants a buffer. A short file is read: that takes a
-/// call to read it and one to hand it on, `sendfile` takes as many, and has a pipe to set up. The two
-/// took equally long at 16 KiB natively, to `/dev/null`, and between 64 and 256 KiB in User Mode Linux,
-/// to the device (by a program that was not kept). Files that say they are empty, as those in `/proc`
-/// do, are among these.
-pub(crate) fn choose(via: BackendKind, stat: &FileStat) -> Option<Call> {
-    if !matches!(via, BackendKind::Device | BackendKind::AfAlg) {
-        return None;
-    }
+/// A short file is read. Reading it takes two calls, one to read and one to write. `sendfile` takes
+/// two calls as well, and sets up a pipe. Both took equally long at 16 KiB when the file was sent to
+/// `/dev/null` natively, and between 64 and 256 KiB when it was sent to the device in User Mode Linux.
+/// (The program that measured this was not kept.) Files that report a size of 0, such as files in
+/// `/proc`, count as short.
+pub(crate) fn choose(stat: &FileStat) -> Option<Call> {
     let kind = SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT;
     match kind {
         SFlag::S_IFREG if stat.st_size > SENT_FROM => Some(Call::Sendfile),
@@ -61,9 +56,9 @@ pub(crate) fn choose(via: BackendKind, stat: &FileStat) -> Option<Call> {
     }
 }
 
-/// Has the kernel move bytes of `file` to `backend` and returns how many, by which the position of
-/// `file` has advanced. There are none at the end of the file, nor where the kernel refuses, be it
-/// because of the file, the backend or a policy: whoever reads on from there finds out.
+/// Has the kernel send bytes of `file` to `backend`, and returns how many. The position of `file`
+/// advances by this number. The number is 0 at the end of the file, and also if the kernel refuses
+/// because of the file, the backend or a policy. The caller then reads on and finds out which.
 pub(crate) fn send(file: impl AsFd, backend: impl AsFd, call: Call) -> usize {
     loop {
         let sent = match call {

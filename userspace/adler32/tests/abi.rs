@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! The C header against the Rust ABI: every constant, ioctl number, structure and member is the
-//! same on both sides, for 64- and 32-bit programs. And what its pages say of it.
+//! Compares the C header with the Rust ABI: every constant, ioctl number, structure and member must
+//! be the same, for 64- and 32-bit programs. Also compares the facts in the pages about the ABI.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -19,7 +19,7 @@ const MANUAL: &str = include_str!("../../../docs/man/adler32.4");
 const PAGE: &str = include_str!("../../../docs/ABI/testing/dev-adler32");
 const INCLUDE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../include/uapi");
 
-/// Constants: the name here, the name in C, the value.
+/// Constants: the name in Rust, the name in C, and the value.
 const CONSTANTS: [(&str, &str, u64); 10] = [
     (
         "ABI_VERSION",
@@ -37,10 +37,10 @@ const CONSTANTS: [(&str, &str, u64); 10] = [
     ("MAX_LENGTH", "ADLER32_MAX_LENGTH", uapi::MAX_LENGTH),
 ];
 
-/// Names, which the header leaves to its users.
+/// Names that the header does not define.
 const ONLY_IN_RUST: [&str; 3] = ["ALG_NAME", "DEVICE_NAME", "DRIVER_NAME"];
 
-/// The C type of a member.
+/// A type of a member.
 trait Member {
     fn c_type(&self) -> String;
 }
@@ -63,7 +63,8 @@ impl<const N: usize> Member for [u8; N] {
     }
 }
 
-/// Assertions on a structure. Does not compile unless all members are given.
+/// Asserts that a structure has no padding, and returns its name and assertions in C. Compiles only if
+/// it lists all members.
 macro_rules! structure {
     ($name:ident { $($member:ident),* }) => {{
         let c_name = format!("struct adler32_{}", stringify!($name).to_lowercase());
@@ -115,14 +116,14 @@ fn structures() -> [(&'static str, String); 4] {
     ]
 }
 
-/// The C compiler, which finds the kernel's headers for either word size: those of Debian are in
-/// the folder of the 64-bit architecture only, and serve both.
+/// Returns the C compiler with the path of the kernel's headers. Debian installs them in the directory
+/// of the 64-bit architecture only, but they are valid for 32-bit programs as well.
 fn cc() -> Command {
     let multiarch = Command::new("cc")
         .arg("-print-multiarch")
         .output()
         .expect("cc runs");
-    let multiarch = String::from_utf8(multiarch.stdout).expect("a folder name");
+    let multiarch = String::from_utf8(multiarch.stdout).expect("a directory name");
     let mut cc = Command::new("cc");
     cc.args(["-std=gnu11", "-Wall", "-Wextra", "-Werror", "-I", INCLUDE]);
     cc.arg("-isystem")
@@ -137,8 +138,8 @@ fn header_agrees_with(options: &[&str]) {
     }
     c.extend(structures().map(|(_, assertions)| assertions));
 
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("abi.c");
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("abi.c");
     fs::write(&file, c).unwrap();
     let output = cc()
         .args(options)
@@ -164,7 +165,7 @@ fn header_agrees_in_32_bit_programs() {
     header_agrees_with(&["-m32"]);
 }
 
-/// The names that follow `prefix` at the start of a line.
+/// Returns the names that follow `prefix` at the start of a line.
 fn names<'a>(text: &'a str, prefix: &str) -> BTreeSet<&'a str> {
     text.lines()
         .filter_map(|line| line.strip_prefix(prefix))

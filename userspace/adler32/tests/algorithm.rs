@@ -14,7 +14,7 @@ use common::WORST_START;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-/// Ours, in one piece.
+/// Returns our checksum of the data in one piece.
 fn ours(start: u32, data: &[u8]) -> u32 {
     let mut hasher = Hasher::resume(Sum {
         checksum: adler(start),
@@ -153,11 +153,11 @@ fn combine_at_the_edges() {
     }
 }
 
-/// `combine` by what appending does to the two sums.
+/// Computes `combine` from the effect of a byte on the two sums.
 ///
-/// A byte of value d turns (s1, s2) into (s1 + d, s2 + s1 + d): a linear map, that of a zero byte,
-/// plus something that depends on the data alone. So two sums that start apart end apart by their
-/// difference under the map of `len` zero bytes, which repeated squaring finds.
+/// A byte of value d turns (s1, s2) into (s1 + d, s2 + s1 + d). This is the linear map of a zero byte
+/// plus a vector that depends on d alone. So the difference of two pairs of sums changes by the map
+/// of `len` zero bytes only. Repeated squaring computes this map.
 fn combine_model(a: u32, b: u32, mut len: u64) -> u32 {
     type Matrix = [[u128; 2]; 2];
     const M: u128 = MODULUS as u128;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! One backend over many inputs, for every backend that this machine has open.
+//! Many inputs in turn, on every backend that opens here.
 
 use std::fs;
 use std::fs::File;
@@ -11,6 +11,7 @@ use std::io::SeekFrom;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::OpenOptionsExt;
 
+use adler32::file::Options;
 use adler32::Backend;
 use adler32::BackendKind;
 use adler32::Error;
@@ -29,7 +30,7 @@ impl Read for Bad {
     }
 }
 
-/// Gives a few bytes at a time, interrupted between them.
+/// Returns a few bytes at a time, with an interrupted read before each.
 struct Slow<'a> {
     data: &'a [u8],
     interrupted: bool,
@@ -49,7 +50,7 @@ impl Read for Slow<'_> {
 fn open_backends() -> Vec<Backend> {
     let backends: Vec<_> = BackendKind::ALL
         .into_iter()
-        .filter_map(|via| Backend::open(via).ok())
+        .filter_map(|kind| Backend::open(kind).ok())
         .collect();
     assert_eq!(backends.last().map(Backend::kind), Some(BackendKind::Cpu));
     backends
@@ -102,7 +103,7 @@ fn the_first_is_the_device_or_the_processor() {
     assert_eq!(Backend::first().kind(), expected);
 }
 
-/// A file of `data`, at its start.
+/// Returns a file of `data` with its position at the start.
 fn file_of(data: &[u8]) -> NamedTempFile {
     let file = NamedTempFile::new().unwrap();
     fs::write(file.path(), data).unwrap();
@@ -115,7 +116,7 @@ fn sums_one_file_after_the_other() {
     for mut backend in open_backends() {
         for len in [long.len(), 0, 1, 131_071, 131_072, 131_073, 1_000_003, 4096] {
             let mut file = file_of(&long[..len]);
-            let sum = backend.checksum_file(&file).unwrap();
+            let sum = backend.checksum_file(&file, Options::default()).unwrap();
             assert_eq!(sum, sum_of(&long[..len]));
             assert_eq!(file.stream_position().unwrap(), len as u64);
         }
@@ -123,7 +124,7 @@ fn sums_one_file_after_the_other() {
 }
 
 #[test]
-fn begins_at_the_position_which_all_duplicates_share() {
+fn begins_at_the_position_that_all_duplicates_share() {
     let data = data(500_000);
     for mut backend in open_backends() {
         let file = file_of(&data);
@@ -135,23 +136,29 @@ fn begins_at_the_position_which_all_duplicates_share() {
             (600_000, b""),
         ] {
             shared.seek(SeekFrom::Start(from)).unwrap();
-            assert_eq!(backend.checksum_file(&file).unwrap(), sum_of(rest));
+            assert_eq!(
+                backend.checksum_file(&file, Options::default()).unwrap(),
+                sum_of(rest)
+            );
             assert_eq!(shared.stream_position().unwrap(), from.max(500_000));
         }
     }
 }
 
 #[test]
-fn sums_files_that_say_they_are_empty() {
+fn sums_files_of_size_0_that_are_not_empty() {
     let version = fs::read("/proc/version").unwrap();
     for mut backend in open_backends() {
         let file = File::open("/proc/version").unwrap();
-        assert_eq!(backend.checksum_file(file).unwrap(), sum_of(&version));
+        assert_eq!(
+            backend.checksum_file(file, Options::default()).unwrap(),
+            sum_of(&version)
+        );
     }
 }
 
 #[test]
-fn says_which_files_cannot_be_read() {
+fn files_that_cannot_be_read() {
     let folder = tempdir().unwrap();
     let written = File::create(folder.path().join("written")).unwrap();
     written.set_len(1_000_000).unwrap();
@@ -169,11 +176,14 @@ fn says_which_files_cannot_be_read() {
             (&written, "Bad file descriptor"),
             (&empty, "Resource temporarily unavailable"),
         ] {
-            let error = backend.checksum_file(file).unwrap_err();
+            let error = backend.checksum_file(file, Options::default()).unwrap_err();
             assert!(matches!(error, Error::Read(_)));
             assert_eq!(error.to_string(), message);
         }
         let file = file_of(b"abc");
-        assert_eq!(backend.checksum_file(&file).unwrap(), sum_of(b"abc"));
+        assert_eq!(
+            backend.checksum_file(&file, Options::default()).unwrap(),
+            sum_of(b"abc")
+        );
     }
 }

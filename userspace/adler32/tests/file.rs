@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! Files and parts of them, by one thread and by several.
+//! Files and parts of files, summed by one thread and by several.
 
-#[allow(dead_code, reason = "other tests use all of it")]
+#[allow(dead_code, reason = "other tests use the rest of it")]
 mod common;
 
 use std::fs;
@@ -14,13 +14,14 @@ use std::io::SeekFrom;
 use std::io::Write;
 use std::num::NonZero;
 use std::ops::Range;
+use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
 use std::thread;
 
-use adler32::file::checksum;
-use adler32::file::checksum_range;
+use adler32::file;
+use adler32::file::Options;
 use adler32::file::PARALLEL_FROM;
 use adler32::Error;
 use adler32::Sum;
@@ -28,17 +29,35 @@ use common::theirs;
 use common::Others;
 use nix::sys::memfd::memfd_create;
 use nix::sys::memfd::MFdFlags;
-use rayon::prelude::*;
 use tempfile::tempdir;
 use tempfile::tempfile;
 
 const MIB: u64 = 1024 * 1024;
 
-/// None is as many as there are processors.
+/// `None` stands for the number of processors.
 const THREADS: [Option<NonZero<usize>>; 4] =
     [None, NonZero::new(1), NonZero::new(2), NonZero::new(5)];
 
-/// No two ranges of some length have the same bytes.
+fn options(threads: Option<NonZero<usize>>) -> Options<'static> {
+    Options {
+        threads,
+        ..Options::default()
+    }
+}
+
+fn checksum(file: impl AsFd, threads: Option<NonZero<usize>>) -> Result<Sum, Error> {
+    file::checksum(file, options(threads))
+}
+
+fn checksum_range(
+    file: impl AsFd,
+    range: Range<u64>,
+    threads: Option<NonZero<usize>>,
+) -> Result<Sum, Error> {
+    file::checksum_range(file, range, options(threads))
+}
+
+/// Returns bytes in which no two ranges of some length are the same.
 fn data(len: u64) -> Vec<u8> {
     (0..len as u32)
         .map(|i| (i.wrapping_mul(i | 1).wrapping_mul(2_654_435_761) >> 13) as u8)
@@ -147,16 +166,20 @@ fn parts_make_the_whole() {
 fn many_files_at_once() {
     let data = data(2 * PARALLEL_FROM);
     let lens = [3, 2 * PARALLEL_FROM, 100_000, PARALLEL_FROM, 0, 4096];
-    lens.par_iter().for_each(|&len| {
-        let data = &data[..len as usize];
-        for threads in THREADS {
-            assert_covers(checksum(file_of(data), threads), data);
+    thread::scope(|scope| {
+        for len in lens {
+            let data = &data[..len as usize];
+            scope.spawn(|| {
+                for threads in THREADS {
+                    assert_covers(checksum(file_of(data), threads), data);
+                }
+            });
         }
     });
 }
 
-/// A file in memory of 5 GiB, with bytes beside every place where 32 bits may be too few. Its holes
-/// take no memory.
+/// A file of 5 GiB in memory, with bytes around every offset at which 32 bits may be too few. Its
+/// holes take no memory.
 #[test]
 fn holes_and_more_than_four_gib() {
     const LEN: u64 = 5 * 1024 * MIB + 3;
@@ -189,9 +212,9 @@ fn holes_and_more_than_four_gib() {
     );
 }
 
-/// Changes a file while it is summed again and again by two threads, and once more after that: what is
-/// found must be its first bytes.
-fn change_meanwhile(data: &[u8], start: &[u8], change: impl Fn(&File) + Sync) -> Vec<u64> {
+/// Changes a file while two threads sum it repeatedly, and sums it once more after that. Each sum
+/// must cover the first bytes of the file. Returns the lengths that were found.
+fn sum_while_changing(data: &[u8], start: &[u8], change: impl Fn(&File) + Sync) -> Vec<u64> {
     let file = file_of(start);
     let done = AtomicBool::new(false);
     let mut found = Vec::new();
@@ -220,7 +243,7 @@ fn change_meanwhile(data: &[u8], start: &[u8], change: impl Fn(&File) + Sync) ->
 fn files_that_grow() {
     let data = data(4 * PARALLEL_FROM);
     let start = PARALLEL_FROM as usize;
-    let found = change_meanwhile(&data, &data[..start], |file| {
+    let found = sum_while_changing(&data, &data[..start], |file| {
         for (number, piece) in data[start..].chunks(77_777).enumerate() {
             let at = start + number * 77_777;
             file.write_all_at(piece, at as u64).unwrap();
@@ -230,12 +253,12 @@ fn files_that_grow() {
     assert_eq!(found.last(), Some(&(data.len() as u64)));
 }
 
-/// The kernel fills the rest of a page, of a huge one too, with zeros when it is cut, and a read that
-/// has already asked for the size finds them. So the file is cut between huge pages.
+/// When a file is cut within a page or a huge page, the kernel fills the rest of the page with zeros.
+/// A read that has already looked up the size finds these zeros. So the file is cut between huge pages.
 #[test]
 fn files_that_shrink() {
     let data = data(4 * PARALLEL_FROM);
-    let found = change_meanwhile(&data, &data, |file| {
+    let found = sum_while_changing(&data, &data, |file| {
         for len in (0..=data.len() as u64).rev().step_by(2 * MIB as usize) {
             file.set_len(len).unwrap();
             thread::yield_now();
@@ -271,7 +294,7 @@ fn pipes_and_devices() {
 
 #[test]
 fn reads_that_are_short() {
-    // Gives less than a page at a time, however much is asked for.
+    // A read of this file returns less than a page at a time, however much it asks for.
     let open = || File::open("/proc/kallsyms").unwrap();
     let mut symbols = Vec::new();
     open().take(300_000).read_to_end(&mut symbols).unwrap();
@@ -286,7 +309,7 @@ fn reads_that_are_short() {
 }
 
 #[test]
-fn what_cannot_be_read() {
+fn files_that_cannot_be_read() {
     let folder = tempdir().unwrap();
     let written = File::create(folder.path().join("written")).unwrap();
     written.set_len(2 * PARALLEL_FROM).unwrap();

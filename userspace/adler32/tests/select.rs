@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! The choice of an implementation: a wrong one is found out and not used.
+//! The choice of an implementation. A wrong implementation is detected and not used.
 
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
@@ -21,14 +21,14 @@ use adler32::algorithm::PORTABLE;
 use adler32::processor::Processor;
 use adler32::Adler32;
 
-/// Checks one that runs on this processor against another.
+/// Checks one implementation against another; this processor must run both.
 fn verify(candidate: &Implementation, reference: &Implementation) -> Result<(), Mismatch> {
     let [candidate, reference] =
         [candidate, reference].map(|one| Runnable::<Processor>::new(*one).expect("can run"));
     algorithm::verify::verify(&candidate, &reference, &mut [0; SCRATCH_LEN])
 }
 
-/// The right value, spoilt where `wrong`.
+/// Returns the right checksum, or another value if `wrong`.
 fn spoil(wrong: bool, start: Adler32, data: &[u8]) -> Adler32 {
     let right = definition(start, data);
     if wrong {
@@ -46,7 +46,7 @@ fn wrong_beyond<const LEN: usize>(start: Adler32, data: &[u8]) -> Adler32 {
     spoil(data.len() > LEN, start, data)
 }
 
-/// Adds up to `CHUNK` bytes before it reduces, though the sums may overflow.
+/// Adds up to `CHUNK` bytes before it reduces the sums, even if they overflow.
 fn late<const CHUNK: usize>(start: Adler32, data: &[u8]) -> Adler32 {
     data.chunks(CHUNK).fold(start, |sum, chunk| {
         let (mut s1, mut s2) = (sum.value() & 0xffff, sum.value() >> 16);
@@ -58,7 +58,7 @@ fn late<const CHUNK: usize>(start: Adler32, data: &[u8]) -> Adler32 {
     })
 }
 
-/// The choice, and the names of those that were refused.
+/// Returns the choice and the names of the implementations that were refused.
 fn choose(
     implementations: &[Implementation],
     request: u32,
@@ -114,7 +114,7 @@ fn one_wrong_alignment_is_found() {
 #[test]
 fn other_mistakes_are_found() {
     let mistakes = [
-        // The chunk is one byte too long: only the largest bytes from the largest start overflow.
+        // The chunk is one byte too long: the sums overflow only for the largest bytes and start.
         Implementation::new("overflow", late::<5553>),
         Implementation::new("signed bytes", |start, data| {
             spoil(data.iter().any(|&byte| byte > 127), start, data)

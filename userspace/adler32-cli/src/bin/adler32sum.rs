@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! The command `adler32sum`: the same program, which `cargo install` is to install under both names.
+//! The command `adler32sum`. It is the same program, which `cargo install` installs under both names.
 
 #![no_main]
 

@@ -1,31 +1,32 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! The checksum of data in memory rather than in a cache.
+//! The checksum of data that is in memory rather than in a cache.
 
 use std::array::from_fn;
 
-use crate::Adler32;
+use crate::algorithm::Adler32;
 
-/// The length from which data are read in several places in turn, in bytes.
+/// The length in bytes from which data is read at several places in turn.
 ///
-/// So many are in no fast cache. As a prefetcher follows each place, more of the memory's bandwidth
-/// is used. On Zen 4 with 32 MiB of L3 cache, 24 MiB less a byte, in order, and 24 MiB took
+/// Data of this length is in no fast cache. The processor prefetches at each place, and so uses more
+/// of the memory's bandwidth. On Zen 4 with 32 MiB of L3 cache, these rates were measured for 24 MiB
+/// less one byte, read in order, and for 24 MiB:
 ///
 /// ```text
 /// avx2            40 and 60 GB/s
 /// avx512-vnni     39 and 77 GB/s
 /// ```
 ///
-/// (`cd bench; cargo run --release -- --size 25165823 --size 25165824`).
+/// (`cd bench/core; cargo run --release -- --size 25165823 --size 25165824`)
 pub const STREAMED: usize = 24 * 1024 * 1024;
-/// How many places.
+/// The number of places.
 const STREAMS: usize = 4;
-/// How far apart they are, in bytes.
+/// The distance between two places, in bytes.
 const STRIDE: usize = 1024 * 1024;
-/// How many bytes are read in one place before the next.
+/// How many bytes are read at one place before the next place's turn.
 const GRANULE: usize = 2048;
 
-/// Continues a checksum over the bytes given, with `update` for each part.
+/// Appends `data` to the bytes that `start` covers, with `update` for each part.
 pub fn streamed(
     start: Adler32,
     data: &[u8],

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! What tests compare with: two independent implementations, which must agree.
+//! Two independent implementations, which must agree, to compare ours with.
 
 use adler32::Adler32;
 
-/// The largest value there is: both sums one below the modulus.
+/// The largest possible value: both sums are one below the modulus.
 pub const WORST_START: u32 = 0xfff0_fff0;
 
 pub fn adler(value: u32) -> Adler32 {
     Adler32::from_value(value).expect("a possible value")
 }
 
-/// The running checksum of the others.
+/// The running checksum of the other implementations.
 pub struct Others(adler2::Adler32, simd_adler32::Adler32);
 
 impl Others {
@@ -33,7 +33,7 @@ impl Others {
     }
 }
 
-/// The checksum of the others.
+/// Returns the checksum that the other implementations compute.
 pub fn theirs(start: u32, data: &[u8]) -> u32 {
     let mut others = Others::new(start);
     others.write(data);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! Blocks of the heap that end with the data and begin with bytes that were never written, to be run
-//! by Valgrind: it tells of every access outside a block, and of all that depends on such bytes.
+//! Blocks of the heap that begin with bytes that were never written, and end with the data. Valgrind,
+//! which runs this program, reports every access outside a block and every result that depends on
+//! bytes that were never written.
 
 use std::slice;
 
@@ -14,7 +15,7 @@ use crate::Test;
 
 pub const TESTS: &[Test] = &[("data_behind_unwritten_bytes", unwritten)];
 
-/// Few enough for Valgrind.
+/// Returns lengths, few enough for Valgrind.
 fn lengths() -> impl Iterator<Item = usize> {
     let around = |len: usize| len - 1..=len + 1;
     let boundaries = [1024, 2048, 4096, 5552, 8192, 16384, 65536].into_iter();
@@ -32,7 +33,7 @@ fn unwritten(subject: Subject) {
             for (to, from) in place.iter_mut().zip(data) {
                 to.write(*from);
             }
-            // SAFETY: All of them were just written.
+            // SAFETY: The loop above has written every byte of `place`.
             let data = unsafe { slice::from_raw_parts(place.as_ptr().cast(), len) };
             let found = subject.update(1, data);
             assert_eq!(found, expected, "{len} bytes behind {before}");

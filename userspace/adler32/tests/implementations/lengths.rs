@@ -39,15 +39,15 @@ pub const TESTS: &[Test] = &[
     ("more_than_32_bits_of_length", huge),
 ];
 
-/// All lengths up to here are tried, at all alignments in a cache line.
+/// All lengths up to this one are tried, at all alignments within a cache line.
 const SHORT: usize = 8 * KIB + 512;
 const ALIGNMENTS: usize = 64;
 
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
 
-/// Where implementations may change their way: blocks of vectors, and chunks after which sums are
-/// reduced, flushed or fetched ahead.
+/// Lengths at which implementations may switch code paths: blocks of vectors, and chunks after which
+/// sums are reduced or flushed, or data is prefetched.
 const BOUNDARIES: [usize; 17] = [
     64,
     128,
@@ -68,7 +68,7 @@ const BOUNDARIES: [usize; 17] = [
     4 * MIB,
 ];
 
-/// Returns the first of `bytes` whose address is a multiple of [`ALIGNMENTS`], and all behind it.
+/// Returns `bytes` from the first address that is a multiple of [`ALIGNMENTS`].
 fn aligned(bytes: &[u8]) -> &[u8] {
     &bytes[bytes.as_ptr().align_offset(ALIGNMENTS)..]
 }
@@ -116,8 +116,8 @@ fn boundaries(subject: Subject) {
     }
 }
 
-/// Compares `subject` with the others on the first bytes of `data`, for each of `lengths`: what is
-/// expected of a length continues that of the one before.
+/// Compares `subject` with the others on the first bytes of `data`, for each of `lengths`. The
+/// expected checksum of each length continues the one of the length before.
 fn from_the_start(subject: Subject, data: &[u8], lengths: &BTreeSet<usize>, what: &str) {
     let mut others = Others::new(WORST_START);
     let mut done = 0;
@@ -196,11 +196,12 @@ fn huge(subject: Subject) {
     assert_eq!(subject.update(WORST_START, data), expected.value());
 }
 
-/// The same pages many times over.
+/// The same pages, mapped many times in a row.
 ///
 /// # Invariants
 ///
-/// `start` is where `len` bytes are mapped that belong to this, can be read, and do not change.
+/// `start` is the address of `len` mapped bytes that belong to this object, are readable and do not
+/// change.
 struct Repeated {
     start: NonNull<c_void>,
     len: usize,
@@ -220,11 +221,11 @@ impl Repeated {
         for offset in (0..len).step_by(piece.len()) {
             let at = NonZeroUsize::new(start.as_ptr() as usize + offset);
             let flags = MapFlags::MAP_SHARED | MapFlags::MAP_FIXED;
-            // SAFETY: These addresses were just reserved.
+            // SAFETY: The call above has reserved these addresses.
             unsafe { mmap(at, size(piece.len()), ProtFlags::PROT_READ, flags, &file, 0) }
                 .expect("mmap of the memfd");
         }
-        // INVARIANT: All is mapped, and nobody else has the file.
+        // INVARIANT: The loop has mapped all pages. Nothing else can write to the file.
         Self { start, len }
     }
 }
@@ -233,14 +234,14 @@ impl Deref for Repeated {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        // SAFETY: By the type invariant.
+        // SAFETY: By the type invariant, the bytes are mapped, readable and do not change.
         unsafe { slice::from_raw_parts(self.start.as_ptr().cast(), self.len) }
     }
 }
 
 impl Drop for Repeated {
     fn drop(&mut self) {
-        // SAFETY: The mapping belongs to this alone.
+        // SAFETY: By the type invariant, the mapping belongs to this object, which is dropped.
         unsafe { munmap(self.start, self.len) }.expect("munmap");
     }
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! Each implementation against others: a case for each implementation and theme, skipped where the
-//! processor cannot run the implementation.
+//! Compares each implementation with others. There is a case for each implementation and theme, which
+//! is skipped if the processor cannot run the implementation.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -36,7 +36,7 @@ impl Subject {
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
-    // One at a time, so that the name of a test has been printed when a fault ends the program.
+    // One test at a time, so that the name of the test is printed before a fault ends the program.
     arguments.test_threads = Some(1);
     let tests = [pages::TESTS, lengths::TESTS, heap::TESTS, splits::TESTS].concat();
     let trials = IMPLEMENTATIONS
@@ -53,12 +53,12 @@ fn trial(implementation: Implementation, (name, test): Test) -> Trial {
                 test(Subject(runnable));
                 Completion::Completed
             }
-            None => Completion::ignored_with("this processor lacks what it needs"),
+            None => Completion::ignored_with("this processor cannot run it"),
         })
     })
 }
 
-/// Bytes that look random, the same each time: splitmix64 (Steele, Lea and Flood, 2014).
+/// Returns bytes that look random and are the same each time: splitmix64 (Steele, Lea and Flood, 2014).
 fn random(len: usize) -> Vec<u8> {
     let words = (1..).map(|i: u64| {
         let z = i.wrapping_mul(0x9e37_79b9_7f4a_7c15);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! Memory that ends where nothing is mapped, or begins there, and cannot be written to. To touch what
-//! is outside, or to write, is a fault that ends the program.
+//! Read-only memory next to pages that are not accessible. An access outside the memory, or a write
+//! to it, is a fault that ends the program.
 
 use guarded::Guarded;
 
@@ -18,7 +18,7 @@ pub const TESTS: &[Test] = &[
 
 const LONGEST: usize = 256 * 1024;
 
-/// All lengths to beyond a page, and longer ones, not all of them a multiple of anything.
+/// Returns all lengths up to more than a page, and longer ones in steps of 1021 bytes.
 fn lengths() -> impl Iterator<Item = usize> {
     (0..=4096 + 64).chain((4096..=LONGEST).step_by(1021))
 }

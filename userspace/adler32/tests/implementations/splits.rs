@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! Data in pieces.
+//! Data in several pieces.
 
 use adler32::Hasher;
 use adler32::Sum;
@@ -16,7 +16,7 @@ use crate::Test;
 
 pub const TESTS: &[Test] = &[("any_split_is_the_same", any_split)];
 
-/// Sizes of pieces: mostly such that implementations treat as short, some long.
+/// Returns sizes of pieces. Implementations treat most of them as short.
 fn sizes() -> impl Strategy<Value = Vec<usize>> {
     vec(
         prop_oneof![6 => 0..600usize, 2 => 0..10_000usize, 1 => 0..200_000usize],

@@ -1,21 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! What this machine has of the module, as `/dev`, `/proc`, `/sys` and `/lib/modules` tell.
-//!
-//! Looking changes nothing: no module is loaded by it.
-//!
-//! ```
-//! use adler32::host;
-//! use adler32::host::Module;
-//!
-//! let module = Module::find(host::MODULE_NAME);
-//! println!("{module}");
-//! if let Some(steps) = module.remedy() {
-//!     println!("{steps}");
-//! }
-//! ```
-
-mod module;
+//! Facts about the running system, from `/dev`, `/proc`, `/sys` and `/etc`. Reading them loads no
+//! module.
 
 use std::fs;
 use std::io;
@@ -23,50 +9,28 @@ use std::os::unix::fs::FileTypeExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use crate::text;
-use crate::uapi;
+use adler32::uapi;
+use adler32::DEVICE_PATH;
 
-pub use self::module::unreadable;
-pub use self::module::Ban;
-pub use self::module::Module;
-pub use self::module::State;
-
-/// Name of the kernel module.
-pub const MODULE_NAME: &str = "adler32";
-
-/// Name of the algorithm in the kernel's crypto API, which other modules may serve as well.
-pub const ALGORITHM_NAME: &str = text(uapi::ALG_NAME);
-
-const DEVICE_NAME: &str = text(uapi::DEVICE_NAME);
-
-/// Path of the device node.
-pub const DEVICE_PATH: &str = "/dev/adler32";
-
-/// The release of the running kernel, such as `7.2.12-amd64`.
+/// Returns the release of the running kernel, such as `7.2.12-amd64`.
 pub fn kernel_release() -> io::Result<String> {
     read_line("/proc/sys/kernel/osrelease")
 }
 
-/// The version of the loaded module.
-pub fn module_version() -> io::Result<String> {
-    read_line(Path::new("/sys/module").join(MODULE_NAME).join("version"))
-}
-
-/// What is at [`DEVICE_PATH`].
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The file at [`DEVICE_PATH`].
 pub struct Node {
-    /// Whether it is a character device at all.
+    /// Whether it is a character device.
     pub is_device: bool,
     /// Permission bits.
     pub mode: u32,
-    /// Name of the owner, or the number if it has none.
+    /// Name of the owner, or the number of an owner without a name.
     pub owner: String,
-    /// Name of the group, or the number if it has none.
+    /// Name of the group, or the number of a group without a name.
     pub group: String,
 }
 
 impl Node {
-    /// Looks at the device node.
+    /// Reads the attributes of the file.
     pub fn find() -> io::Result<Self> {
         let metadata = fs::metadata(DEVICE_PATH)?;
         Ok(Self {
@@ -78,32 +42,32 @@ impl Node {
     }
 }
 
-/// The minor number of the device, whose major number is 10, if the kernel has it.
+/// Returns the minor number of the device, if the device is registered. The major number is 10.
 pub fn device_minor() -> Option<u32> {
     let text = fs::read_to_string("/proc/misc").ok()?;
     text.lines().find_map(|line| {
         let (minor, name) = line.trim().split_once(' ')?;
-        (name == DEVICE_NAME).then(|| minor.parse().ok())?
+        (name.as_bytes() == uapi::DEVICE_NAME.to_bytes()).then(|| minor.parse().ok())?
     })
 }
 
-/// Name of the user who runs this program.
+/// Returns the name of the user who runs this program.
 pub fn user() -> io::Result<String> {
     Ok(name_of(fs::metadata("/proc/self")?.uid(), "/etc/passwd"))
 }
 
 /// An entry of `/proc/crypto`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct CryptoEntry {
     /// Name of the driver.
     pub driver: String,
-    /// The module that has it.
+    /// Name of the module that contains the driver.
     pub module: String,
-    /// Among entries of one name, the highest wins.
+    /// The entry of the highest priority is used.
     pub priority: i32,
 }
 
-/// Reads the entries of `/proc/crypto` that serve [`ALGORITHM_NAME`], ours and others.
+/// Reads the entries of `/proc/crypto` for the algorithm, which other modules may provide as well.
 pub fn crypto_entries() -> io::Result<Vec<CryptoEntry>> {
     Ok(parse_crypto(&fs::read_to_string("/proc/crypto")?))
 }
@@ -117,7 +81,7 @@ fn parse_crypto(text: &str) -> Vec<CryptoEntry> {
                 (key.trim() == name).then(|| value.trim())
             })
         };
-        if field("name") == Some(ALGORITHM_NAME) {
+        if field("name").map(str::as_bytes) == Some(uapi::ALG_NAME.to_bytes()) {
             entries.push(CryptoEntry {
                 driver: field("driver").unwrap_or_default().to_owned(),
                 module: field("module").unwrap_or_default().to_owned(),
@@ -128,14 +92,14 @@ fn parse_crypto(text: &str) -> Vec<CryptoEntry> {
     entries
 }
 
-/// Whether AF_ALG is there: in the kernel, or loaded.
+/// Returns whether AF_ALG is loaded or part of the kernel.
 pub fn has_af_alg() -> bool {
     let protocols = fs::read_to_string("/proc/net/protocols").unwrap_or_default();
     protocols.lines().any(|line| line.starts_with("ALG "))
 }
 
-/// The level of the sysctl `crypto.af_alg_restrict`: 0 open, 1 open to listed algorithms, 2 closed.
-/// `None` where the kernel has none, or has not loaded AF_ALG yet.
+/// Returns the level of the sysctl `crypto.af_alg_restrict`: 0 allows all algorithms, 1 only listed
+/// ones, and 2 none. Returns `None` if the kernel has no such sysctl or has not loaded AF_ALG.
 pub fn af_alg_restrict() -> Option<u32> {
     read_line("/proc/sys/crypto/af_alg_restrict")
         .ok()?
@@ -143,13 +107,14 @@ pub fn af_alg_restrict() -> Option<u32> {
         .ok()
 }
 
-fn read_line(path: impl AsRef<Path>) -> io::Result<String> {
+/// Returns the text of a file without the white space at its end.
+pub fn read_line(path: impl AsRef<Path>) -> io::Result<String> {
     Ok(fs::read_to_string(path)?.trim_end().to_owned())
 }
 
 /// Looks up a number in `/etc/passwd` or `/etc/group`.
 ///
-/// Not by the C library, which needs plug-ins at run time that a static program cannot load.
+/// The C library would need plug-ins, which a static program cannot load.
 fn name_of(id: u32, database: &str) -> String {
     let id = id.to_string();
     fs::read_to_string(database)
@@ -163,11 +128,6 @@ fn name_of(id: u32, database: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn path_of_the_abi() {
-        assert_eq!(DEVICE_PATH, format!("/dev/{}", DEVICE_NAME));
-    }
 
     #[test]
     fn proc_crypto() {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! Kernel modules, and what keeps one from being loaded.
+//! Kernel modules, and what prevents them from being loaded.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,15 +10,18 @@ use std::io;
 use std::path::Path;
 use std::path::PathBuf;
 
-use super::kernel_release;
-use super::read_line;
-use super::MODULE_NAME;
+use super::system::kernel_release;
+use super::system::read_line;
 
-/// The oldest kernel that the module can be built for.
+/// The name of this project's module.
+pub const MODULE_NAME: &str = "adler32";
+
+/// The oldest kernel for which this project's module can be built.
 const OLDEST: [u32; 2] = [7, 2];
 
-/// Where `modprobe` looks for files that end in `.conf`. One hides those of its name further down.
-const CONFIG_FOLDERS: [&str; 5] = [
+/// Directories in which `modprobe` looks for files that end in `.conf`. A file hides files of the same
+/// name in later directories.
+const CONFIG_DIRECTORIES: [&str; 5] = [
     "/etc/modprobe.d",
     "/run/modprobe.d",
     "/usr/local/lib/modprobe.d",
@@ -28,41 +31,41 @@ const CONFIG_FOLDERS: [&str; 5] = [
 
 const LOCKDOWN: &str = "/sys/kernel/security/lockdown";
 
-/// The end of a module that is signed.
+/// The end of a signed module.
 const SIGNATURE: &[u8] = b"~Module signature appended~\n";
 
-/// A kernel module, as this machine has it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A kernel module.
+#[derive(Debug)]
 pub struct Module {
     /// Its name.
     pub name: &'static str,
-    /// Whether it is loaded, or why not.
+    /// Whether the module is loaded, or why not.
     pub state: State,
 }
 
 /// Whether a module is loaded, or why not.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub enum State {
     /// Loaded, or part of the kernel.
     Loaded,
-    /// Not loaded, but `modprobe` finds it.
+    /// Not loaded; `modprobe` can load it.
     NotLoaded,
-    /// The same, and nothing but `modprobe` with its name loads it.
+    /// Not loaded; only `modprobe` with the name of the module can load it.
     Blacklisted(Ban),
     /// Installed, but `modprobe` or the kernel refuses to load it.
     Disabled(Ban),
-    /// Installed, but without the signature that this, named here, demands.
+    /// Installed, but without a signature, which the named setting requires.
     Unsigned(&'static str),
     /// Not installed for the running kernel.
     NotInstalled,
-    /// The running kernel cannot have it, for this reason.
+    /// The running kernel does not support it, for this reason.
     Unsupported(String),
 }
 
-/// What says that a module is not to be loaded.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A setting that forbids loading a module.
+#[derive(Debug, PartialEq, Eq)]
 pub enum Ban {
-    /// A line of a file of `modprobe`.
+    /// A line of a configuration file of `modprobe`.
     Line {
         /// The file.
         file: PathBuf,
@@ -71,12 +74,12 @@ pub enum Ban {
     },
     /// A parameter on the kernel's command line.
     Parameter(&'static str),
-    /// The sysctl `kernel.modules_disabled`, which stays set until the next boot.
+    /// The sysctl `kernel.modules_disabled`. It cannot be cleared until the next boot.
     Sysctl,
 }
 
 impl Module {
-    /// Looks for a module.
+    /// Finds the state of a module.
     pub fn find(name: &'static str) -> Self {
         let state = if Path::new("/sys/module").join(name).exists()
             || listed(name, "modules.builtin").is_some()
@@ -92,12 +95,12 @@ impl Module {
         Self { name, state }
     }
 
-    /// Whether it is loaded.
+    /// Returns whether the module is loaded.
     pub fn is_loaded(&self) -> bool {
         self.state == State::Loaded
     }
 
-    /// Says in a word or two what its state is.
+    /// Describes the state in a word or two.
     pub fn summary(&self) -> &'static str {
         match self.state {
             State::Loaded => "loaded",
@@ -110,50 +113,52 @@ impl Module {
         }
     }
 
-    /// Says why it is in its state, if there is more to say.
+    /// Returns the reason for the state, or no text.
     pub fn detail(&self) -> String {
         match &self.state {
             State::Loaded | State::NotLoaded => String::new(),
             State::Blacklisted(ban) => format!("{ban}; only modprobe {} loads it", self.name),
             State::Disabled(ban) => ban.to_string(),
-            State::Unsigned(who) => format!("{who} admits only signed modules"),
+            State::Unsigned(who) => format!("{who} allows only signed modules"),
             State::NotInstalled => {
-                let folder = folder();
-                let why = if folder.exists() {
-                    "does not have it"
-                } else {
-                    "is not here; in a container, ask its host"
+                let directory = directory();
+                let why = match directory.exists() {
+                    true => "does not contain it",
+                    false => "does not exist; in a container, load it on the host",
                 };
-                format!("{} {why}", folder.display())
+                format!("{} {why}", directory.display())
             }
             State::Unsupported(reason) => reason.clone(),
         }
     }
 
-    /// Says how to have it loaded, in steps with `"; "` between them.
-    pub fn remedy(&self) -> Option<String> {
+    /// Returns the steps that load the module.
+    pub fn fix(&self) -> Vec<String> {
         let name = self.name;
         let load = format!("as root: modprobe {name}");
-        Some(match &self.state {
-            State::Loaded => return None,
-            State::NotLoaded => load,
-            State::Blacklisted(ban) => format!("{load}; for good, {}", ban.remedy(name)),
-            State::Disabled(ban) => format!("{}; {load}", ban.remedy(name)),
-            State::Unsigned(_) => format!("{}; {load}", sign(&format!("$(modinfo -n {name})"))),
+        match &self.state {
+            State::Loaded => vec![],
+            State::NotLoaded => vec![load],
+            State::Blacklisted(ban) => vec![load, format!("for good, {}", ban.fix(name))],
+            State::Disabled(ban) => vec![ban.fix(name), load],
+            State::Unsigned(_) => [sign(&format!("$(modinfo -n {name})")), vec![load]].concat(),
             State::NotInstalled if name == MODULE_NAME => {
                 let file = format!("build/module/$(uname -r)/{name}.ko");
-                let sign = who_demands_signatures().map(|_| sign(&file));
-                let mut steps = vec!["in its sources: make module".to_owned()];
-                steps.extend(sign);
+                let mut steps = vec!["in the source directory: make module".to_owned()];
+                if signature_required_by().is_some() {
+                    steps.extend(sign(&file));
+                }
                 steps.push(format!("as root: insmod {file}"));
-                steps.join("; ")
+                steps
             }
-            State::NotInstalled => "boot a kernel with CONFIG_CRYPTO_USER_API_HASH".to_owned(),
+            State::NotInstalled => vec!["boot a kernel with CONFIG_CRYPTO_USER_API_HASH".into()],
             State::Unsupported(_) => {
                 let [major, minor] = OLDEST;
-                format!("boot Linux {major}.{minor} or later that has CONFIG_RUST=y")
+                vec![format!(
+                    "boot Linux {major}.{minor} or later with CONFIG_RUST=y"
+                )]
             }
-        })
+        }
     }
 }
 
@@ -168,7 +173,7 @@ impl fmt::Display for Module {
 }
 
 impl Ban {
-    fn remedy(&self, module: &str) -> String {
+    fn fix(&self, module: &str) -> String {
         match self {
             Self::Line { file, number } => {
                 format!("as root: sed -i {number}d {}", file.display())
@@ -189,31 +194,31 @@ impl fmt::Display for Ban {
     }
 }
 
-/// Returns the files that tell whether a module can be loaded, but not to this user.
+/// Returns the files that this user may not read although they determine whether a module can be loaded.
 pub fn unreadable() -> Vec<PathBuf> {
     let forbidden = |path: &PathBuf| {
         let opened = File::open(path);
         opened.is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
     };
-    let folders = CONFIG_FOLDERS.map(PathBuf::from);
+    let directories = CONFIG_DIRECTORIES.map(PathBuf::from);
     config_files()
         .into_iter()
-        .chain(folders)
-        .chain([folder().join("modules.dep"), LOCKDOWN.into()])
+        .chain(directories)
+        .chain([directory().join("modules.dep"), LOCKDOWN.into()])
         .filter(forbidden)
         .collect()
 }
 
-/// The folder of the modules of the running kernel.
-fn folder() -> PathBuf {
+/// Returns the directory of the running kernel's modules.
+fn directory() -> PathBuf {
     Path::new("/lib/modules").join(kernel_release().unwrap_or_default())
 }
 
-/// Returns the file of a module that a list in the folder has.
+/// Returns the file of a module, from a list in the directory.
 fn listed(name: &str, list: &str) -> Option<PathBuf> {
-    let folder = folder();
-    let list = fs::read_to_string(folder.join(list)).ok()?;
-    list_entry(&list, name).map(|file| folder.join(file))
+    let directory = directory();
+    let list = fs::read_to_string(directory.join(list)).ok()?;
+    list_entry(&list, name).map(|file| directory.join(file))
 }
 
 /// Returns the entry of a module, compressed or not, in a list like `modules.dep`.
@@ -226,7 +231,7 @@ fn list_entry<'a>(list: &'a str, name: &str) -> Option<&'a Path> {
         })
 }
 
-/// Returns what keeps an installed module from being loaded.
+/// Returns the state of an installed module that cannot simply be loaded.
 fn barrier(name: &str, file: &Path) -> Option<State> {
     let cmdline = read_line("/proc/cmdline").unwrap_or_default();
     let parameter =
@@ -244,7 +249,7 @@ fn barrier(name: &str, file: &Path) -> Option<State> {
         })
 }
 
-/// Whether a parameter on the kernel's command line, a list, names a module.
+/// Returns whether a parameter on the kernel's command line lists a module.
 fn names(cmdline: &str, parameter: &str, module: &str) -> bool {
     cmdline
         .split_whitespace()
@@ -253,7 +258,7 @@ fn names(cmdline: &str, parameter: &str, module: &str) -> bool {
         .any(|name| name == module)
 }
 
-/// Returns the first line in the files of `modprobe` that begins with a command and a module.
+/// Finds the first line in the files of `modprobe` that begins with a command and a module.
 fn config_line(command: &str, module: &str) -> Option<Ban> {
     config_files().into_iter().find_map(|file| {
         let number = line_number(&fs::read_to_string(&file).ok()?, command, module)?;
@@ -264,12 +269,12 @@ fn config_line(command: &str, module: &str) -> Option<Ban> {
 fn line_number(text: &str, command: &str, module: &str) -> Option<usize> {
     let found = text.lines().position(|line| {
         let mut words = line.split_whitespace();
-        // In names, modprobe takes the two for the same.
+        // In names, modprobe treats '-' and '_' as the same.
         words.next() == Some(command)
             && words
                 .next()
                 .is_some_and(|name| name.replace('-', "_") == module)
-            // A command that is to be run instead of loading may load the module itself.
+            // The command of an install line may load the module itself.
             && !words.any(|word| word.ends_with("modprobe") || word.ends_with("insmod"))
     });
     found.map(|index| index + 1)
@@ -278,7 +283,7 @@ fn line_number(text: &str, command: &str, module: &str) -> Option<usize> {
 /// Returns the files of `modprobe` in the order in which it reads them.
 fn config_files() -> Vec<PathBuf> {
     let mut files = BTreeMap::new();
-    for entry in CONFIG_FOLDERS
+    for entry in CONFIG_DIRECTORIES
         .iter()
         .flat_map(fs::read_dir)
         .flatten()
@@ -291,7 +296,8 @@ fn config_files() -> Vec<PathBuf> {
     files.into_values().collect()
 }
 
-fn who_demands_signatures() -> Option<&'static str> {
+/// Returns the name of the setting that requires signatures.
+fn signature_required_by() -> Option<&'static str> {
     if read_line("/sys/module/module/parameters/sig_enforce").is_ok_and(|on| on == "Y") {
         Some("module.sig_enforce")
     } else if read_line(LOCKDOWN).is_ok_and(|levels| !levels.contains("[none]")) {
@@ -301,23 +307,24 @@ fn who_demands_signatures() -> Option<&'static str> {
     }
 }
 
-/// Returns who demands a signature that a module has not. What is compressed is taken to have one.
+/// Returns the name of the setting that requires the signature that a module lacks. A compressed module
+/// is assumed to have one.
 fn unsigned(file: &Path) -> Option<&'static str> {
     let plain = file.extension() == Some("ko".as_ref());
     let signed = || fs::read(file).map_or(true, |module| module.ends_with(SIGNATURE));
-    who_demands_signatures().filter(|_| plain && !signed())
+    signature_required_by().filter(|_| plain && !signed())
 }
 
 /// Returns the steps that sign the file of a module.
-fn sign(file: &str) -> String {
-    format!(
-        "take a KEY whose CERT is enrolled (mokutil --list-enrolled); \
-         as root: S=/lib/modules/$(uname -r)/build/scripts/sign-file; \
-         as root: $S sha256 KEY CERT {file}"
-    )
+fn sign(file: &str) -> Vec<String> {
+    vec![
+        "choose a KEY with an enrolled CERT (mokutil --list-enrolled)".to_owned(),
+        "as root: S=/lib/modules/$(uname -r)/build/scripts/sign-file".to_owned(),
+        format!("as root: $S sha256 KEY CERT {file}"),
+    ]
 }
 
-/// Says why the running kernel cannot have the module of this project, as far as can be seen.
+/// Returns the reason why the running kernel does not support this project's module, if it is known.
 fn unsupported() -> Option<String> {
     let release = kernel_release().ok()?;
     if is_too_old(&release) {
@@ -326,8 +333,8 @@ fn unsupported() -> Option<String> {
     }
     let configurations = [
         PathBuf::from(format!("/boot/config-{release}")),
-        folder().join("config"),
-        folder().join("build/.config"),
+        directory().join("config"),
+        directory().join("build/.config"),
     ];
     let configuration = configurations
         .iter()

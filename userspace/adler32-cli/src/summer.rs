@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! Sums files with the backend that the options select.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::fs::File;
+use std::io;
+use std::io::IsTerminal;
+use std::io::Read;
+use std::io::Seek;
+use std::io::SeekFrom;
+use std::num::NonZero;
+use std::ops::Range;
+use std::os::fd::AsFd;
+use std::os::unix::fs::FileExt;
+use std::thread;
+
+use adler32::file;
+use adler32::file::Options;
+use adler32::processor;
+use adler32::Backend;
+use adler32::BackendKind;
+use adler32::Error;
+use adler32::Session;
+use adler32::Sum;
+use indicatif::ProgressBar;
+
+use crate::cli::SumArgs;
+use crate::cli::STDIN;
+use crate::diagnosis;
+use crate::diagnosis::Diagnosis;
+use crate::output::Output;
+use crate::part::Part;
+
+/// Sums files.
+pub struct Summer {
+    backend: Backend,
+    threads: Option<NonZero<usize>>,
+    bar: ProgressBar,
+}
+
+impl Summer {
+    /// Opens the backend and shows the progress of its work.
+    pub fn new(args: &SumArgs, output: &mut Output) -> anyhow::Result<Self> {
+        let backend = open_backend(args.via.kind(), output)?;
+        if args.debug {
+            explain(&backend, output);
+        }
+        let bar = ProgressBar::hidden();
+        // A bar would disturb a user who types the data.
+        let typed = args.files.iter().any(|name| name == STDIN) && io::stdin().is_terminal();
+        if !typed {
+            // The files in lists and directories are not known yet, and a range is only a part.
+            let known = !args.check && !args.recursive && args.range.is_none();
+            output.show_progress(&bar, known.then_some(&args.files));
+        }
+        Ok(Self {
+            backend,
+            threads: args.threads,
+            bar,
+        })
+    }
+
+    /// Returns the backend.
+    pub fn backend(&self) -> BackendKind {
+        self.backend.kind()
+    }
+
+    /// Returns how many threads may sum files at the same time.
+    pub fn threads(&self) -> usize {
+        match self.backend {
+            Backend::Cpu(_) => self
+                .threads
+                .or_else(|| thread::available_parallelism().ok())
+                .map_or(1, NonZero::get),
+            // The other backends are opened only once.
+            _ => 1,
+        }
+    }
+
+    /// Returns a function that sums a short file on the calling thread, while other threads sum other
+    /// files. It returns `None` for a file that is worth several threads or may make a reader wait;
+    /// [`Self::sum`] sums this file.
+    pub fn short(&self) -> impl Fn(&OsStr) -> Option<Result<Sum, Error>> + Sync {
+        let cpu = matches!(self.backend, Backend::Cpu(_));
+        let bar = self.bar.clone();
+        move |name| {
+            if !cpu || name == STDIN {
+                return None;
+            }
+            let metadata = fs::metadata(name).ok()?;
+            if !metadata.is_file() || metadata.len() >= file::PARALLEL_FROM {
+                return None;
+            }
+            let progress = |bytes| bar.inc(bytes);
+            let options = Options {
+                threads: Some(NonZero::<usize>::MIN),
+                progress: Some(&progress),
+            };
+            let file = File::open(name).map_err(Error::Read);
+            Some(file.and_then(|file| file::checksum(file, options)))
+        }
+    }
+
+    /// Sums a file or the standard input.
+    pub fn sum(&mut self, name: &OsStr) -> Result<Sum, Error> {
+        let progress = |bytes| self.bar.inc(bytes);
+        let options = Options {
+            threads: self.threads,
+            progress: Some(&progress),
+        };
+        self.backend.checksum_file(open(name)?, options)
+    }
+
+    /// Sums a range of a file.
+    pub fn part(&mut self, name: &OsStr, range: &Range<u64>) -> Result<Part, Error> {
+        let mut file = open(name)?;
+        let size = size(&file)?;
+        let (start, end) = (range.start, range.end.min(size));
+        if start > size {
+            let text = format!("the range begins at {start}, after the end at {size}");
+            return Err(Error::Read(io::Error::other(text)));
+        }
+        let progress = |bytes| self.bar.inc(bytes);
+        let options = Options {
+            threads: self.threads,
+            progress: Some(&progress),
+        };
+        let sum = match self.backend {
+            Backend::Cpu(_) => file::checksum_range(file, start..end, options)?,
+            _ => {
+                file.seek(SeekFrom::Start(start)).map_err(Error::Read)?;
+                let data = self.bar.wrap_read(file.take(end - start));
+                self.backend.checksum(data)?
+            }
+        };
+        // A file in `/sys` reports the size of a page. Its parts would never make up the whole.
+        let found = start + sum.length;
+        if found < end {
+            let text = format!(
+                "ends at {found}, but its size was {size}; sum it again, or without --range"
+            );
+            return Err(Error::Read(io::Error::other(text)));
+        }
+        Ok(Part {
+            name: name.to_owned(),
+            size,
+            offset: start,
+            sum,
+        })
+    }
+}
+
+/// Opens a backend. If AF_ALG is unavailable, opens another one, because most users cannot change
+/// the reason.
+fn open_backend(kind: BackendKind, output: &mut Output) -> anyhow::Result<Backend> {
+    let diagnosis = match Backend::open(kind) {
+        Ok(backend) => return Ok(backend),
+        Err(error) => Diagnosis::of(error),
+    };
+    if kind != BackendKind::AfAlg {
+        anyhow::bail!("{diagnosis}");
+    }
+    let backend = Backend::first();
+    let other = backend.kind();
+    output.error(format_args!("{diagnosis} (used instead: {other})"));
+    Ok(backend)
+}
+
+/// Reports which backend is used, and why the others are not.
+fn explain(backend: &Backend, output: &mut Output) {
+    let used = backend.kind();
+    match backend {
+        Backend::Cpu(_) => {
+            let implementation = processor::fastest();
+            output.error(format_args!("used: {used}, {}", implementation.name()));
+        }
+        _ => output.error(format_args!("used: {used}")),
+    }
+    for kind in BackendKind::ALL.into_iter().filter(|kind| *kind != used) {
+        let available = match kind {
+            BackendKind::Device | BackendKind::Ioctl => {
+                Session::open().map(drop).map_err(Diagnosis::of)
+            }
+            BackendKind::AfAlg => diagnosis::probe_af_alg(),
+            BackendKind::Cpu => Ok(()),
+        };
+        match available {
+            Ok(()) => output.error(format_args!(
+                "not used: {kind}: available; --via {kind} selects it"
+            )),
+            Err(diagnosis) => output.error(format_args!("not used: {kind}: {diagnosis}")),
+        }
+    }
+}
+
+/// Returns the size of a file. A pipe has no size. Files such as `/dev/zero` and those in `/proc`
+/// report a size of 0, but contain bytes.
+fn size(mut file: &File) -> Result<u64, Error> {
+    let read = match file.read_at(&mut [0], 0) {
+        Err(error) if error.kind() != io::ErrorKind::NotSeekable => return Err(Error::Read(error)),
+        read => read.ok(),
+    };
+    match (read, file.seek(SeekFrom::End(0))) {
+        (Some(0), Ok(size)) | (Some(_), Ok(size @ 1..)) => Ok(size),
+        _ => {
+            let text = "has no ranges, as its size is not known; sum it without --range";
+            Err(Error::Read(io::Error::other(text)))
+        }
+    }
+}
+
+/// Opens a file or the standard input.
+pub fn open(name: &OsStr) -> Result<File, Error> {
+    let file = if name == STDIN {
+        // The buffer of `io::stdin()` could take bytes that belong to the next list, and `io::stdin()`
+        // treats a closed file as empty.
+        io::stdin().as_fd().try_clone_to_owned().map(File::from)
+    } else {
+        File::open(name)
+    };
+    file.map_err(Error::Read)
+}

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! The processor as a platform for the implementations.
+
+use std::sync::OnceLock;
+
+use super::streamed::streamed;
+use super::streamed::STREAMED;
+use crate::algorithm::Adler32;
+use crate::algorithm::Features;
+use crate::algorithm::Implementation;
+use crate::algorithm::Platform;
+use crate::algorithm::Runnable;
+use crate::algorithm::IMPLEMENTATIONS;
+
+/// The processor in a program.
+#[derive(Clone, Copy, Debug)]
+pub struct Processor;
+
+// SAFETY: `is_x86_feature_detected!` reports a feature only if both the processor and the operating
+// system support it, and the operating system saves the vector registers of every program.
+unsafe impl Platform for Processor {
+    #[cfg(target_arch = "x86_64")]
+    fn features() -> Features {
+        let mut features = Features::NONE;
+        if is_x86_feature_detected!("avx2") {
+            features = features.with(Features::AVX2);
+        }
+        if is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512bw")
+            && is_x86_feature_detected!("avx512vl")
+            && is_x86_feature_detected!("avx512vnni")
+        {
+            features = features.with(Features::AVX512_VNNI);
+        }
+        features
+    }
+
+    #[cfg(not(target_arch = "x86_64"))]
+    fn features() -> Features {
+        Features::NONE
+    }
+
+    #[inline]
+    unsafe fn run(implementation: &Implementation, start: Adler32, data: &[u8]) -> Adler32 {
+        // SAFETY: The caller guarantees that this platform has the features that are required.
+        let update = |start, data: &[u8]| unsafe { implementation.update(start, data) };
+        if data.len() >= STREAMED && implementation.requires() != Features::NONE {
+            streamed(start, data, update)
+        } else {
+            update(start, data)
+        }
+    }
+}
+
+/// Returns the implementations that this processor can run, slowest first.
+pub fn runnable() -> impl DoubleEndedIterator<Item = Runnable<Processor>> {
+    IMPLEMENTATIONS.iter().copied().filter_map(Runnable::new)
+}
+
+/// Returns the fastest implementation that this processor can run.
+pub fn fastest() -> Runnable<Processor> {
+    static FASTEST: OnceLock<Runnable<Processor>> = OnceLock::new();
+    *FASTEST.get_or_init(|| runnable().next_back().expect("portable runs everywhere"))
+}
+
+/// Appends `data` to the bytes that `start` covers, with the fastest implementation.
+pub fn update(start: Adler32, data: &[u8]) -> Adler32 {
+    fastest().update(start, data)
+}
