@@ -266,14 +266,21 @@ fn module_not_installed() {
         hide_installed(module::NAME);
         let report = Report::now();
         report.assert("module", "not installed", &release());
-        assert_eq!(report.steps("module")[0], "in its sources: make module");
+        assert_eq!(
+            report.steps("module")[0],
+            "in the source directory: make module"
+        );
         report.fix("module");
         Report::now().assert("module", "loaded", "");
     });
     among_own_mounts(|| {
         module::ensure_unloaded();
         sh("mount -t tmpfs tmpfs /lib/modules");
-        Report::now().assert("module", "not installed", "in a container, ask its host");
+        Report::now().assert(
+            "module",
+            "not installed",
+            "in a container, load it on the host",
+        );
     });
 }
 

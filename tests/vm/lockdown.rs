@@ -28,7 +28,7 @@ trials!(after tools::install:
 fn assert_refused(by: &str) {
     assert!(module::load(module::NAME, "").is_err(), "the module loads");
     let report = Report::now();
-    report.assert("module", "not signed", &format!("{by} admits only signed"));
+    report.assert("module", "not signed", &format!("{by} allows only signed"));
     let sign = "as root: $S sha256 KEY CERT $(modinfo -n adler32)";
     assert!(report.steps("module").contains(&sign), "{report:?}");
     info::among_own_mounts(|| {

@@ -137,19 +137,19 @@ fn bench_measures_every_backend() {
     module::ensure_loaded();
     let data = reference::noise(200_000, 71);
     let report = bench(&data);
-    assert_eq!(report["closed"], Value::Object(Default::default()));
+    assert_eq!(report["unavailable"], Value::Object(Default::default()));
     assert_eq!(report["module"], module::default_implementation());
-    let sources = report["sources"].as_array().expect("sources");
-    assert_eq!(sources.len(), 4);
+    let workloads = report["workloads"].as_array().expect("workloads");
+    assert_eq!(workloads.len(), 4);
     // The command itself checks that all backends agree.
     let sum = format!("{:08x}", reference::adler(&data));
-    assert_eq!(sources[0]["adler32"], sum);
-    for source in sources {
-        let backends = source["backends"].as_array().expect("backends");
+    assert_eq!(workloads[0]["adler32"], sum);
+    for workload in workloads {
+        let backends = workload["backends"].as_array().expect("backends");
         for name in ["device", "ioctl", "afalg", "cpu"] {
             let backend = backends.iter().find(|backend| backend["name"] == name);
             let rate = backend.and_then(|backend| backend["best"].as_f64());
-            assert!(rate > Some(0.0), "{name} in {source}");
+            assert!(rate > Some(0.0), "{name} in {workload}");
         }
     }
     assert_eq!(module::refcount(), Some(0));
@@ -158,9 +158,9 @@ fn bench_measures_every_backend() {
 fn bench_without_the_module() {
     let report = bench(b"abc");
     for backend in ["device", "ioctl", "afalg"] {
-        let why = report["closed"][backend].as_str().expect("a reason");
+        let why = report["unavailable"][backend].as_str().expect("a reason");
         assert!(why.contains("modprobe adler32"), "{backend}: {why}");
     }
-    assert_eq!(report["sources"][0]["adler32"], "024d0127");
+    assert_eq!(report["workloads"][0]["adler32"], "024d0127");
     assert!(!module::is_loaded(), "adler32 bench loaded the module");
 }

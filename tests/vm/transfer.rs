@@ -14,6 +14,7 @@ use std::os::unix::net::UnixStream;
 use std::thread;
 use std::time::Duration;
 
+use adler32::file::Options;
 use adler32::Adler32;
 use adler32::AfAlg;
 use adler32::Backend;
@@ -81,7 +82,7 @@ fn sum_of(data: &[u8]) -> Sum {
 #[track_caller]
 fn sum_left(backend: &mut Backend, file: impl AsFd) -> Sum {
     let via = backend.kind();
-    let sum = backend.checksum_file(file);
+    let sum = backend.checksum_file(file, Options::default());
     let sum = sum.unwrap_or_else(|error| panic!("{via}: {error}"));
     if let Backend::Device(session) | Backend::Ioctl(session) = backend {
         assert_eq!(session.sum().expect("GET"), sum, "{via}");
@@ -338,7 +339,9 @@ fn kernel_sends_files_and_pipes() -> Completion {
         in_thread(|| {
             refuse(&[libc::SYS_read]);
             for source in [file.as_fd(), reader.as_fd()] {
-                let error = sent.checksum_file(source).expect_err("no read");
+                let error = sent
+                    .checksum_file(source, Options::default())
+                    .expect_err("no read");
                 let Error::Read(error) = error else {
                     panic!("{via}: {error}");
                 };
@@ -385,7 +388,9 @@ fn unreadable_files() {
             (&directory, "Is a directory"),
             (&written, "Bad file descriptor"),
         ] {
-            let error = backend.checksum_file(file).expect_err("unreadable");
+            let error = backend
+                .checksum_file(file, Options::default())
+                .expect_err("unreadable");
             assert!(matches!(error, Error::Read(_)), "{via}: {error}");
             assert_eq!(error.to_string(), message, "{via}");
         }

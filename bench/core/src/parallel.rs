@@ -39,7 +39,9 @@ pub struct Parallel {
 /// allowed to use all processors.
 pub fn measure(effort: Effort) -> Result<Vec<Parallel>> {
     let one = Routine::ours("one thread", Level::Any, processor::update);
-    let all = Routine::ours("all threads", Level::Any, processor::update_parallel);
+    let all = Routine::ours("all threads", Level::Any, |start, data| {
+        processor::update_parallel(start, data, None)
+    });
     let buffer = Buffer::random(1 << SIZES.end());
     ensure!(
         one.value(1, &buffer) == all.value(1, &buffer),
