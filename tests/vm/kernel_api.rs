@@ -30,6 +30,10 @@ trials!(after module::ensure_unloaded:
 
 /// The init function of the test module checks the hash. The kernel loads the module adler32 for it
 /// on demand.
+///
+/// The checks include digests in interrupts, in some of which vector registers cannot be used. The
+/// test module loads only if it has seen such an interrupt, except in User Mode Linux, where vector
+/// registers can always be used.
 fn kernel_user_agrees() {
     let mut log = Log::from_now();
     let loaded = module::load("adler32_consumer", "");
