@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! Runs every test of the project, on this machine and in virtual machines, and counts.
+//! Runs all tests of the project, on the host and in virtual machines, and counts them.
 //!
-//! To be started in the top folder with the lab and the static programs built, as `make test` does.
+//! Start this program in the top directory after `make lab tools`; `make test` does both.
+//!
+//! Each suite is a trial of libtest-mimic, which runs, lists and reports the suites. A suite is one
+//! script with many cases, which this program counts itself: a trial has no count.
 
 mod suites;
 mod tally;
@@ -12,207 +15,152 @@ use std::io::BufReader;
 use std::path::Path;
 use std::process::Command;
 use std::process::ExitCode;
-use std::process::ExitStatus;
 use std::process::Stdio;
 use std::sync::Mutex;
-use std::thread;
 use std::time::Duration;
 use std::time::Instant;
 
-use anyhow::bail;
 use anyhow::ensure;
 use anyhow::Context;
 use anyhow::Result;
 use clap::Parser;
+use libtest_mimic::Completion;
+use libtest_mimic::Failed;
+use libtest_mimic::Trial;
 
-use suites::Part;
+use suites::Scope;
 use suites::Stage;
 use suites::Suite;
-use suites::Work;
 use tally::Tally;
 
 /// Run the tests and print how many passed.
 #[derive(Parser)]
 struct Arguments {
-    /// Run only what takes a minute
+    /// Run only the suites that take a minute
     #[arg(long, conflicts_with = "soak")]
     check: bool,
-    /// Run what takes long instead
+    /// Run the long suites instead
     #[arg(long)]
     soak: bool,
+    /// List the suites
+    #[arg(long)]
+    list: bool,
     /// The suites to run [default: all]
     suites: Vec<String>,
 }
 
-/// A suite that has been run.
-struct Done {
-    number: usize,
-    tally: Tally,
-    time: Duration,
-}
+/// The suites that have ended.
+static DONE: Mutex<Vec<Row>> = Mutex::new(Vec::new());
+
+/// A row of the table: the suite's place in it, its name, its cases and its time.
+type Row = (usize, String, Tally, Duration);
 
 fn main() -> Result<ExitCode> {
     let arguments = Arguments::parse();
     ensure!(
         Path::new(suites::LAB).exists() && Path::new("Kbuild").exists(),
-        "start this by `make test`, or in the top folder after `make lab tools`"
+        "start this with `make test`, or in the top directory after `make lab tools`"
     );
-    let part = match (arguments.check, arguments.soak) {
-        (true, _) => Part::Check,
-        (_, true) => Part::Soak,
-        _ => Part::Test,
+    let scope = match (arguments.check, arguments.soak) {
+        (true, _) => Scope::Check,
+        (_, true) => Scope::Soak,
+        _ => Scope::Test,
     };
-    let mut suites = suites::all()?;
-    suites.retain(|suite| suite.parts.contains(&part));
+    let mut suites = suites::of(scope)?;
     for name in &arguments.suites {
-        if !suites.iter().any(|suite| suite.name == *name) {
-            let names: Vec<_> = suites.iter().map(|suite| &*suite.name).collect();
-            bail!("no suite is called {name}; there are: {}", names.join(" "));
-        }
+        let names: Vec<_> = suites.iter().map(|suite| &*suite.name).collect();
+        ensure!(
+            names.contains(&&**name),
+            "no suite is called {name}; the suites are: {}",
+            names.join(" ")
+        );
     }
-    if !arguments.suites.is_empty() {
-        suites.retain(|suite| arguments.suites.contains(&suite.name));
+    suites.retain(|suite| arguments.suites.is_empty() || arguments.suites.contains(&suite.name));
+
+    let options = libtest_mimic::Arguments {
+        list: arguments.list,
+        ..Default::default()
+    };
+    let mut failed = false;
+    let (build, rest): (Vec<_>, Vec<_>) = suites
+        .into_iter()
+        .enumerate()
+        .partition(|(_, suite)| suite.stage == Stage::Build);
+    for stage in [build, rest] {
+        let trials = stage.into_iter().map(|(place, suite)| {
+            Trial::ignorable_test(suite.name.clone(), move || run(place, &suite, scope))
+        });
+        failed |= libtest_mimic::run(&options, trials.collect()).has_failed();
+    }
+    if arguments.list {
+        return Ok(ExitCode::SUCCESS);
     }
 
-    let done = Mutex::new(Vec::new());
-    for stage in [Stage::Build, Stage::Use] {
-        let queue = suites.iter().enumerate();
-        let queue = Mutex::new(queue.filter(|(_, suite)| suite.stage == stage));
-        let next = || queue.lock().ok()?.next();
-        let work = || -> Result<()> {
-            while let Some((number, suite)) = next() {
-                let start = Instant::now();
-                let tally = run(suite)?;
-                let time = start.elapsed();
-                let mut done = done.lock().expect("no thread panicked");
-                done.push(Done {
-                    number,
-                    tally,
-                    time,
-                });
-            }
-            Ok(())
-        };
-        thread::scope(|scope| {
-            let workers: Vec<_> = (0..thread::available_parallelism()?.get())
-                .map(|_| scope.spawn(work))
-                .collect();
-            workers
-                .into_iter()
-                .try_for_each(|worker| worker.join().expect("no thread panicked"))
-        })?;
+    let mut rows = DONE.lock().expect("no thread panicked");
+    rows.sort_by_key(|(place, ..)| *place);
+    println!("{:<20}  passed  failed skipped seconds", "suite");
+    for (_, name, tally, time) in rows.iter() {
+        let Tally {
+            passed,
+            failed,
+            skipped,
+        } = tally;
+        let time = time.as_secs_f32();
+        println!("{name:<20}{passed:>8}{failed:>8}{skipped:>8}{time:>8.1}");
     }
-
-    let mut done = done.into_inner().expect("no thread panicked");
-    done.sort_by_key(|done| done.number);
-    println!(
-        "\n{:<20}{:>8}{:>8}{:>8}{:>8}",
-        "suite", "passed", "failed", "skipped", "seconds"
-    );
-    for Done {
-        number,
-        tally,
-        time,
-    } in &done
-    {
-        print_row(&suites[*number].name, tally, *time);
-    }
-    let total: Tally = done.iter().map(|done| done.tally).sum();
+    let total: Tally = rows.iter().map(|(_, _, tally, _)| *tally).sum();
     println!("\n{total}");
-    Ok(match total {
-        Tally {
-            failed: 0,
-            passed: 1..,
-            ..
-        } => ExitCode::SUCCESS,
-        _ => ExitCode::FAILURE,
+    Ok(if failed || total.passed == 0 {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
     })
 }
 
-fn print_row(name: &str, tally: &Tally, time: Duration) {
-    let Tally {
-        passed,
-        failed,
-        skipped,
-    } = tally;
-    println!(
-        "{name:<20}{passed:>8}{failed:>8}{skipped:>8}{:>8.1}",
-        time.as_secs_f32()
-    );
+/// Runs a suite and counts its cases.
+fn run(place: usize, suite: &Suite, scope: Scope) -> Result<Completion, Failed> {
+    let start = Instant::now();
+    let (tally, outcome) = match &suite.unavailable {
+        Some(reason) => (Tally::SKIPPED, Ok(Completion::ignored_with(reason))),
+        None => match cases(suite, scope) {
+            Ok(tally) if tally.failed == 0 => (tally, Ok(Completion::Completed)),
+            Ok(tally) => (tally, Err(tally.to_string().into())),
+            Err(error) => (Tally::FAILED, Err(format!("{error:#}").into())),
+        },
+    };
+    let row = (place, suite.name.clone(), tally, start.elapsed());
+    DONE.lock().expect("no thread panicked").push(row);
+    outcome
 }
 
-fn run(suite: &Suite) -> Result<Tally> {
-    match &suite.work {
-        Work::Skip { reason } => {
-            say(suite, &format!("skipped: {reason}"));
-            Ok(Tally::SKIPPED)
-        }
-        Work::Tests(command) => {
-            let (status, output) = shell(command, suite)?;
-            let mut tally = Tally::of_tests(&output);
-            if tally == Tally::default() {
-                say(suite, "failed: ended without a result");
-                tally = Tally::FAILED;
-            } else if !status.success() && tally.failed == 0 {
-                say(suite, "failed: ended with an error");
-                tally.failed = 1;
-            }
-            Ok(tally)
-        }
-        Work::Cases(cases) => {
-            let mut total = Tally::default();
-            for (name, command) in *cases {
-                let (status, output) = shell(command, suite)?;
-                let (verdict, tally) = match status.code() {
-                    Some(0) if !warns(&output) => ("ok", Tally::PASSED),
-                    Some(suites::SKIPPED) => ("skipped", Tally::SKIPPED),
-                    _ => ("FAILED", Tally::FAILED),
-                };
-                say(suite, &format!("test {name} ... {verdict}"));
-                total += tally;
-            }
-            Ok(total)
-        }
-    }
-}
-
-/// Whether there is a warning, other than that cargo tries a download again.
-fn warns(output: &str) -> bool {
-    output
-        .lines()
-        .any(|line| line.contains("warning:") && !line.contains("spurious network error"))
-}
-
-/// Runs a command line, showing its output as it comes. Returns its exit status and the output.
-fn shell(command: &str, suite: &Suite) -> Result<(ExitStatus, String)> {
-    let environment = &suite.environment;
+/// Runs the script of a suite and returns the sum of its results.
+fn cases(suite: &Suite, scope: Scope) -> Result<Tally> {
     let mut child = Command::new("sh")
-        .args(["-ec", &format!("exec 2>&1\n{command}")])
-        // A make among the cases is no part of the one that runs us.
+        .args(["-c", r#"exec bash "$0" 2>&1"#, &suite.script])
+        // The script is not part of a make that runs this program.
         .env_remove("MAKEFLAGS")
         .env("LAB", suites::LAB)
         .env("TOOLS", suites::TOOLS)
-        .env("KERNEL", &environment.kernel)
-        .env("MACHINE", environment.machine)
-        .env("CHECK", environment.check)
-        .env("ARGUMENTS", environment.arguments)
+        .env("SCOPE", scope.name())
+        .env("KERNEL", &suite.kernel)
+        .env("NEWEST", &suite.newest)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()
         .context("cannot run sh")?;
     let pipe = child.stdout.take().context("the pipe was asked for")?;
-    let mut output = String::new();
+    let mut tally = Tally::default();
     for line in BufReader::new(pipe).split(b'\n') {
         let line = line?;
         let line = String::from_utf8_lossy(&line);
-        say(suite, &line);
-        output.push_str(&line);
-        output.push('\n');
+        println!("{:<20}{line}", suite.name);
+        tally = tally + Tally::of_tests(&line);
     }
-    Ok((child.wait()?, output))
-}
-
-/// Prints a line of a suite, of which several may be running.
-fn say(suite: &Suite, line: &str) {
-    println!("{:<20}{line}", suite.name);
+    let status = child.wait()?;
+    ensure!(tally != Tally::default(), "it ended without a result");
+    if !status.success() && tally.failed == 0 {
+        println!("{:<20}failed: ended with {status}", suite.name);
+        tally.failed = 1;
+    }
+    Ok(tally)
 }

@@ -1,116 +1,148 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! What there is to run.
-
-mod guest;
-mod host;
+//! The suites: `tests/suites/NAME.sh` is what a suite runs.
 
 use std::process::Command;
-use std::process::Stdio;
 
-use anyhow::ensure;
 use anyhow::Context;
 use anyhow::Result;
 
+use Place::Each;
+use Place::Host;
+use Place::Newest;
+use Scope::Check;
+use Scope::Soak;
+use Scope::Test;
+use Stage::Build;
+use Stage::Use;
+
 /// The lab.
 pub const LAB: &str = "build/lab/x86_64-unknown-linux-gnu/release/lab";
-/// The folder of the programs for the virtual machine.
+/// The directory of the programs for guests.
 pub const TOOLS: &str = "build/userspace/x86_64-unknown-linux-gnu/release";
 
-/// The exit status of a case that cannot run here, as in Automake.
-pub const SKIPPED: i32 = 77;
-
-/// Something to run and to count.
-pub struct Suite {
-    pub name: String,
-    pub parts: &'static [Part],
-    pub stage: Stage,
-    pub environment: Environment,
-    pub work: Work,
-}
-
-/// What command lines find in their environment, beside `$LAB` and `$TOOLS`.
-#[derive(Clone, Default)]
-pub struct Environment {
-    /// `$KERNEL`: the series of the kernel.
-    pub kernel: String,
-    /// `$MACHINE`: more options of `lab vm`.
-    pub machine: &'static str,
-    /// `$CHECK`: what must succeed in the guest before anything else is run there.
-    pub check: &'static str,
-    /// `$ARGUMENTS`: those of the program that is run.
-    pub arguments: &'static str,
-}
-
-/// What a suite is part of.
+/// Which suites run, and how long: `make check`, `make test` or `make soak`.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Part {
-    /// `make check`
+pub enum Scope {
     Check,
-    /// `make test`
     Test,
-    /// `make soak`
     Soak,
 }
 
-/// When a suite is run: the suites of a stage side by side, after those of the stages before.
-#[derive(Clone, Copy, PartialEq, Eq)]
+impl Scope {
+    /// Returns the name that scripts know.
+    pub fn name(self) -> &'static str {
+        match self {
+            Check => "check",
+            Test => "test",
+            Soak => "soak",
+        }
+    }
+}
+
+/// When a suite runs. The suites of a stage run in parallel, after those of the stage before.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stage {
-    /// Here programs and modules are built.
+    /// Programs and modules are built.
     Build,
-    /// Here they are used.
+    /// They are used.
     Use,
 }
 
-pub enum Work {
-    /// A command line that prints `test result:` lines.
-    Tests(&'static str),
-    /// Cases by name, each a command line that succeeds and prints no warning, or says why it cannot
-    /// run here and exits with [`SKIPPED`].
-    Cases(&'static [(&'static str, &'static str)]),
-    /// Cannot be run.
-    Skip { reason: String },
+/// Where a suite runs: on the host, for each supported kernel, or for the newest one.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Host,
+    Each,
+    Newest,
 }
 
-/// Returns all suites in the order in which they begin.
-pub fn all() -> Result<Vec<Suite>> {
-    let mut suites = host::suites();
+/// The suites in the order in which they start.
+const SUITES: &[(&str, Stage, Place, &[Scope])] = &[
+    ("style", Build, Host, &[Check, Test]),
+    ("user-space", Build, Host, &[Check, Test]),
+    ("lab", Build, Host, &[Check, Test]),
+    ("bench", Build, Host, &[Test]),
+    ("fuzz", Build, Host, &[Test]),
+    ("memory", Build, Host, &[Test]),
+    ("examples", Build, Host, &[Test]),
+    ("lab-guest", Use, Host, &[Test]),
+    ("packages", Build, Host, &[Soak]),
+    ("module", Build, Each, &[Test]),
+    ("vm", Use, Each, &[Test]),
+    ("preempt-full", Use, Each, &[Soak]),
+    ("preempt-full", Use, Newest, &[Test]),
+    ("one-processor", Use, Each, &[Soak]),
+    ("no-avx2", Use, Each, &[Soak]),
+    ("no-avx2", Use, Newest, &[Test]),
+    ("portable", Use, Each, &[Soak]),
+    ("boot", Use, Newest, &[Check]),
+    ("learn", Use, Newest, &[Test]),
+    ("uml", Use, Newest, &[Test]),
+    ("uml-debug", Use, Newest, &[Test, Soak]),
+    ("debug", Use, Newest, &[Soak]),
+    ("detectors", Use, Newest, &[Test]),
+    ("inject", Use, Newest, &[Test]),
+    ("kunit", Use, Newest, &[Test]),
+    ("install", Use, Newest, &[Test]),
+    ("bench", Use, Newest, &[Test]),
+    ("operations", Use, Newest, &[Test, Soak]),
+    ("cycles", Use, Newest, &[Test, Soak]),
+    ("stress", Use, Newest, &[Test, Soak]),
+];
+
+/// A suite, in a kernel if it needs one.
+pub struct Suite {
+    /// With the kernel's series, as in `vm-7.3`.
+    pub name: String,
+    pub script: String,
+    pub stage: Stage,
+    pub kernel: String,
+    pub newest: String,
+    /// Why the kernel cannot be had, if so.
+    pub unavailable: Option<String>,
+}
+
+/// Returns the suites of a scope.
+pub fn of(scope: Scope) -> Result<Vec<Suite>> {
     let series = series()?;
-    let newest = series.len() - 1;
-    for (number, (kernel, offered)) in series.iter().enumerate() {
-        for mut suite in guest::suites(kernel, number == newest) {
-            if let Err(reason) = offered {
-                suite.work = Work::Skip {
-                    reason: reason.clone(),
-                };
-            }
-            suites.push(suite);
-        }
+    let (newest, _) = series.last().context("`lab kernels` lists no kernel")?;
+    let of = |places: &[Place], kernel: &str, unavailable: Option<&String>| {
+        let suites = SUITES
+            .iter()
+            .filter(|(_, _, place, scopes)| places.contains(place) && scopes.contains(&scope));
+        suites
+            .map(|(name, stage, ..)| Suite {
+                name: format!("{name}-{kernel}").trim_end_matches('-').to_owned(),
+                script: format!("tests/suites/{name}.sh"),
+                stage: *stage,
+                kernel: kernel.to_owned(),
+                newest: newest.clone(),
+                unavailable: unavailable.cloned(),
+            })
+            .collect::<Vec<_>>()
+    };
+    let mut suites = of(&[Host], "", None);
+    for (kernel, unavailable) in &series {
+        let places: &[_] = if kernel == newest {
+            &[Each, Newest]
+        } else {
+            &[Each]
+        };
+        suites.extend(of(places, kernel, unavailable.as_ref()));
     }
     Ok(suites)
 }
 
-/// Asks the lab for the supported series of kernels. With each comes the reason why it cannot be
-/// had, if so.
-fn series() -> Result<Vec<(String, Result<(), String>)>> {
-    let output = Command::new(LAB)
-        .arg("kernels")
-        .stderr(Stdio::inherit())
-        .output()
-        .with_context(|| format!("cannot run {LAB}"))?;
-    ensure!(output.status.success(), "`lab kernels` failed");
-    let text = String::from_utf8(output.stdout).context("what `lab kernels` prints")?;
-    let series: Vec<_> = text.lines().filter_map(series_line).collect();
-    ensure!(!series.is_empty(), "`lab kernels` names no kernel");
-    Ok(series)
-}
-
-fn series_line(line: &str) -> Option<(String, Result<(), String>)> {
-    let (series, state) = line.split_once("  ")?;
-    match state.trim().split_once("newest offered: ") {
-        Some(_) => Some((series.to_owned(), Ok(()))),
-        None => state
-            .contains("not offered")
-            .then(|| (series.to_owned(), Err(line.to_owned()))),
-    }
+/// Returns the supported series of kernels, the newest last. If the package index no longer offers
+/// one, the line that reports it comes with it.
+fn series() -> Result<Vec<(String, Option<String>)>> {
+    let kernels = adler32_tests::output(Command::new(LAB).arg("kernels"))?;
+    let series = kernels.lines().filter_map(|line| {
+        let (series, state) = line.split_once("  ")?;
+        let offered = state.contains("newest offered: ");
+        (offered || state.contains("not offered"))
+            .then(|| (series.to_owned(), (!offered).then(|| line.to_owned())))
+    });
+    Ok(series.collect())
 }

@@ -1,0 +1,83 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: GPL-2.0 OR MIT
+#
+# What the suites share. The test runner runs each suite with bash in the top directory and sets:
+#
+#   LAB              the lab
+#   TOOLS            the directory of the programs for guests
+#   SCOPE            check, test or soak
+#   KERNEL, NEWEST   the series of the suite's kernel, and the newest supported series
+#
+# A suite prints "test result:" lines, as Rust's test programs do. The runner adds them up.
+set -eu
+exec 3>&1
+passed=0 failed=0 skipped=0
+
+# run_case NAME COMMAND...: a case passes if the command succeeds and prints no warning. It is
+# skipped if the command prints why it cannot run here and exits with 77, as in Automake.
+run_case() {
+	local name=$1 output status verdict=FAILED
+	shift
+	set +e
+	output=$(set -eo pipefail; "$@" 2>&1 | tee -a /dev/fd/3)
+	status=$?
+	set -e
+	if [ $status = 77 ]; then
+		verdict=skipped skipped=$((skipped + 1))
+	# Cargo warns when it tries a download again.
+	elif [ $status = 0 ] && ! grep warning: <<< "$output" | grep -qv 'spurious network error'; then
+		verdict=ok passed=$((passed + 1))
+	else
+		failed=$((failed + 1))
+	fi
+	echo "test $name ... $verdict"
+}
+
+# Prints the result of the cases.
+print_result() {
+	echo "test result: cases. $passed passed; $failed failed; $skipped ignored"
+}
+
+# in_guest [OPTION]... -- COMMAND: runs a command in a guest that has the module and the programs.
+in_guest() {
+	"$LAB" vm --kernel "$KERNEL" --build . --path "$TOOLS" "$@"
+}
+
+# Leaves out the tests that take longest.
+SHORT="--skip reload_100_times --skip more_than_two_gibibytes --skip slot_table_is_bounded \
+	--skip info::"
+
+# compile PROGRAM SOURCE [OPTION]...: other suites may be compiling the same program.
+compile() {
+	local program=build/tests/$1 source=$2
+	shift 2
+	"$LAB" run gcc -O2 -Wall -Wextra -Werror -Iinclude/uapi "$@" -o "$program.$$" "$source"
+	mv "$program.$$" "$program"
+}
+
+# vm_tests CHECK ARGUMENTS [OPTION]...: runs test-vm in a guest where the command CHECK must succeed
+# first.
+vm_tests() {
+	local check=$1 arguments=$2 example
+	shift 2
+	compile adler32-compat-32 tests/fixtures/compat.c -m32 -static
+	compile adler32-compat-64 tests/fixtures/compat.c -m64 -static
+	for example in session digest; do
+		compile example-$example examples/c/$example.c
+	done
+	in_guest "$@" --build build/tests/modules --path build/tests \
+		-- sh -c "$check && exec test-vm $arguments 2>&1"
+}
+
+# uml_tests FLAVOUR ARGUMENTS: runs test-vm in User Mode Linux, where implementations run that QEMU
+# cannot emulate. The skipped tests need what User Mode Linux lacks: 32-bit programs, device-mapper,
+# huge pages, secret memory, device memory, the pages that the kernel maps into each program, and
+# memory protection keys. User Mode Linux also reads PROT_NONE memory, limits mappings as its host
+# limits those of a program, and has one processor, on which a write or a sendfile ends before
+# another begins.
+uml_tests() {
+	in_guest --flavour "$1" --build build/tests/modules -- sh -c "exec test-vm 2>&1 $2 \
+		--skip compat:: --skip kernel_api::mapping_ --skip memory:: --skip huge_ \
+		--skip mappings::secret --skip mappings::device_ --skip mappings::kernel_ \
+		--skip ::protected_ --skip pinned::many_ --skip transfer::file_that_"
+}

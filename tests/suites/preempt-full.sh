@@ -1,0 +1,9 @@
+# SPDX-License-Identifier: GPL-2.0 OR MIT
+#
+# The tests with four processors and full preemption; outside "make soak" a part of them.
+. tests/suites/lib.sh
+arguments=
+[ "$SCOPE" = soak ] || arguments=sharing::
+# shellcheck disable=SC2016 # The guest's shell expands it.
+vm_tests 'grep -q "(full)" /sys/kernel/debug/sched/preempt && [ $(nproc) = 4 ]' "$arguments" \
+	--smp 4 --append preempt=full
