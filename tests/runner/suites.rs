@@ -140,9 +140,9 @@ fn series() -> Result<Vec<(String, Option<String>)>> {
     let kernels = adler32_tests::output(Command::new(LAB).arg("kernels"))?;
     let series = kernels.lines().filter_map(|line| {
         let (series, state) = line.split_once("  ")?;
-        let offered = state.contains("newest offered: ");
-        (offered || state.contains("not offered"))
-            .then(|| (series.to_owned(), (!offered).then(|| line.to_owned())))
+        let unavailable = (!state.starts_with("newest offered: ")).then(|| line.to_owned());
+        (series.starts_with(|first: char| first.is_ascii_digit()))
+            .then(|| (series.to_owned(), unavailable))
     });
     Ok(series.collect())
 }

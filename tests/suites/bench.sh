@@ -1,3 +1,4 @@
+#!/bin/bash
 # SPDX-License-Identifier: GPL-2.0 OR MIT
 #
 # The benchmarks run, and all contenders compute the same checksums. How fast they are depends on the

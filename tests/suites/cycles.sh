@@ -1,3 +1,4 @@
+#!/bin/bash
 # SPDX-License-Identifier: GPL-2.0 OR MIT
 #
 # Loading, using and unloading the module many times loses no memory.

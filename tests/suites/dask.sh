@@ -1,9 +1,11 @@
+#!/bin/sh
 # SPDX-License-Identifier: GPL-2.0 OR MIT
 #
 # What docs/distributed.md says of Dask, with a scheduler and two workers on this machine. Variables
 # are set here instead. Exits with 77 if there is no Dask to be had.
 set -eu
 folder=$(mktemp -d)
+# shellcheck disable=SC2034 # The commands of the page use these variables.
 VENV=build/examples/venv HOST=127.0.0.1 SCHEDULER="$folder/scheduler.json" FILE="$folder/a file"
 head -c 3500000 /dev/urandom > "$FILE"
 export DASK_TEMPORARY_DIRECTORY="$folder"

@@ -1,3 +1,4 @@
+#!/bin/bash
 # SPDX-License-Identifier: GPL-2.0 OR MIT
 #
 # What users copy. The shells come from the lab's root, and Dask from PyPI by this machine's pip.

@@ -1,3 +1,4 @@
+#!/bin/bash
 # SPDX-License-Identifier: GPL-2.0 OR MIT
 #
 # "make install" installs everything that is made for users, and "make uninstall" removes it.
@@ -6,6 +7,7 @@
 install_and_remove() {
 	local tree=$PWD/build/install release arguments file sum
 	"$TOOLS/adler32-docs" build
+	# shellcheck disable=SC2012 # The names are those of kernel releases.
 	release=$(cd build/module && ls -td "$KERNEL"*-amd64 | head -n 1)
 	rm -rf "$tree"
 	mkdir "$tree"

@@ -1,3 +1,4 @@
+#!/bin/bash
 # SPDX-License-Identifier: GPL-2.0 OR MIT
 #
 # The module's own tests, which the kernel runs when the module is loaded. A planned test that does

@@ -1,3 +1,4 @@
+#!/bin/bash
 # SPDX-License-Identifier: GPL-2.0 OR MIT
 #
 # The commands of docs/learn.md print what the page shows: those for one guest, and those for the host.

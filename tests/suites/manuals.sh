@@ -1,3 +1,4 @@
+#!/bin/sh
 # SPDX-License-Identifier: GPL-2.0 OR MIT
 #
 # Every manual page is found by its name, and formatted without a warning.

@@ -1,3 +1,4 @@
+#!/bin/bash
 # SPDX-License-Identifier: GPL-2.0 OR MIT
 #
 # The implementations under Valgrind, which also refuses loads that are only partly within a block.

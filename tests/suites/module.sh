@@ -1,3 +1,4 @@
+#!/bin/bash
 # SPDX-License-Identifier: GPL-2.0 OR MIT
 #
 # The module and the modules of the tests build without warnings. Earlier output is removed, so that

@@ -1,3 +1,4 @@
+#!/bin/bash
 # SPDX-License-Identifier: GPL-2.0 OR MIT
 #
 # The tests with one processor. x86 kernels can no longer be without preemption; User Mode Linux is.

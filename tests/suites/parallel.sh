@@ -1,3 +1,4 @@
+#!/bin/sh
 # SPDX-License-Identifier: GPL-2.0 OR MIT
 #
 # What docs/distributed.md says of GNU parallel, with another ssh in PATH. Variables are set here instead;
@@ -6,6 +7,7 @@ set -eu
 folder=$(mktemp -d)
 trap 'rm -r "$folder"' EXIT
 export HOME="$folder" SSH_LOG="$folder/hosts"
+# shellcheck disable=SC2034 # The commands of the page use these variables.
 HOSTS=node1,node2 FILE="$folder/a file" RANGE=500000
 head -c 3500000 /dev/urandom > "$FILE"
 
