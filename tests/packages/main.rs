@@ -78,6 +78,17 @@ fn main() -> Result<ExitCode> {
             ensure!(said.contains("apt install bindgen"), "it says: {said}");
             Ok(())
         }),
+        ("cache_with_other_files_is_refused", &|| {
+            let said = debian.run(&format!(
+                "mkdir -p /tmp/kit/keep
+                 echo me > /tmp/kit/keep/me
+                 rust-kernel-kit --cache /tmp/kit {new} 2>&1 || true
+                 rm /tmp/kit/keep/me
+                 rmdir /tmp/kit/keep /tmp/kit"
+            ))?;
+            ensure!(said.contains("contains keep"), "it says: {said}");
+            Ok(())
+        }),
         ("older_kernel_is_declined", &|| {
             // That of trixie itself.
             let headers = "linux-headers-amd64/trixie".to_owned();
