@@ -48,7 +48,7 @@ fn main() -> Result<ExitCode> {
     let arguments = Arguments::parse();
     let debian = Debian::new(arguments.folder)?;
     let [old, new] = debian.kernels()?;
-    let steps: [(&str, &dyn Fn() -> Result<()>); 8] = [
+    let steps: [(&str, &dyn Fn() -> Result<()>); 9] = [
         ("kernel_is_installed", &|| {
             debian.install(
                 &["--target-release=trixie-backports"],
