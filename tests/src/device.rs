@@ -59,6 +59,16 @@ pub fn state_of(data: &[u8]) -> State {
     state(reference::adler(data), data.len() as u64)
 }
 
+/// Returns the argument of a DIGEST of `data` from the start value 1.
+pub fn digest_of(data: &[u8]) -> Digest {
+    Digest {
+        address: data.as_ptr() as u64,
+        length: data.len() as u64,
+        value: 1,
+        reserved: 0,
+    }
+}
+
 /// Opens the device with exactly these flags.
 pub fn open(flags: c_int) -> io::Result<File> {
     let flags = OFlag::from_bits_retain(flags | libc::O_CLOEXEC);
@@ -136,7 +146,7 @@ pub trait Device: AsFd + AsRawFd + FileExt {
         Ok(state)
     }
 
-    /// Returns the state of the session, which must succeed.
+    /// Returns the state of the session. GET must succeed.
     #[track_caller]
     fn state(&self) -> State {
         self.get().expect("GET")
@@ -228,13 +238,23 @@ fn fdinfo_of(process: &str, fd: c_int) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// Returns the state of the session of another process from the fdinfo of its file.
+/// Returns the state of a session from the fdinfo of a file of a process.
 pub fn fdinfo_state(process: &str, fd: c_int) -> State {
     let fields = fdinfo_of(process, fd);
     state(
         u32::from_str_radix(&fields["value"], 16).expect("hexadecimal"),
         fields["length"].parse().expect("a number"),
     )
+}
+
+/// Returns the text of a member of [`Info`], which ends with NULs alone.
+#[track_caller]
+pub fn text_of(member: &[u8]) -> String {
+    let text = String::from_utf8_lossy(member);
+    let text = text.trim_end_matches('\0');
+    assert!(text.is_ascii() && text.len() < member.len(), "{member:x?}");
+    assert!(!text.contains('\0'), "{member:x?}");
+    text.to_owned()
 }
 
 /// Reads the text from the position of the file to its end.

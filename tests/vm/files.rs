@@ -38,9 +38,8 @@ trials!(after module::ensure_loaded:
 );
 
 fn fdinfo_in_every_mode() {
-    let implementation = device::view().info().expect("INFO").implementation;
-    let implementation = String::from_utf8_lossy(&implementation);
-    let implementation = implementation.trim_end_matches('\0');
+    let info = device::view().info().expect("INFO");
+    let implementation = device::text_of(&info.implementation);
     for (flags, mode, value) in [
         (libc::O_RDONLY, "view", None),
         (libc::O_WRONLY, "replace", Some("00000001")),

@@ -251,10 +251,8 @@ fn digest_refuses_impossible_values_and_reserved() {
     }
     for reserved in (0..32).map(|bit| 1 << bit) {
         let mut digest = Digest {
-            address: b"abc".as_ptr() as u64,
-            length: 3,
-            value: 1,
             reserved,
+            ..device::digest_of(b"abc")
         };
         let refused = file.ioctl(DIGEST, &raw mut digest as usize);
         assert_eq!(refused.errno(), Errno::EINVAL, "reserved {reserved:#x}");
@@ -319,16 +317,10 @@ fn combine_refuses_impossible_values() {
 fn info_describes_the_module() {
     let info = device::view().info().expect("INFO");
     assert_eq!((info.abi_version, info.reserved), (ABI_VERSION, 0));
-    let text = |bytes: &[u8]| {
-        let end = bytes.iter().position(|&byte| byte == 0).expect("a NUL");
-        assert!(
-            bytes[end..].iter().all(|&byte| byte == 0),
-            "garbage after the NUL"
-        );
-        String::from_utf8(bytes[..end].to_vec()).expect("ASCII")
-    };
-    assert_eq!(module::modinfo("version"), [text(&info.module_version)]);
-    assert_eq!(text(&info.implementation), module::default_implementation());
+    let version = device::text_of(&info.module_version);
+    assert_eq!(module::modinfo("version"), [version]);
+    let implementation = device::text_of(&info.implementation);
+    assert_eq!(implementation, module::default_implementation());
 }
 
 fn length_cannot_overflow() {
@@ -477,7 +469,6 @@ fn wrong_size_and_direction() {
 }
 
 fn misaligned_structures() {
-    let data = b"Wikipedia";
     let mut map = Map::new(PAGE);
     for offset in 0..8 {
         let file = device::private();
@@ -501,15 +492,7 @@ fn misaligned_structures() {
             device::state_of(b"abcde"),
             "offset {offset}"
         );
-        map.put(
-            offset,
-            Digest {
-                address: data.as_ptr() as u64,
-                length: data.len() as u64,
-                value: 1,
-                reserved: 0,
-            },
-        );
+        map.put(offset, device::digest_of(b"Wikipedia"));
         file.ioctl(DIGEST, address).expect("DIGEST");
         assert_eq!(map.get::<Digest>(offset).value, 0x11e6_0398);
         file.ioctl(INFO, address).expect("INFO");
@@ -581,12 +564,7 @@ fn structures_in_read_only_memory() {
     let file = session();
     let mut map = Map::new(PAGE);
     map.put(0, device::state(0x024d_0127, 3));
-    let digest = Digest {
-        address: b"abc".as_ptr() as u64,
-        length: 3,
-        value: 1,
-        reserved: 0,
-    };
+    let digest = device::digest_of(b"abc");
     map.put(64, digest);
     map.protect(0..PAGE, ProtFlags::PROT_READ);
     // The kernel only reads these structures.
@@ -719,12 +697,7 @@ fn data_that_is_the_structure() {
     let expected = device::state_of(&map.bytes()[..16]);
     file.ioctl(UPDATE, map.address()).expect("UPDATE");
     assert_eq!(file.state(), expected);
-    let digest = Digest {
-        address,
-        length: 24,
-        value: 1,
-        reserved: 0,
-    };
+    let digest = device::digest_of(&map.bytes()[..24]);
     map.put(0, digest);
     let expected = reference::adler(&map.bytes()[..24]);
     file.ioctl(DIGEST, map.address()).expect("DIGEST");

@@ -7,8 +7,6 @@ use std::os::fd::AsRawFd;
 use std::thread;
 use std::time::Duration;
 
-use adler32::uapi::Buffer;
-use adler32::uapi::Digest;
 use libtest_mimic::Completion;
 use nix::errno::Errno;
 use nix::sys::mman::MapFlags;
@@ -355,18 +353,8 @@ fn opening_and_closing_leaks_nothing() -> Completion {
             assert_eq!(file.text(), "024d0127\n");
             let _ = file.update_from(0, 1);
             device::publish(b"abc");
-            let buffer = Buffer {
-                address: 1,
-                length: 1 << 20,
-            };
-            let _ = file.ioctl(device::UPDATE, &raw const buffer as usize);
-            let mut digest = Digest {
-                address: 1,
-                length: 1 << 20,
-                value: 1,
-                reserved: 0,
-            };
-            let _ = file.ioctl(device::DIGEST, &raw mut digest as usize);
+            let _ = file.update_from(1, 1 << 20);
+            let _ = file.digest_from(1, 1, 1 << 20);
             let _ = memory::write_from(&file, 1, 1 << 20);
         }
     };

@@ -9,6 +9,7 @@ use std::os::unix::fs::MetadataExt;
 use nix::errno::Errno;
 
 use adler32_tests::device;
+use adler32_tests::device::text_of;
 use adler32_tests::device::Device;
 use adler32_tests::files;
 use adler32_tests::module;
@@ -87,11 +88,6 @@ fn loading_logs_one_line() {
     for word in [version, text_of(&info.implementation)] {
         assert!(line.contains(&word), "{word} is not in: {line}");
     }
-}
-
-fn text_of(bytes: &[u8]) -> String {
-    let len = bytes.iter().position(|&byte| byte == 0).expect("a NUL");
-    String::from_utf8(bytes[..len].to_vec()).expect("ASCII")
 }
 
 fn node_is_made_with_the_device() {
