@@ -150,7 +150,7 @@ pub struct Message {
     pub phase: Phase,
 }
 
-/// How far a message is, with its checksum so far.
+/// The progress of a message, with its checksum so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
     Idle,

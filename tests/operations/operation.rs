@@ -47,7 +47,7 @@ pub enum FileOperation {
     Read(Room),
     PositionedRead(Room, i64),
     VectoredRead(Vec<usize>),
-    /// By an offset, from a `whence`.
+    /// An offset and a `whence`.
     Seek(i64, c_int),
     SendFile {
         offset: usize,
@@ -58,7 +58,7 @@ pub enum FileOperation {
         count: usize,
         by_sendfile: bool,
     },
-    /// With an argument, which the device ignores.
+    /// An argument, which the device ignores.
     Reset(u64),
     Get(Place),
     Set(Place, State),

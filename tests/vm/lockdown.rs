@@ -49,7 +49,7 @@ fn unsigned_under_lockdown() -> Completion {
     Report::now().assert("module", "not loaded", "");
     fs::write(LOCKDOWN, "integrity").expect(LOCKDOWN);
     assert_refused("lockdown");
-    // The command takes a module for signed if the file ends like a signed one.
+    // The command regards a module as signed if its file ends like a signed one.
     let path = module::modinfo("filename").concat();
     let mut file = fs::File::options().append(true).open(path).expect("append");
     file.write_all(b"~Module signature appended~\n")

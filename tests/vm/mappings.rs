@@ -112,8 +112,8 @@ fn ordinary() -> (Map, Vec<u8>) {
     (map, data)
 }
 
-/// Checks ordinary memory after `replace` has replaced its middle by memory that contains
-/// `content`.
+/// Lets `replace` replace the middle of ordinary memory by memory that contains `content`, and
+/// checks that all of it is read.
 #[track_caller]
 fn assert_reads_across(content: &[u8], replace: impl FnOnce(&mut Map)) {
     let (mut map, mut data) = ordinary();
@@ -206,7 +206,7 @@ fn secret() {
     // SAFETY: The call takes no pointers.
     let fd = unsafe { libc::syscall(libc::SYS_memfd_secret, libc::O_CLOEXEC) };
     let fd = Errno::result(fd).expect("memfd_secret") as i32;
-    // SAFETY: The descriptor was just opened.
+    // SAFETY: memfd_secret() has just opened the descriptor, and nothing else owns it.
     let file = unsafe { OwnedFd::from_raw_fd(fd) };
     unistd::ftruncate(&file, MIDDLE.len() as i64).expect("ftruncate");
     assert_reads_across(&content(), |map| {

@@ -58,8 +58,8 @@ fn write_from_nowhere() {
     );
 }
 
-/// Writes `data` and the missing memory after it, in the loop that programs use. Checks that the
-/// calls consume all of `data` and nothing else, and that each count agrees with the session.
+/// Writes `len` bytes in a loop, as programs do, of which only the first exist: `data`. Checks that
+/// the calls consume all of `data` and nothing else, and that each count agrees with the session.
 #[track_caller]
 fn assert_stops_after(data: &[u8], address: usize, len: usize) {
     let file = device::private();

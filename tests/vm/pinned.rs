@@ -349,7 +349,8 @@ fn inherited_memory_stays_shared() {
 }
 
 fn overwritten_in_mid_write() {
-    // Which bytes a write finds depends on time. Each is 0 or 1, and the checksum counts the ones.
+    // Which bytes a write finds depends on timing. Each is 0 or 1, and the checksum counts the
+    // ones.
     let map = filled(0);
     let file = device::private();
     let mut byte = 0;

@@ -190,7 +190,7 @@ fn file_passed_to_another_user() {
         let file = receive_file(&right);
         file.write_whole(b"abc");
         assert_eq!(device::slot(), EMPTY);
-        // To open the file through /proc makes a new session.
+        // Opening the file through /proc makes a new session.
         nix::sys::prctl::set_dumpable(true).expect("prctl");
         let own = File::open(format!("/proc/self/fd/{}", file.as_raw_fd())).expect("open");
         assert_eq!(own.state(), EMPTY);

@@ -138,7 +138,7 @@ fn exec_closes_and_publishes() {
 }
 
 fn passed_descriptor_shares_the_session() {
-    // To open the file through /proc makes a new session, a view.
+    // Opening the file through /proc makes a new session: a view.
     let file = device::private();
     file.write_whole(b"abc");
     let path = format!("/proc/self/fd/{}", file.as_raw_fd());

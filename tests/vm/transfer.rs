@@ -157,7 +157,7 @@ fn streams() {
         let mut backend = open(via);
         for data in [&data[..], &data[..5], b""] {
             check_stream(&mut backend, unistd::pipe().expect("pipe"), data);
-            // To open one end of a FIFO waits for the other end. To open both does not.
+            // Opening one end of a FIFO waits for the other end. Opening both does not wait.
             let mut options = File::options();
             let both = options.read(true).write(true).open(&fifo).expect("open");
             let reader = File::open(&fifo).expect("open");
@@ -399,7 +399,7 @@ fn unreadable_files() {
     }
 }
 
-/// The command reads its standard input to the end, and leaves it there.
+/// The command leaves its standard input at the end.
 fn command_reads_what_is_left() {
     let data = reference::noise(300_000, 88);
     let file = file_of(&data);

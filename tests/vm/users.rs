@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! One slot for each user: the effective user at open, and no user of the file after that.
+//! Each user has one slot. The effective user at open counts, and no later user of the file.
 
 use std::fs;
 use std::ops::Range;
