@@ -51,7 +51,7 @@ pub enum Action {
         #[arg(last = true)]
         arguments: Vec<String>,
     },
-    /// Run a command in the root, where the current directory is visible
+    /// Run a command in the root, a Debian system in the cache that shows the current directory
     Run {
         #[command(flatten)]
         packages: PackagesArg,

@@ -21,10 +21,11 @@ pub const NAME: &str = "rust-kernel-kit";
 
 /// Print the directory that Rust modules for a kernel are built against, and make it if needed
 ///
-/// If the kernel's headers contain the Rust metadata, the headers are that directory. Otherwise the
-/// directory is made in the cache: it contains the generated metadata, and symbolic links to the
-/// headers. That takes one to three minutes, once for each kernel. If packages are missing, the
-/// error names them.
+/// Rust modules are built with the metadata of the kernel's Rust crates, which Debian's headers
+/// lack. If a kernel's headers contain the metadata, the directory of the headers is printed.
+/// Otherwise, the metadata is generated, in a directory in the cache that also contains symbolic
+/// links to the headers. That takes one to three minutes, once for each kernel. If packages are
+/// missing, the error names them.
 #[derive(Parser)]
 #[command(name = NAME, version)]
 struct Cli {
@@ -37,7 +38,7 @@ struct Cli {
     /// package of the same version, which is downloaded if it is not installed
     #[arg(long, value_name = "FILE")]
     source: Option<PathBuf>,
-    /// Keep the directories that are made in DIR
+    /// The cache: a new or empty directory, or one that the command used before
     #[arg(long, value_name = "DIR", default_value = "/var/cache/rust-kernel-kit")]
     cache: PathBuf,
 }
