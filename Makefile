@@ -1,28 +1,29 @@
 # SPDX-License-Identifier: GPL-2.0
 #
-# The front door. Kbuild has what the kernel's build system needs.
+# What a user or developer runs: "make" lists it. The kernel's build system reads Kbuild.
 
-# The kernel to boot: 7.2, 7.3 or an exact version, or "debug" for the debug kernel of the newest
-# supported one; the newest supported one unless said.
+# The kernel to boot: a series, such as 7.2, an exact version, or "debug" for the debug kernel of the
+# newest supported series. The default is the newest supported stock kernel.
 KERNEL ?=
-# The kernel to build for in "make module".
+# The kernel that "make module" builds for.
 KDIR ?= /lib/modules/$(shell uname -r)/build
 RELEASE = $(shell cat $(KDIR)/include/config/kernel.release 2>/dev/null)
-# A file for the demo, and what the shell in the virtual machine is to run. Both reach the recipes
-# through the environment, so that neither make nor the shell minds their spaces, quotes and dollars.
+# The file for "make demo", and the command for "make vm" and "make uml". Recipes take both from the
+# environment, where make and the shell do not interpret spaces, quotes and dollar signs in them.
 override FILE := $(value FILE)
 override CMD := $(value CMD)
 export FILE CMD
 
-# How long "make fuzz" looks.
+# How long "make fuzz" runs.
 FUZZ_SECONDS ?= 600
 
 TARGET := x86_64-unknown-linux-gnu
 LAB := build/lab/$(TARGET)/release/lab
 KIT := build/lab/$(TARGET)/release/rust-kernel-kit
 TOOLS := build/userspace/$(TARGET)/release
-# What cargo (from 1.91 on) makes of crates is kept beside the lab's kernels, for a new clone in the same
-# place. Clones in two places have nothing in common: cargo could take the work of one for the other's.
+# Cargo 1.91 and later keeps compiled crates next to the lab's kernels, for a new clone in the same
+# directory. Clones in two directories share nothing, because cargo could mistake the crates of one
+# for those of the other.
 CARGO_CACHE := $(shell realpath -m -- "$${ADLER32_CACHE:-$${XDG_CACHE_HOME:-$$HOME/.cache}/adler32}")/cargo
 export CARGO_BUILD_BUILD_DIR := $(CARGO_CACHE)/{workspace-path-hash}
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
@@ -31,7 +32,7 @@ kernel := $(if $(KERNEL),$(if $(filter debug,$(KERNEL)),--flavour debug,--kernel
 packages := $(if $(PACKAGES),--packages "$(PACKAGES)")
 in_guest := $(kernel) $(packages) --build . --path $(TOOLS)
 
-# Packages are installed one after the other, and cargo and the tests use all processors as it is.
+# apt installs one package list at a time, and cargo and the tests use all processors by themselves.
 .NOTPARALLEL:
 
 .PHONY: help
@@ -40,14 +41,14 @@ help: ## Show this list
 
 .PHONY: module
 module: ## Build adler32.ko for the running kernel, or for KDIR=...
-	@test -d $(KDIR) || { echo "make: no kernel build folder $(KDIR): install the kernel's headers or set KDIR=..." >&2; exit 1; }
-	@grep -q '^CONFIG_RUST=y' $(KDIR)/include/config/auto.conf || { echo "make: the kernel of $(KDIR) is built without Rust (CONFIG_RUST)" >&2; exit 1; }
+	@test -d $(KDIR) || { echo "make: no kernel build directory $(KDIR): install the kernel's headers, or set KDIR=..." >&2; exit 1; }
+	@grep -q '^CONFIG_RUST=y' $(KDIR)/include/config/auto.conf || { echo "make: the kernel of $(KDIR) was built without Rust (CONFIG_RUST)" >&2; exit 1; }
 	@test -f $(KDIR)/rust/libkernel.rmeta || { echo "make: $(KDIR) lacks the kernel's Rust metadata: see docs/install.md" >&2; exit 1; }
 	@mkdir -p build/module/$(RELEASE)
 	@$(MAKE) -C $(KDIR) M=$(CURDIR) MO=$(CURDIR)/build/module/$(RELEASE) modules
 	@echo "built build/module/$(RELEASE)/adler32.ko"
 
-# Where things are installed. DESTDIR goes before all of it.
+# Where files are installed. DESTDIR precedes all of these directories.
 prefix ?= /usr/local
 bindir ?= $(prefix)/bin
 sbindir ?= $(prefix)/sbin
@@ -59,7 +60,7 @@ zshdir ?= $(prefix)/share/zsh/site-functions
 udevdir ?= $(prefix)/lib/udev/rules.d
 loaddir ?= $(prefix)/lib/modules-load.d
 
-# What is installed, as MODE:FILE:TARGET.
+# The files to install, as MODE:FILE:DESTINATION.
 TOOL_FILES := \
 	755:$(TOOLS)/adler32:$(bindir)/adler32 \
 	755:$(TOOLS)/adler32sum:$(bindir)/adler32sum \
@@ -82,17 +83,17 @@ DKMS_FILES := $(foreach file,Kbuild Cargo.toml $(shell find src -type f),\
 	644:$(file):/usr/src/adler32-$(VERSION)/$(file)) \
 	644:packaging/dkms.mk:/usr/src/adler32-$(VERSION)/dkms.mk
 
-# Where modules_install puts it.
+# Where modules_install puts the module.
 INSTALLED_MODULE = /lib/modules/$(RELEASE)/updates/adler32.ko
 
 .PHONY: install
-install: install-module install-tools install-header ## Install what "make module commands" built: DESTDIR= prefix=/usr/local
+install: install-module install-tools install-header ## Install what "make module commands" built: DESTDIR=... prefix=...
 
-# modules_install skips depmod, as headers have no System.map. With DESTDIR, it is for whoever installs
-# what is there.
+# modules_install does not run depmod, because the headers contain no System.map. If DESTDIR is set,
+# depmod runs when the files in DESTDIR are installed on a system.
 .PHONY: install-module
 install-module:
-	@test -f build/module/$(RELEASE)/adler32.ko || { echo "make: no build/module/$(RELEASE)/adler32.ko: make module first" >&2; exit 1; }
+	@test -f build/module/$(RELEASE)/adler32.ko || { echo "make: no build/module/$(RELEASE)/adler32.ko: run make module first" >&2; exit 1; }
 	@$(MAKE) -C $(KDIR) M=$(CURDIR) MO=$(CURDIR)/build/module/$(RELEASE) INSTALL_MOD_PATH=$(DESTDIR) \
 		modules_install
 	@$(if $(DESTDIR),,depmod $(RELEASE))
@@ -107,33 +108,33 @@ install-tools install-header install-kit install-dkms:
 	$(call install,$(files))
 
 .PHONY: uninstall
-uninstall: ## Remove what "make install" installed: DESTDIR= prefix=/usr/local
+uninstall: ## Remove what "make install" installed: DESTDIR=... prefix=...
 	@cd $(DESTDIR)/ && for file in $(foreach file,$(TOOL_FILES) $(HEADER_FILES) $(LOAD_FILES),$(lastword $(subst :, ,$(file)))) \
 		$(if $(wildcard $(KDIR)),$(addprefix $(INSTALLED_MODULE),$(empty) .gz .xz .zst)); do \
 		rm -f .$$file && $(if $(DESTDIR),rmdir -p --ignore-fail-on-non-empty .$${file%/*} 2>/dev/null || )true; done
 	@$(if $(DESTDIR),,$(if $(wildcard $(KDIR)),depmod $(RELEASE)))
 
-# $(call install,FILES): nothing is installed unless all of it is there.
+# $(call install,FILES): installs nothing if a file is missing.
 define install
 	@for file in $(1); do \
 		source=$${file#*:} && source=$${source%%:*}; \
-		test -f $$source || { echo "make: no $$source: make commands first" >&2; exit 1; }; done
+		test -f $$source || { echo "make: no $$source: run make commands first" >&2; exit 1; }; done
 	@for file in $(1); do \
 		source=$${file#*:} && \
 		install -D -m $${file%%:*} $${source%%:*} $(DESTDIR)$${source#*:} || exit; done
 endef
 
 .PHONY: deb
-deb: lab ## Build the Debian packages, to build/deb
+deb: lab ## Build the Debian packages in build/deb
 	@packaging/deb $(VERSION)
 
 .PHONY: test-packages
-test-packages: deb tools ## Install the packages on a clean Debian, boot, upgrade the kernel, boot, purge
-	@$(LAB) run --packages "e2fsprogs mmdebstrap" $(TOOLS)/test-packages --folder /var/tmp/packages \
+test-packages: deb tools ## Install, upgrade and purge the packages in a clean Debian, and boot it
+	@$(LAB) run --packages "e2fsprogs mmdebstrap" $(TOOLS)/test-packages --directory /var/tmp/packages \
 		build/deb/adler32-*.deb
 
 .PHONY: demo
-demo: lab tools ## Show the module at work in a stock Debian kernel: KERNEL=7.2|7.3 FILE=...
+demo: lab tools ## Show the module at work in a virtual machine: KERNEL=7.2|7.3 FILE=...
 ifdef FILE
 	@mkdir -p build/demo && cp --dereference --reflink=auto -- "$$FILE" build/demo/
 	@$(LAB) vm $(in_guest) -- demo "build/demo/$$(basename -- "$$FILE")"
@@ -142,50 +143,50 @@ else
 endif
 
 .PHONY: test
-test: lab tools checkers cmake python ## Prove everything, on every supported kernel
+test: lab tools checkers cmake python ## Run all tests, on every supported kernel
 	@$(TOOLS)/test-runner
 
 .PHONY: check
-check: lab tools cmake ## The quick loop: formatting, lints, host tests, one boot
+check: lab tools cmake ## Run the quick tests: style, host tests, one boot
 	@$(TOOLS)/test-runner --check
 
 .PHONY: bench-core
-bench-core: cmake ## Measure the implementations beside those of other libraries
+bench-core: cmake ## Compare the implementations with those of other libraries
 	@cd bench/core && cargo run --release --locked --quiet -- --output ../../build/bench
 
 .PHONY: bench-kernel
-bench-kernel: lab tools ## Measure the hash in the kernel beside the same implementation in a program
+bench-kernel: lab tools ## Compare the hash in the kernel with the same code in a program
 	@mkdir -p build/bench
-	@echo "Load of this machine: $$(cut -d ' ' -f 1-3 /proc/loadavg)"
+	@echo "Load of the host: $$(cut -d ' ' -f 1-3 /proc/loadavg)"
 	@echo "In the stock kernel, emulated unless KVM works:" && $(LAB) vm $(in_guest) -- bench-kernel tcrypt
 	@echo "In User Mode Linux, at full speed:" && $(LAB) vm --flavour uml $(in_guest) \
 		--build build/tests/modules -- bench-kernel tcrypt shash --json build/bench/kernel.json
 
-# No tests beside what is measured; and copies by loads and stores, because "rep movsb" counts as an
-# instruction for each byte.
+# The kernel runs no self-tests during the measurement, and copies by loads and stores, because
+# "rep movsb" counts as one instruction for each byte.
 icount_words := cryptomgr.notests clearcpuid=erms,fsrm
 
 .PHONY: bench-device
-bench-device: lab tools ## Measure the device beside AF_ALG and programs
+bench-device: lab tools ## Compare the device with AF_ALG and with programs
 	@mkdir -p build/bench
-	@echo "Load of this machine: $$(cut -d ' ' -f 1-3 /proc/loadavg)"
+	@echo "Load of the host: $$(cut -d ' ' -f 1-3 /proc/loadavg)"
 	@echo "In User Mode Linux, at full speed:" && \
 		$(LAB) vm --flavour uml --append seccomp=on --memory 1600 $(in_guest) -- bench-device \
 			--json build/bench/device-uml.json --plot build/bench/device-uml.svg
-	@echo "In the stock kernel, as if each instruction took 1 ns:" && \
+	@echo "In the stock kernel, with 1 ns for each instruction:" && \
 		$(LAB) vm --icount --append "$(icount_words)" $(in_guest) -- bench-device --file 32 --memory 8 --rounds 3 \
 			--json build/bench/device-icount.json --plot build/bench/device-icount.svg
 
 .PHONY: bench-cli
-bench-cli: tools ## Measure the command beside xrdadler32, Python, libdeflate and cksum
-	-$(call need,command -v xrdadler32,xrootd-client,which the command is compared with)
-	-$(call need,command -v python3,python3,which the command is compared with)
+bench-cli: tools ## Compare the command with xrdadler32, Python, libdeflate and cksum
+	-$(call need,command -v xrdadler32,xrootd-client,to compare the command with)
+	-$(call need,command -v python3,python3,to compare the command with)
 	@mkdir -p build/bench
-	@echo "Load of this machine: $$(cut -d ' ' -f 1-3 /proc/loadavg)"
+	@echo "Load of the host: $$(cut -d ' ' -f 1-3 /proc/loadavg)"
 	@$(TOOLS)/bench-cli --json build/bench/cli.json
 
 .PHONY: fuzz
-fuzz: checkers ## Look for data that an implementation gets wrong: FUZZ_SECONDS=600
+fuzz: checkers ## Search for data that an implementation sums wrongly: FUZZ_SECONDS=600
 	@mkdir -p build/fuzz/corpus build/fuzz/found
 	@cd fuzz && cargo build --release --locked --quiet
 	@cd fuzz && bash -o pipefail -c '\
@@ -194,73 +195,70 @@ fuzz: checkers ## Look for data that an implementation gets wrong: FUZZ_SECONDS=
 		| grep --line-buffered -vE "	(NEW|REDUCE|RELOAD) |	NEW_FUNC|# Uses:|dictionary"'
 
 .PHONY: soak
-soak: lab tools ## The long forms: all settings, a million random operations, 1000 times loaded, 10 minutes of stress
+soak: lab tools ## Run the long tests: all settings, a million random operations, long stress
 	@$(TOOLS)/test-runner --soak
 
 .PHONY: vm
 vm: lab tools ## Run CMD='...' in a stock kernel: KERNEL=7.2|7.3|debug PACKAGES="..."
-	@test -n "$$CMD" || { echo "make: say what to run: make vm CMD='...'" >&2; exit 2; }
+	@test -n "$$CMD" || { echo "make: CMD is not set: make vm CMD='...'" >&2; exit 2; }
 	@$(LAB) vm $(in_guest) -- sh -c "$$CMD"
 
 .PHONY: uml
-uml: lab tools ## Run CMD='...' in User Mode Linux, at full speed: KERNEL=7.2|7.3 DEBUG=1 PACKAGES="..."
-	@test -n "$$CMD" || { echo "make: say what to run: make uml CMD='...'" >&2; exit 2; }
+uml: lab tools ## Run CMD='...' in User Mode Linux: KERNEL=7.2|7.3 DEBUG=1 PACKAGES="..."
+	@test -n "$$CMD" || { echo "make: CMD is not set: make uml CMD='...'" >&2; exit 2; }
 	@$(LAB) vm --flavour uml$(if $(DEBUG),-debug) $(in_guest) -- sh -c "$$CMD"
 
 .PHONY: shell
-shell: lab tools ## A prompt in a stock kernel: KERNEL=7.2|7.3 PACKAGES="..."
+shell: lab tools ## Open a shell in a stock kernel: KERNEL=7.2|7.3 PACKAGES="..."
 	@$(LAB) shell $(in_guest)
 
 .PHONY: clean
-clean: ## Remove what was built
+clean: ## Remove build/
 	rm -rf build
 
 .PHONY: distclean
-distclean: lab ## Remove what was built, and the kernels, packages and crates kept for it
+distclean: lab ## Remove build/ and the cache of kernels, packages and crates
 	$(LAB) clean
 	rm -rf build
 
 .PHONY: lab
-lab: linker
+lab: linker ## Build the lab
 	@cd lab && cargo build --release --locked --quiet --workspace
 
-# Static, because the same programs run in guests.
+# The programs are static, because they also run in guests.
 static := -C target-feature=+crt-static
 
 .PHONY: tools
-tools: linker
+tools: linker ## Build the command, the test programs and the benchmarks
 	@RUSTFLAGS='$(static)' cargo build --release --locked --quiet --target $(TARGET)
 	@mkdir -p build/tests && cp -ru tests/fixtures/modules build/tests
 
 .PHONY: commands
 commands: export RUSTFLAGS := $(or $(RUSTFLAGS),$(static))
-commands: linker ## Build what "make install" installs besides the module
+commands: linker ## Build what "make install" installs, except the module
 	@cargo build --release --locked --quiet --target $(TARGET) \
 		--package adler32-cli --package adler32-docs
 	@cd lab && cargo build --release --locked --quiet --package rust-kernel-kit
 	@$(TOOLS)/adler32-docs build
 
-# Cargo needs a C linker; whatever else is missing, the lab installs.
+# The lab installs everything except the packages below.
 sudo := $(if $(filter 0,$(shell id -u)),,sudo)
 .PHONY: linker
 linker:
 	$(call need,command -v cc,gcc libc6-dev,which cargo needs to link)
 
-# The fuzzer is C++, and Valgrind checks accesses to memory.
 .PHONY: checkers
 checkers: linker
-	$(call need,command -v c++,g++,which the fuzzer is built with)
-	$(call need,command -v valgrind,valgrind,which the tests of the algorithm run under)
+	$(call need,command -v c++,g++,which builds the fuzzer)
+	$(call need,command -v valgrind,valgrind,which checks the implementations' memory accesses)
 
-# One of the libraries that ours is compared with is built by CMake.
 .PHONY: cmake
 cmake: linker
-	$(call need,command -v cmake,cmake,which zlib-ng is built with)
+	$(call need,command -v cmake,cmake,which builds zlib-ng for the benchmark)
 
-# The Dask of the examples comes from PyPI.
 .PHONY: python
 python:
-	-$(call need,python3 -c "import ensurepip",python3-venv,which the Dask example is installed with)
+	-$(call need,python3 -c "import ensurepip",python3-venv,which installs Dask for the example)
 
 # $(call need,CHECK,PACKAGES,WHY): installs what is missing if the check, a command, fails.
 define need

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! A Debian of its own in a folder.
+//! A Debian system in a directory.
 
 use std::fs;
-use std::io::Read;
 use std::path::Path;
 use std::path::PathBuf;
 use std::process::Command;
 use std::process::Stdio;
 
+use adler32_tests::output;
 use anyhow::bail;
 use anyhow::ensure;
 use anyhow::Context;
@@ -18,24 +18,24 @@ use nix::mount::umount2;
 use nix::mount::MntFlags;
 use nix::mount::MsFlags;
 
-/// What a machine has besides the packages that Debian calls important.
+/// Packages besides those that Debian calls important.
 const INCLUDED: &str = "ca-certificates,dbus,initramfs-tools,systemd-sysv";
 
-/// How long a system may take to boot and to be checked, in seconds.
+/// How many seconds a system may take to boot and to run the checks.
 const LIMIT: &str = "900";
 
-/// What the last line on the console is if all was well.
+/// The last line on the console if every check succeeded.
 const ALL_WELL: &str = "all is well";
 
-/// A Debian.
+/// A Debian system.
 pub struct Debian {
     dir: PathBuf,
-    /// The same folder without what is mounted in it.
+    /// The same directory without the file systems that are mounted in it.
     plain: PathBuf,
 }
 
 impl Debian {
-    /// Makes a trixie in `dir`, with the package archives of the system that this runs in.
+    /// Makes a trixie in `dir`, with the package archives of the system that runs this program.
     pub fn new(dir: PathBuf) -> Result<Self> {
         if dir.exists() {
             fs::remove_dir_all(&dir).with_context(|| format!("cannot remove {}", dir.display()))?;
@@ -62,11 +62,11 @@ impl Debian {
             MsFlags::MS_BIND,
             None::<&str>,
         )
-        .context("cannot bind the folder")?;
+        .context("cannot bind the directory")?;
         debian.mount("proc", "proc", MsFlags::empty())?;
         debian.mount("sysfs", "sys", MsFlags::empty())?;
         debian.mount("/dev", "dev", MsFlags::MS_BIND | MsFlags::MS_REC)?;
-        // Nothing is started here.
+        // Packages start no services here.
         debian.run("printf '#!/bin/sh\\nexit 101\\n' > /usr/sbin/policy-rc.d; chmod +x /usr/sbin/policy-rc.d; apt-get update")?;
         Ok(debian)
     }
@@ -77,9 +77,9 @@ impl Debian {
             .with_context(|| format!("cannot mount {source}"))
     }
 
-    /// Removes it.
+    /// Removes the system.
     pub fn remove(self) -> Result<()> {
-        // What is mounted in it is not to be removed.
+        // First, so that nothing in the mounted file systems is removed.
         let mounted = ["dev", "sys", "proc"].map(|dir| self.dir.join(dir));
         for dir in mounted.iter().chain([&self.plain]) {
             umount2(dir, MntFlags::MNT_DETACH)
@@ -91,7 +91,7 @@ impl Debian {
         Ok(())
     }
 
-    /// Runs a script in it, as root, and returns what it prints.
+    /// Runs a script in the system as root, and returns what the script prints.
     pub fn run(&self, script: &str) -> Result<String> {
         output(
             Command::new("chroot")
@@ -104,7 +104,7 @@ impl Debian {
         )
     }
 
-    /// The releases of the newest stock kernel of the series 7.2, and of the newest later one.
+    /// Returns the releases of the newest stock kernel 7.2 and of the newest later kernel.
     pub fn kernels(&self) -> Result<[String; 2]> {
         let names = self.run(
             "apt-cache search --names-only '^linux-image-7[.][0-9.]+[+]deb13-amd64$' | sort --version-sort",
@@ -119,13 +119,11 @@ impl Debian {
             .rfind(|release| !release.starts_with("7.2."));
         match (old, new) {
             (Some(old), Some(new)) => Ok([old, new].map(|release| (*release).to_owned())),
-            _ => bail!(
-                "the package archive has no 7.2 to be upgraded from, or nothing later: {names}"
-            ),
+            _ => bail!("the package archive contains no kernel 7.2, or no later kernel: {names}"),
         }
     }
 
-    /// Copies packages into it and returns their paths there.
+    /// Copies packages into the system and returns their paths there.
     pub fn copy(&self, packages: &[PathBuf]) -> Result<Vec<String>> {
         let mut copies = Vec::new();
         for package in packages {
@@ -138,18 +136,13 @@ impl Debian {
         Ok(copies)
     }
 
-    /// Installs packages, by names or files.
-    pub fn install(&self, options: &[&str], packages: &[String]) -> Result<()> {
-        self.install_saying(options, packages).map(drop)
-    }
-
-    /// Does so, and returns what was said.
-    pub fn install_saying(&self, options: &[&str], packages: &[String]) -> Result<String> {
+    /// Installs packages, given as names or files, and returns what apt prints.
+    pub fn install(&self, options: &[&str], packages: &[String]) -> Result<String> {
         let (options, packages) = (options.join(" "), packages.join(" "));
         self.run(&format!("apt-get --yes {options} install {packages} 2>&1"))
     }
 
-    /// Makes sure that DKMS has installed the module for a kernel.
+    /// Checks that DKMS has installed the module for a kernel.
     pub fn has_module(&self, release: &str) -> Result<()> {
         let status = self.run("dkms status")?;
         let found = status.lines().any(|line| {
@@ -164,13 +157,12 @@ impl Debian {
         Ok(())
     }
 
-    /// Boots the kernel with the system as it is, and runs `checks` there, each line of which must
-    /// succeed.
+    /// Boots the kernel and a copy of the system, and runs `checks` there. Each line must succeed.
     pub fn boot(&self, release: &str, checks: &str) -> Result<()> {
         let script = format!("set -ex\nexec > /dev/ttyS0 2>&1\n{checks}\necho {ALL_WELL}\n");
         fs::write(self.dir.join("root/checks"), script)?;
         let image = self.dir.with_extension("img");
-        // Written anew for each boot: what happens there is not kept.
+        // Each boot gets a new image, so that its changes are not kept.
         output(
             Command::new("mke2fs")
                 .args(["-q", "-F", "-t", "ext4", "-d"])
@@ -179,7 +171,7 @@ impl Debian {
                 .arg("8G"),
         )?;
         let boot = self.dir.join("boot");
-        let mut machine = Command::new("timeout")
+        let qemu = Command::new("timeout")
             .args([LIMIT, "qemu-system-x86_64"])
             .args([
                 "-nodefaults",
@@ -202,39 +194,15 @@ impl Debian {
             .arg("-drive")
             .arg(format!("file={},format=raw,if=virtio", image.display()))
             .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
+            .stderr(Stdio::inherit())
+            .output()
             .context("cannot run QEMU")?;
-        let mut console = Vec::new();
-        machine
-            .stdout
-            .take()
-            .context("the console was asked for")?
-            .read_to_end(&mut console)?;
-        machine.wait()?;
         fs::remove_file(image)?;
-        let console = String::from_utf8_lossy(&console);
+        let console = String::from_utf8_lossy(&qemu.stdout);
         ensure!(
             console.lines().any(|line| line.trim_end() == ALL_WELL),
-            "the system booted with {release} is not as it should be; its console:\n{console}"
+            "a check failed in the system with {release}; its console:\n{console}"
         );
         Ok(())
     }
-}
-
-/// What a command prints, which must succeed.
-fn output(command: &mut Command) -> Result<String> {
-    let program = command.get_program().to_string_lossy().into_owned();
-    let output = command
-        .stdin(Stdio::null())
-        .output()
-        .with_context(|| format!("cannot run {program}"))?;
-    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
-    ensure!(
-        output.status.success(),
-        "{program} failed ({}):\n{printed}{}",
-        output.status,
-        String::from_utf8_lossy(&output.stderr)
-    );
-    Ok(printed)
 }

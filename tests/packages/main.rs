@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! Does with the Debian packages what their users do: installs them on a clean trixie with a stock
-//! kernel, boots it, upgrades the kernel, boots that, and purges them.
+//! Does with the Debian packages what their users do: installs the packages on a clean trixie with a
+//! stock kernel, boots the system, upgrades the kernel, boots again, and purges the packages.
 //!
-//! To be started as root in the lab's root, whose package archives are used. Packages are installed
-//! in a change of root, as a module is not built in reasonable time where the processor is emulated;
-//! what is booted is the system as it was left there, with its own initial RAM disk and systemd.
+//! Runs as root in the lab's root and uses the package archives of that root. Packages are installed
+//! in a chroot, because building a module takes too long on an emulated processor. QEMU then boots
+//! the installed system with its own initial RAM disk and systemd.
 
 mod debian;
 
@@ -22,15 +22,15 @@ use debian::Debian;
 /// Install, boot, upgrade and purge the packages.
 #[derive(Parser)]
 struct Arguments {
-    /// The packages
+    /// The package files
     #[arg(required = true)]
     packages: Vec<PathBuf>,
-    /// An empty folder, or one that is to be
+    /// The directory for the system; what it contains is removed
     #[arg(long)]
-    folder: PathBuf,
+    directory: PathBuf,
 }
 
-/// What a user finds after the system was booted. Each line of it must succeed.
+/// What a user checks after the system has booted. Each line must succeed.
 const CHECKS: &str = r#"
 udevadm settle
 test "$(stat -c '%a %t' /dev/adler32)" = "666 a"
@@ -44,16 +44,16 @@ test "$(modinfo -F version adler32)" = "$(dpkg-query --show --showformat '${Vers
 test "adler32 $(modinfo -F version adler32)" = "$(adler32 --version)"
 "#;
 
+const BACKPORTS: &[&str] = &["--target-release=trixie-backports"];
+
 fn main() -> Result<ExitCode> {
     let arguments = Arguments::parse();
-    let debian = Debian::new(arguments.folder)?;
+    let debian = Debian::new(arguments.directory)?;
     let [old, new] = debian.kernels()?;
     let steps: [(&str, &dyn Fn() -> Result<()>); 9] = [
         ("kernel_is_installed", &|| {
-            debian.install(
-                &["--target-release=trixie-backports"],
-                &kernel_packages(&old),
-            )
+            debian.install(BACKPORTS, &kernel_packages(&old))?;
+            Ok(())
         }),
         ("packages_are_installed", &|| {
             let files = debian.copy(&arguments.packages)?;
@@ -62,47 +62,47 @@ fn main() -> Result<ExitCode> {
         }),
         ("system_boots", &|| debian.boot(&old, CHECKS)),
         ("kernel_is_upgraded", &|| {
-            debian.install(
-                &["--target-release=trixie-backports"],
-                &kernel_packages(&new),
-            )?;
+            debian.install(BACKPORTS, &kernel_packages(&new))?;
             debian.has_module(&new)
         }),
         ("upgraded_system_boots", &|| debian.boot(&new, CHECKS)),
         ("what_is_missing_is_named", &|| {
-            let said = debian.run(&format!(
+            let printed = debian.run(&format!(
                 "mv /usr/bin/bindgen /usr/bin/bindgen.away
                  rust-kernel-kit --check --cache /tmp/kit {new} 2>&1 || true
                  mv /usr/bin/bindgen.away /usr/bin/bindgen"
             ))?;
-            ensure!(said.contains("apt install bindgen"), "it says: {said}");
+            ensure!(
+                printed.contains("apt install bindgen"),
+                "it prints: {printed}"
+            );
             Ok(())
         }),
         ("cache_with_other_files_is_refused", &|| {
-            let said = debian.run(&format!(
+            let printed = debian.run(&format!(
                 "mkdir -p /tmp/kit/keep
                  echo me > /tmp/kit/keep/me
                  rust-kernel-kit --cache /tmp/kit {new} 2>&1 || true
                  rm /tmp/kit/keep/me
                  rmdir /tmp/kit/keep /tmp/kit"
             ))?;
-            ensure!(said.contains("contains keep"), "it says: {said}");
+            ensure!(printed.contains("contains keep"), "it prints: {printed}");
             Ok(())
         }),
         ("older_kernel_is_declined", &|| {
-            // That of trixie itself.
+            // The kernel of trixie itself, without backports.
             let headers = "linux-headers-amd64/trixie".to_owned();
-            let said = debian.install_saying(&[], &[headers])?;
-            ensure!(!said.contains("Error!"), "it says: {said}");
+            let printed = debian.install(&[], &[headers])?;
+            ensure!(!printed.contains("Error!"), "it prints: {printed}");
             let status = debian.run("dkms status adler32")?;
-            ensure!(status.lines().count() == 2, "dkms says: {status}");
+            ensure!(status.lines().count() == 2, "dkms prints: {status}");
             Ok(())
         }),
         ("purge_leaves_nothing", &|| {
             debian.run("apt-get --yes purge 'adler32-*'; rm /tmp/*.deb")?;
             let left =
                 debian.run("find / -xdev -name '*adler32*' -o -xdev -name 'rust-kernel-kit*'")?;
-            ensure!(left.is_empty(), "there is still:\n{left}");
+            ensure!(left.is_empty(), "these files are left:\n{left}");
             Ok(())
         }),
     ];
@@ -111,7 +111,7 @@ fn main() -> Result<ExitCode> {
         if let Err(error) = step() {
             println!("test packages::{name} ... FAILED");
             println!("{error:#}");
-            // Each step needs those before it.
+            // Each step needs the steps before it.
             println!("test result: FAILED. {passed} passed; 1 failed; 0 ignored");
             return Ok(ExitCode::FAILURE);
         }
@@ -119,7 +119,7 @@ fn main() -> Result<ExitCode> {
         passed += 1;
     }
     println!("test result: ok. {passed} passed; 0 failed; 0 ignored");
-    debian.remove().context("cannot remove the folder")?;
+    debian.remove().context("cannot remove the system")?;
     Ok(ExitCode::SUCCESS)
 }
 
