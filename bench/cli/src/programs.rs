@@ -123,8 +123,8 @@ pub fn forget(file: &Path) -> Result<()> {
     }
 }
 
-/// Runs a command and returns its standard output. The output goes to a file, because reading a pipe
-/// at the same time would add to the time measured.
+/// Runs a command and returns its standard output. The output goes to a file, because reading from
+/// a pipe at the same time would add to the time measured.
 pub fn run(command: &mut Command) -> Result<Vec<u8>> {
     let mut printed = tempfile::tempfile().context("cannot make a temporary file")?;
     let name = command.get_program().to_string_lossy().into_owned();

@@ -33,8 +33,8 @@ const BARS: u32 = 900;
 const BAR: u32 = 24;
 const AROUND: u32 = 120;
 
-/// Rates of several contenders: bars if there is one point for each, otherwise lines over the length
-/// of the data.
+/// Rates of several contenders. The chart shows bars if each contender has one point, and otherwise
+/// lines over the length of the data.
 pub struct Chart {
     pub title: String,
     pub unit: &'static str,

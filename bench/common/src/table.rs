@@ -19,9 +19,10 @@ pub fn print(rows: &[Vec<String>]) {
     let layout: Vec<_> = (0..columns)
         .map(|column| {
             let width = cells(column).map(|cell| cell.chars().count()).max();
-            let number = cells(column)
-                .skip(1)
-                .any(|cell| cell.starts_with(|c: char| c.is_ascii_digit()));
+            let number = column > 0
+                && cells(column)
+                    .skip(1)
+                    .any(|cell| cell.starts_with(|c: char| c.is_ascii_digit()));
             (width.unwrap_or(0), number)
         })
         .collect();

@@ -41,7 +41,10 @@ const ROW: usize = 8;
 /// Defines a function that loads all bytes in vectors and combines them, so that the compiler keeps
 /// the loads.
 macro_rules! read {
-    ($name:ident, $features:literal, $vector:ty, $zero:ident, $load:ident, $or:ident, $rest:expr, $fold:expr) => {
+    (
+        $name:ident, $features:literal, $vector:ty,
+        $zero:ident, $load:ident, $or:ident, $rest:expr, $fold:expr
+    ) => {
         #[target_feature(enable = $features)]
         fn $name(data: &[u8]) -> u32 {
             const WIDTH: usize = size_of::<$vector>();

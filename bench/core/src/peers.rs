@@ -33,14 +33,14 @@ mod c {
 /// Makes a closure over data from a function of C.
 macro_rules! c {
     ($function:path) => {
-        // SAFETY: The function only reads the data, and `all` checks what it needs of the processor.
+        // SAFETY: The function only reads the data. `all` uses it only if the processor can run it.
         |sum: u32, data: &[u8]| unsafe {
             $function(sum.into(), data.as_ptr().cast(), data.len()) as u32
         }
     };
 }
 
-/// Makes a list of the routines that the processor can run, from a table of their conditions, levels,
+/// Makes a list of the routines that the processor can run, from a table of conditions, levels,
 /// names and functions.
 macro_rules! runnable {
     ($($condition:expr, $level:ident, $name:literal => $update:expr;)*) => {{

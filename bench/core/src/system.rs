@@ -68,7 +68,7 @@ fn read(file: &str) -> Result<String> {
     Ok(text.trim_end().to_owned())
 }
 
-/// Binds the process to one processor: the last that it may use, because interrupts prefer the first.
+/// Binds the process to the last processor that it may use, because interrupts prefer the first.
 pub fn pin() -> Result<()> {
     let this = Pid::from_raw(0);
     let allowed =

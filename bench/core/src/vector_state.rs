@@ -61,8 +61,8 @@ impl Area {
     }
 }
 
-/// Measures the costs of all vector registers of this processor. Returns none if the processor lacks
-/// XSAVEC or AVX2.
+/// Measures the costs for all vector registers of this processor. Returns nothing if the processor
+/// lacks XSAVEC or AVX2.
 pub fn costs(effort: Effort) -> Result<Vec<Cost>> {
     if !is_x86_feature_detected!("xsavec") || !is_x86_feature_detected!("avx2") {
         return Ok(Vec::new());
@@ -108,13 +108,12 @@ macro_rules! save_restore {
         ///
         /// # Safety
         ///
-        /// The processor has XSAVEC, the components of the state, and the registers used.
-        /// `rounds` is not 0.
+        /// The processor has XSAVEC, the components and the registers used. `rounds` is not 0.
         unsafe fn $name(components: u64, rounds: u64) {
             let initial = Area::initial();
             let mut area = Area::initial();
-            // SAFETY: The state fits in the area. All registers that change are declared, and at the
-            // end those above SSE are in their initial state.
+            // SAFETY: The state fits in the area. All registers that change are declared. At the
+            // end, those above SSE are in their initial state.
             unsafe {
                 asm!(
                     // As if no register had been used: nothing to save.

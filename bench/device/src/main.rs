@@ -2,7 +2,8 @@
 
 //! Compares the device with AF_ALG and with programs, on the same data in one process.
 //!
-//! Runs as root in a virtual machine in which the module is installed. `make bench-device` starts it.
+//! Runs as root in a virtual machine in which the module is installed, as started by `make
+//! bench-device`.
 
 mod aims;
 mod calls;
@@ -46,8 +47,8 @@ struct Arguments {
 
 /// The unit of sizes.
 const MIB: usize = 1 << 20;
-/// How many times as many rounds there are for passes of milliseconds. On a busy system, few of these
-/// passes are undisturbed.
+/// How many times as many rounds there are for passes of milliseconds. On a busy system, most of
+/// these passes are disturbed.
 const SHORT: usize = 4;
 
 fn main() -> Result<()> {

@@ -2,8 +2,9 @@
 
 //! Compares the hash as kernel code calls it with the same implementation in this program.
 //!
-//! Runs as root in User Mode Linux, in which the module and those of the tests are installed. `make
-//! bench-kernel` starts it. On other kernels, a program and the kernel do not run at the same speed.
+//! Runs as root in User Mode Linux, as started by `make bench-kernel`. The module and those in
+//! tests/fixtures must be installed. In other kernels, the two differ in more than the call of the
+//! hash.
 
 mod shash;
 mod tcrypt;

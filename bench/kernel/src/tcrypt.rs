@@ -2,9 +2,9 @@
 
 //! The kernel's own benchmark of hashes, the module `tcrypt`, which writes to the kernel log.
 //!
-//! Only its results for one update count. For several updates it uses one request again and again,
-//! whose length `crypto_ahash_final()` sets to 0 in Linux 7.2 and 7.3. All later updates then contain
-//! no data.
+//! Only the results with one update are used. With several updates, `tcrypt` reuses one request. In
+//! Linux 7.2 and 7.3, `crypto_ahash_final()` sets the length of that request to 0, so that all
+//! updates after the first hash contain no data.
 
 use std::process::Command;
 
@@ -62,8 +62,7 @@ impl Speed {
     }
 }
 
-/// Parses a line such as
-/// `test  0 (   16 byte blocks,   16 bytes per update,   1 updates): 1234 opers/sec, 19744 bytes/sec`.
+/// Parses a line, such as the one in the test below.
 fn parse(line: &str) -> Option<Speed> {
     let (_, line) = line.split_once("tcrypt: test")?;
     let (_, line) = line.split_once('(')?;

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! Shows the module at work, as a terminal transcript: the same file through every backend.
+//! Shows the module at work, as a terminal transcript. Every interface and every backend gets the
+//! same file.
 //!
-//! Runs as root in a virtual machine with the module installed and not loaded. Ends in `demo: OK`
-//! if every command did what it should and all checksums are that of zlib.
+//! Runs as root in a virtual machine in which the module is installed and not loaded. The output
+//! ends with `demo: OK` if every command did what it should and all checksums match zlib's.
 
 use std::path::Path;
 use std::path::PathBuf;
@@ -23,11 +24,11 @@ struct Arguments {
     file: PathBuf,
 }
 
-/// What a command must do for the demo to succeed.
+/// What a command must do.
 enum Expected {
     /// Succeed.
     Success,
-    /// Print the checksum of the file, for which the text is the name in the summary.
+    /// Succeed and print the checksum of the file. The text is its name in the summary.
     Checksum(&'static str),
     /// Print these words.
     Words(&'static [&'static str]),
@@ -37,7 +38,7 @@ use Expected::Checksum;
 use Expected::Success;
 use Expected::Words;
 
-/// A chapter of the demo: its title, and its commands.
+/// The title of a chapter, and its commands.
 type Chapter = (&'static str, &'static [(&'static str, Expected)]);
 
 const MODULE: Chapter = (
@@ -52,7 +53,7 @@ const MODULE: Chapter = (
 );
 
 const DEVICE: Chapter = (
-    "The device: a file that holds a checksum for each user",
+    "The device: a file with a checksum for each user",
     &[
         ("ls -lL $FILE", Success),
         (
@@ -73,7 +74,7 @@ const DEVICE: Chapter = (
 );
 
 const RESTRICTION: Chapter = (
-    "This kernel restricts AF_ALG, and the administrator may open it",
+    "This kernel restricts AF_ALG until the administrator allows it",
     &[
         ("adler32 info", Words(&["crypto.af_alg_restrict=0"])),
         ("sysctl crypto.af_alg_restrict", Success),
@@ -109,7 +110,7 @@ END"#,
 );
 
 const COMMAND: Chapter = (
-    "The command adler32, over every backend",
+    "The command adler32, with every backend",
     &[
         ("adler32 info", Success),
         (
@@ -124,7 +125,7 @@ const COMMAND: Chapter = (
             "adler32 sum --via afalg $FILE",
             Checksum("adler32 sum, AF_ALG"),
         ),
-        // Where that is closed, another backend would have answered.
+        // Without AF_ALG, another backend would have computed the checksum.
         (
             "adler32 sum --via afalg --debug $FILE",
             Words(&["used: afalg"]),
@@ -139,13 +140,15 @@ const COMMAND: Chapter = (
 const ZLIB: Chapter = (
     "zlib",
     &[(
-        "python3 -c 'import sys, zlib; print(\"%08x\" % zlib.adler32(open(sys.argv[1], \"rb\").read()))' $FILE",
+        r#"python3 -c '
+import sys, zlib
+print("%08x" % zlib.adler32(open(sys.argv[1], "rb").read()))' $FILE"#,
         Checksum("zlib"),
     )],
 );
 
 const REMOVAL: Chapter = (
-    "The module stays as long as somebody uses it",
+    "The module cannot be removed while a program uses it",
     &[
         (
             "exec 3<>/dev/adler32; rmmod adler32; grep adler32 /proc/modules",
@@ -183,18 +186,21 @@ fn main() -> Result<ExitCode> {
                 }
             };
             if !fulfilled {
-                failures.push(format!("`{command}` did not do what it should"));
+                failures.push(format!("`{command}` failed or printed something else"));
             }
         }
     }
 
-    println!("\n==== All answers ====\n");
-    let (_, right) = checksums.last().cloned().context("there are checksums")?;
+    println!("\n==== All checksums ====\n");
+    let (_, right) = checksums
+        .last()
+        .cloned()
+        .context("no command printed a checksum")?;
     for (name, checksum) in checksums {
         let shown = checksum.as_deref().unwrap_or("none");
         println!("{name:<34}{shown}");
         if checksum.is_none() || checksum != right {
-            failures.push(format!("{name}: {shown} is not the answer of zlib"));
+            failures.push(format!("{name}: {shown} does not match zlib's checksum"));
         }
     }
     println!();
@@ -210,19 +216,15 @@ fn main() -> Result<ExitCode> {
 
 /// Returns whether the kernel can restrict AF_ALG.
 fn restricts_af_alg() -> Result<bool> {
-    // The sysctl is there once the module is.
-    let loaded = Command::new("modprobe").arg("af_alg").status();
-    ensure!(
-        loaded.context("cannot run modprobe")?.success(),
-        "this kernel has no AF_ALG"
-    );
+    // The sysctl appears with the module.
+    adler32_tests::output(Command::new("modprobe").arg("af_alg"))?;
     Ok(Path::new("/proc/sys/crypto/af_alg_restrict").exists())
 }
 
-/// Runs a command line and returns whether it succeeded and what it printed.
+/// Runs a command line and returns whether it succeeded, and its output.
 fn run(command: &str, file: &Path) -> Result<(bool, String)> {
     let output = Command::new("bash")
-        // Names with spaces in them need no quotes to be shown.
+        // With these settings, the commands shown need no quotes for names with spaces.
         .args(["-c", &format!("exec 2>&1; set -f; IFS=\n{command}")])
         .env("FILE", file)
         .stdin(Stdio::null())

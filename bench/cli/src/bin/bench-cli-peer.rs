@@ -3,8 +3,8 @@
 //! Does the least that a program can do: it reads a file piece by piece into the same buffer, and
 //! either does only that or also passes each piece to libdeflate.
 //!
-//! libdeflate comes from its crate, which is newer than Debian's package: the Adler-32 of that has no
-//! AVX-512. The buffer begins at a page boundary, which makes reading faster.
+//! libdeflate comes from its crate, because Debian's older package has no AVX-512 for Adler-32.
+//! The buffer begins at a page boundary, which makes reading faster.
 
 use std::env;
 use std::fs::File;
