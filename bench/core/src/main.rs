@@ -51,7 +51,7 @@ struct Arguments {
     /// Measure only this length of data, in bytes; can be repeated
     #[arg(long, value_name = "BYTES")]
     size: Vec<usize>,
-    /// Measure only the routines whose names contain this text; can be repeated
+    /// Measure only the contenders whose names contain this text; can be repeated
     #[arg(long, value_name = "NAME")]
     only: Vec<String>,
     /// Write the results to core.json and core.svg in this directory
@@ -99,7 +99,7 @@ fn main() -> Result<()> {
     let only = &arguments.only;
     let is_wanted = |name: &str| only.is_empty() || only.iter().any(|only| name.contains(only));
     let routines: Vec<_> = all.iter().filter(|any| is_wanted(&any.name)).collect();
-    ensure!(!routines.is_empty(), "no routine has such a name");
+    ensure!(!routines.is_empty(), "no contender has such a name");
 
     // Before the process is bound to one processor, as its new threads would be, too.
     let whole = arguments.size.is_empty() && only.is_empty();
