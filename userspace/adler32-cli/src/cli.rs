@@ -38,16 +38,15 @@ const AUTO: &str = "auto";
 
 /// The part of the help after the options.
 const DETAILS: &str = "\
-An output line contains the checksum in hexadecimal, a space, a space or an
-asterisk, and the name. If a line begins with a backslash, then \\\\, \\n and \\r
-in the name stand for a backslash, a newline and a carriage return.
+An output line contains the checksum in hexadecimal, a space, a second space or
+an asterisk, and the name. If a line begins with a backslash, then \\\\, \\n and
+\\r in the name stand for a backslash, a newline and a carriage return.
 
-A list for --check may contain lines in the default form and in the forms of
---tag and --xrootd, but no JSON. The default form has two characters between the
-checksum and the name, and the form of --xrootd has one. The first line in
-either form determines the form of all lines after it: in the default form, a
-line with one space is improperly formatted, and in the form of --xrootd, a
-second space belongs to the name.
+A list for --check may contain lines of this form and of the forms of --tag and
+--xrootd, but no JSON. Lines with one space before the name, as of --xrootd, and
+lines with two must not be mixed: the first such line determines the form of all
+lines after it. After a line with two spaces, a line with one is improperly
+formatted. After a line with one space, a second space belongs to the name.
 
 The backends of --via are: device, which writes to /dev/adler32; ioctl, which
 uses the UPDATE ioctl of /dev/adler32; afalg, which uses an AF_ALG socket; and
@@ -56,7 +55,7 @@ as cpu. If AF_ALG is unavailable, afalg prints the reason and uses the device
 instead, or else the processor. If the device is unavailable, device and ioctl
 fail.
 
-The option --range prints lines like '05c801f0  0:5/9  name', which contain the
+With --range, output lines look like '05c801f0  0:5/9  name'. They contain the
 checksum, the offset and the length of the part, the size of the file, and its
 name. 'adler32 combine' computes the checksums of whole files from these lines,
 or from the lines of --range --json.
@@ -65,12 +64,15 @@ JSON objects contain file, adler32, length and backend; with --range, they also
 contain offset and size, which is the size of the file. Bytes of a name that are
 not UTF-8 are replaced by U+FFFD.
 
-If the work takes more than a second, a progress bar appears on the terminal.
+If the work takes more than a second, a progress bar appears on the standard
+error, provided that it is a terminal.
 
-The exit status is 0 if all files could be read and, with --check, if all
-checksums matched and there was at least one. Otherwise, it is 1, also for wrong
-options and if --strict finds an improperly formatted line. With the options of
-sha256sum, output, messages and exit status are the same as those of sha256sum.";
+With the options of sha256sum, output, messages and exit status are the same as
+those of sha256sum.
+
+The exit status is 0 if all files could be read and, with --check, if at least
+one file was checked and all checksums matched. Otherwise, it is 1. It is also 1
+for wrong options, and if --strict finds an improperly formatted line.";
 
 /// A group of options in the help.
 const CHECKING: &str = "Options for use with --check";
@@ -82,7 +84,13 @@ const CHECKING: &str = "Options for use with --check";
 ///
 /// Under the name adler32sum, this program behaves like 'adler32 sum', and so like sha256sum.
 #[derive(Parser)]
-#[command(name = ADLER32, version, infer_long_args = true, args_override_self = true, max_term_width = 80)]
+#[command(
+    name = ADLER32,
+    version,
+    infer_long_args = true,
+    args_override_self = true,
+    max_term_width = 80
+)]
 struct Adler32 {
     #[command(subcommand)]
     command: Command,
@@ -90,7 +98,13 @@ struct Adler32 {
 
 // The program under the other name. It shows the help of `SumArgs`.
 #[derive(Parser)]
-#[command(name = ADLER32SUM, version, infer_long_args = true, args_override_self = true, max_term_width = 80)]
+#[command(
+    name = ADLER32SUM,
+    version,
+    infer_long_args = true,
+    args_override_self = true,
+    max_term_width = 80
+)]
 struct Adler32sum {
     #[command(flatten)]
     args: SumArgs,
@@ -103,29 +117,31 @@ pub enum Command {
     Sum(SumArgs),
     /// Compute checksums of files from the checksums of their parts
     ///
-    /// Reads the lines that 'adler32 sum --range' prints, in any order, from the standard input. Prints
-    /// the checksum of each file. If parts of a file are missing or overlap, an error is printed in place
-    /// of its checksum. If a line is not a part, no checksum is printed. The exit status is 0 if the
-    /// checksums of all files could be computed. Otherwise, it is 1.
+    /// Reads the lines that 'adler32 sum --range' prints, in any order, from the standard input.
+    /// Prints the checksum of each file. If parts of a file are missing or overlap, an error is
+    /// printed in place of its checksum. If a line is not a part, no checksum is printed. The exit
+    /// status is 0 if the checksums of all files could be computed. Otherwise, it is 1.
     Combine(CombineArgs),
     /// Measure how fast each backend is on this machine
     ///
-    /// First, each backend sums a file, as 'adler32 sum' does; the time of reading the file alone is
-    /// measured for comparison. Then, each backend sums data in memory. The backends take turns, and all
-    /// checksums must be equal. If a backend is unavailable, the reason is printed. No kernel module is
-    /// loaded. The exit status is 0 if all checksums are equal. Otherwise, it is 1.
+    /// First, each backend sums a file, as 'adler32 sum' does; the time of reading the file alone
+    /// is measured for comparison. Then, each backend sums data in memory. The backends take turns,
+    /// and all checksums must be equal. If a backend is unavailable, the reason is printed. No
+    /// kernel module is loaded. The exit status is 0 if all checksums are equal. Otherwise, it is
+    /// 1.
     Bench(BenchArgs),
     /// Show what works on this machine, and how to fix what does not
     ///
-    /// Loads and changes nothing. Commands after 'as root:' must be run as root. The exit status is 0 if
-    /// the device or AF_ALG can be used now. Otherwise, it is 1; 'adler32 sum' works in both cases.
+    /// Loads and changes nothing. Commands after 'as root:' must be run as root. The exit status is
+    /// 0 if the device or AF_ALG can be used now. Otherwise, it is 1; 'adler32 sum' works in both
+    /// cases.
     Info(InfoArgs),
 }
 
 /// The arguments of `info`.
 #[derive(clap::Args)]
 pub struct InfoArgs {
-    /// Print a JSON object for each line: label, state, detail, fix
+    /// Print one JSON object per line, with label, state, detail and fix
     #[arg(long)]
     pub json: bool,
 }
@@ -144,7 +160,7 @@ pub struct BenchArgs {
     /// File to sum [default: a temporary file in memory]
     #[arg(long, value_name = "FILE")]
     pub file: Option<PathBuf>,
-    /// Size of the temporary file and of the longest data in memory
+    /// Size of the temporary file and of the longest data in memory, in MiB
     #[arg(long, value_name = "MIB", default_value = "64")]
     pub size: NonZero<u16>,
     /// Number of rounds, in each of which every backend takes its turn
@@ -166,14 +182,14 @@ pub struct BenchArgs {
     arg(last("version", ArgAction::Version, "Print the version"))
 )]
 pub struct SumArgs {
-    /// Print an asterisk before names, as sha256sum does; files are read in the same way
+    /// Print an asterisk before each name; files are read in the same way
     #[arg(short, long, overrides_with = "text")]
     binary: bool,
     /// Read checksums from the FILEs and check them
     #[arg(short, long)]
     pub check: bool,
-    /// For a FILE that is a directory, sum all regular files below it, sorted by name; do not follow
-    /// symbolic links in it
+    /// For a FILE that is a directory, sum all regular files below it, sorted by name; do not
+    /// follow symbolic links in it
     #[arg(short, long)]
     pub recursive: bool,
     /// Print lines like 'ADLER32 (name) = 05c801f0', as BSD tools do
@@ -185,7 +201,7 @@ pub struct SumArgs {
     /// Sum only LEN bytes from byte offset OFF on, or fewer if the file ends first
     #[arg(long, value_name = "OFF:LEN", value_parser = parse_range)]
     pub range: Option<Range<u64>>,
-    /// Do not print an asterisk before names (default)
+    /// Print no asterisk before names (default)
     #[arg(short, long, overrides_with = "binary")]
     text: bool,
     /// End each line with NUL instead of newline, and do not escape names
@@ -199,22 +215,23 @@ pub struct SumArgs {
         long,
         value_name = "BACKEND",
         default_value = AUTO,
-        value_parser = PossibleValuesParser::new(BackendChoice::names()).map(|name| BackendChoice::named(&name)),
+        value_parser = PossibleValuesParser::new(BackendChoice::names())
+            .map(|name| BackendChoice::named(&name)),
     )]
     pub via: BackendChoice,
-    /// Number of threads, which only auto and cpu use [default: one per processor]
+    /// Number of threads, for auto and cpu only [default: one per processor]
     #[arg(long, value_name = "NUMBER", value_parser = parse_threads)]
     pub threads: Option<NonZero<usize>>,
     /// Report which backend is used, and why the others are not
     #[arg(long)]
     pub debug: bool,
-    /// Do not fail and print nothing for a listed file that does not exist
+    /// Do not fail or print a message for a listed file that does not exist
     #[arg(long, help_heading = CHECKING)]
     pub ignore_missing: bool,
     /// Do not print OK for each file that matches
     #[arg(long, overrides_with_all = ["status", "warn"], help_heading = CHECKING)]
     pub quiet: bool,
-    /// Do not print results, only set the exit status
+    /// Print no results, but report them by the exit status
     #[arg(long, overrides_with_all = ["quiet", "warn"], help_heading = CHECKING)]
     pub status: bool,
     /// Fail if a line of a list is improperly formatted
@@ -223,7 +240,7 @@ pub struct SumArgs {
     /// Warn about each improperly formatted line of a list
     #[arg(short, long, overrides_with_all = ["quiet", "status"], help_heading = CHECKING)]
     pub warn: bool,
-    /// Files to read; - is the standard input, and the default
+    /// Files to read; without a FILE or for -, the standard input
     #[arg(value_name = "FILE", trailing_var_arg = env::var_os("POSIXLY_CORRECT").is_some())]
     pub files: Vec<OsString>,
     /// Whether `-t` comes after `--tag`. Only in this order, the two are an error.
@@ -239,7 +256,8 @@ fn parse_range(text: &str) -> Result<Range<u64>, &'static str> {
     numbers.ok_or("not two numbers of bytes with a colon between them")
 }
 
-/// Parses a number of threads. A system may allow tens of thousands, which take half a minute to start.
+/// Parses a number of threads. A system may allow tens of thousands, which take half a minute to
+/// start.
 fn parse_threads(text: &str) -> Result<NonZero<usize>, &'static str> {
     let threads = text.parse().ok();
     threads
@@ -361,7 +379,8 @@ impl BackendChoice {
     }
 }
 
-/// Returns the commands `adler32` and `adler32sum`, from which manual pages and completions are made.
+/// Returns the commands `adler32` and `adler32sum`, from which manual pages and completions are
+/// made.
 pub fn commands() -> [clap::Command; 2] {
     [Adler32::command(), Adler32sum::command()]
 }

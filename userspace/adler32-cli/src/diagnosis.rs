@@ -249,8 +249,9 @@ fn missing_module() -> Module {
     }
 }
 
-/// Returns whether a seccomp filter refuses AF_ALG sockets. The kernel itself answers EINVAL for a type
-/// that does not exist. It checks the type before it looks for the family, so it loads no module.
+/// Returns whether a seccomp filter refuses AF_ALG sockets. The kernel itself answers EINVAL for a
+/// type that does not exist. It checks the type before it looks for the family, so it loads no
+/// module.
 fn is_filtered() -> bool {
     const NO_TYPE: c_int = 15;
     // SAFETY: The call takes no pointers.

@@ -61,8 +61,8 @@ pub fn format(form: Form, end: End, checksum: u32, name: &OsStr) -> Vec<u8> {
     .concat()
 }
 
-/// Escapes newlines, carriage returns and backslashes in a name. Returns the backslash that must then
-/// begin the line, and the name.
+/// Escapes newlines, carriage returns and backslashes in a name. Returns the backslash that must
+/// then begin the line, and the name.
 pub fn escape(name: &OsStr) -> (&'static str, Cow<'_, [u8]>) {
     let name = name.as_bytes();
     let mut escaped = Vec::new();
@@ -81,7 +81,8 @@ pub fn escape(name: &OsStr) -> (&'static str, Cow<'_, [u8]>) {
     }
 }
 
-/// Reverses [`escape`]. Returns `None` if the name contains a backslash that [`escape`] does not write.
+/// Reverses [`escape`]. Returns `None` if the name contains a backslash that [`escape`] does not
+/// write.
 pub fn unescape(name: &[u8]) -> Option<Vec<u8>> {
     let mut bytes = name.iter();
     let mut plain = Vec::new();
@@ -111,8 +112,9 @@ pub struct Entry {
 
 /// Parses the lines of lists in all forms, as coreutils does.
 ///
-/// The first line that has one or two spaces before the name determines the number of spaces for all
-/// lines after it. Otherwise, a line for a file called ` name` could be taken for a line for `name`.
+/// The first line that has one or two spaces before the name determines the number of spaces for
+/// all lines after it. Otherwise, a line for a file called ` name` could be taken for a line for
+/// `name`.
 #[derive(Default)]
 pub struct Parser {
     one_space: Option<bool>,

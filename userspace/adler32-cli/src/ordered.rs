@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::thread;
 
-/// Calls `work` for each item, with up to `threads` threads, of which the caller is one. Calls `finish`
-/// for each result in the order of the items, by one thread at a time. A thread whose result is ready
-/// waits while another thread is in `finish`, so that no thread gets far ahead.
+/// Calls `work` for each item, with up to `threads` threads, of which the caller is one. Calls
+/// `finish` for each result in the order of the items, by one thread at a time. A thread whose
+/// result is ready waits while another thread is in `finish`, so that no thread gets far ahead.
 pub fn in_order<T, R: Send>(
     threads: usize,
     items: impl Iterator<Item = T> + Send,

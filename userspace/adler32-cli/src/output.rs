@@ -23,8 +23,8 @@ use nix::unistd;
 use crate::exit_code::ExitCode;
 use crate::progress::Progress;
 
-/// Replaces each closed standard file by a file that can be neither read nor written, so that no file
-/// that is opened later gets its number.
+/// Replaces each closed standard file by a file that can be neither read nor written, so that no
+/// file that is opened later gets its number.
 pub fn occupy_closed_files() {
     while let Ok(file) = File::options()
         .read(true)
@@ -38,8 +38,8 @@ pub fn occupy_closed_files() {
     }
 }
 
-/// Lines for a regular file are written together, after this time or this number of bytes. A write for
-/// each line would add an eighth to the time that files of 4 KiB take.
+/// Lines for a regular file are written together, after this time or this number of bytes. A write
+/// for each line would add an eighth to the time that files of 4 KiB take.
 const PATIENCE: Duration = Duration::from_millis(100);
 const WAITING: usize = 4096;
 
@@ -77,8 +77,8 @@ impl Output {
         self.progress = Progress::start(bar, names);
     }
 
-    /// Prints whole lines, as coreutils does, so that an interrupt does not cut a line. A failure is
-    /// reported by [`Self::finish`], so that messages about other failures still appear.
+    /// Prints whole lines, as coreutils does, so that an interrupt does not cut a line. A failure
+    /// is reported by [`Self::finish`], so that messages about other failures still appear.
     pub fn print(&mut self, lines: &[u8]) {
         self.lines.extend_from_slice(lines);
         if !self.file || self.lines.len() >= WAITING || self.printed.elapsed() >= PATIENCE {
@@ -128,7 +128,8 @@ fn suspend<R>(progress: &Option<Progress>, print: impl FnOnce() -> R) -> R {
     }
 }
 
-/// The standard output without a buffer. It fails if the file is closed, which [`io::Stdout`] ignores.
+/// The standard output without a buffer. It fails if the file is closed, which [`io::Stdout`]
+/// ignores.
 struct Stdout;
 
 impl Write for Stdout {

@@ -37,8 +37,8 @@ impl Part {
         [start.as_bytes(), &name, b"\n"].concat()
     }
 
-    /// Parses a line of either form, plain or JSON, without its end. The error completes the sentence
-    /// "line N is ...".
+    /// Parses a line of either form, plain or JSON, without its end. The error completes the
+    /// sentence "line N is ...".
     pub fn parse(line: &[u8]) -> Result<Self, &'static str> {
         // Lines from a terminal, as from `ssh -t`, end with CR LF.
         let line = line.strip_suffix(b"\r").unwrap_or(line);

@@ -32,8 +32,8 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Makes `bar` appear on the standard error when the work takes long. Returns `None` if the standard
-    /// error is not a terminal. `names` are the files to sum, if they are known.
+    /// Makes `bar` appear on the standard error when the work takes long. Returns `None` if the
+    /// standard error is not a terminal. `names` are the files to sum, if they are known.
     pub fn start(bar: &ProgressBar, names: Option<&[OsString]>) -> Option<Self> {
         if !io::stderr().is_terminal() {
             return None;

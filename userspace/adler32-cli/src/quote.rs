@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! Names in messages, quoted byte for byte as coreutils does. The crates os_display and uucore quote
-//! differently.
+//! Names in messages, quoted byte for byte as coreutils does. The crate os_display uses another
+//! style.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
-/// Quotes a name for a shell if necessary, as in the messages of coreutils. The result can be copied to
-/// a shell, and cannot control the terminal.
+/// Quotes a name for a shell if necessary, as in the messages of coreutils. The result can be
+/// copied to a shell, and cannot control the terminal.
 pub fn quote(name: &OsStr) -> String {
     let plain = name.to_str().filter(|name| is_plain(name));
     if let Some(name) = plain {
@@ -43,12 +43,14 @@ fn is_special(char: char) -> bool {
     r##" !"$&()*;<=>?[\^`|"##.contains(char)
 }
 
-/// Returns whether the character is not printable. Separators of lines and of paragraphs may end a line.
+/// Returns whether the character is not printable. Separators of lines and of paragraphs may end a
+/// line.
 fn is_control(char: char) -> bool {
     char.is_control() || matches!(char, '\u{2028}' | '\u{2029}')
 }
 
-/// Returns whether the name contains a single quote, and no character that is special in double quotes.
+/// Returns whether the name contains a single quote, and no character that is special in double
+/// quotes.
 fn suits_double_quotes(name: &str) -> bool {
     let harmless = |(index, char): (usize, char)| match char {
         ' ' => true,

@@ -79,9 +79,9 @@ impl Summer {
         }
     }
 
-    /// Returns a function that sums a short file on the calling thread, while other threads sum other
-    /// files. It returns `None` for a file that is worth several threads or may make a reader wait;
-    /// [`Self::sum`] sums this file.
+    /// Returns a function that sums a short file on the calling thread, while other threads sum
+    /// other files. It returns `None` for a file that is worth several threads or may make a reader
+    /// wait; [`Self::sum`] sums this file.
     pub fn short(&self) -> impl Fn(&OsStr) -> Option<Result<Sum, Error>> + Sync {
         let cpu = matches!(self.backend, Backend::Cpu(_));
         let bar = self.bar.clone();
@@ -214,8 +214,8 @@ fn size(mut file: &File) -> Result<u64, Error> {
 /// Opens a file or the standard input.
 pub fn open(name: &OsStr) -> Result<File, Error> {
     let file = if name == STDIN {
-        // The buffer of `io::stdin()` could take bytes that belong to the next list, and `io::stdin()`
-        // treats a closed file as empty.
+        // The buffer of `io::stdin()` could take bytes that belong to the next list, and
+        // `io::stdin()` treats a closed file as empty.
         io::stdin().as_fd().try_clone_to_owned().map(File::from)
     } else {
         File::open(name)

@@ -1,16 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! Completions of shells.
+//! Shell completions.
 
 use anyhow::ensure;
 use anyhow::Result;
-use clap::Arg;
-use clap::Command;
 use clap_complete::generate;
 use clap_complete::Generator;
 use clap_complete::Shell;
 
-/// Returns all completions, by the names of their files.
+/// Returns the names and texts of the files of completions.
 pub fn all() -> Result<Vec<(String, String)>> {
     let mut files = Vec::new();
     for mut command in adler32_cli::commands() {
@@ -20,7 +18,7 @@ pub fn all() -> Result<Vec<(String, String)>> {
             generate(shell, &mut command, &name, &mut text);
             let mut text = String::from_utf8(text)?;
             if shell == Shell::Bash {
-                text = prefer_files(text, &command)?;
+                text = prefer_files(&text)?;
             }
             files.push((shell.file_name(&name), text));
         }
@@ -28,30 +26,12 @@ pub fn all() -> Result<Vec<(String, String)>> {
     Ok(files)
 }
 
-/// Leaves an empty word to bash, which completes it to the name of a file, where a command takes files.
-/// clap_complete would offer options there.
-fn prefer_files(mut text: String, command: &Command) -> Result<String> {
-    let name = command.get_name();
-    let subcommands = command
-        .get_subcommands()
-        .map(|sub| (format!("{name}__subcmd__{}", sub.get_name()), sub));
-    for (label, command) in subcommands.chain([(name.to_owned(), command)]) {
-        if command.get_positionals().next().is_none() {
-            continue;
-        }
-        let with_values = command
-            .get_opts()
-            .filter(|option| !option.get_possible_values().is_empty())
-            .filter_map(Arg::get_long)
-            .map(|long| format!("--{long}"));
-        let with_values = with_values.collect::<Vec<_>>().join("|");
-        let case = format!("        {label})\n            opts=");
-        ensure!(text.contains(&case), "bash's completions lack {label}");
-        let empty = format!(
-            "        {label})\n            \
-             [[ -n ${{cur}} || ${{prev}} =~ ^({with_values})$ ]] || return 0\n            opts="
-        );
-        text = text.replace(&case, &empty);
-    }
-    Ok(text)
+/// Returns completions that leave an empty word to bash, which completes it to the name of a file,
+/// for adler32sum and 'adler32 sum'. clap_complete offers options instead, whatever the `ValueHint`
+/// is.
+fn prefer_files(text: &str) -> Result<String> {
+    const CASE: &str = "\n    case \"${cmd}\" in\n";
+    const EMPTY: &str = "\n    [[ -n ${cur} || ${prev} == --via || ${cmd} != *sum ]] || return 0\n";
+    ensure!(text.matches(CASE).count() == 1, "clap_complete has changed");
+    Ok(text.replace(CASE, &format!("{EMPTY}{CASE}")))
 }

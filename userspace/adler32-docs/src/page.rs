@@ -14,20 +14,20 @@ use clap_mangen::Man;
 
 use crate::examples;
 
-/// The subcommand that is a program of its own, too.
+/// The subcommand that is also a program.
 const SUM: &str = "sum";
 
-/// How the help of a command begins to say what its exit status means, which has a section here.
+/// The beginning of the text on the exit status in the help. A page has a section for this text.
 const EXIT_STATUS: &str = "The exit status";
 
 /// The page of the device.
 const DEVICE: &str = "adler32.4";
 
-/// Returns all pages, by the names of their files.
+/// Returns the names and texts of the files of all pages.
 pub fn all() -> Result<Vec<(String, String)>> {
     let [adler32, adler32sum] = adler32_cli::commands().map(|command| {
         let mut command = command.disable_help_subcommand(true);
-        // Gives subcommands their full names.
+        // This sets the full names of the subcommands.
         command.build();
         command
     });
@@ -54,7 +54,7 @@ pub fn all() -> Result<Vec<(String, String)>> {
     Ok(pages)
 }
 
-/// Makes the page of a command, which can be called in several ways.
+/// Returns the page of a command. `calls` are the ways to call it.
 fn page(name: &str, calls: &[&Command]) -> Result<(String, String)> {
     const VERSION: &str = env!("CARGO_PKG_VERSION");
     let command = *calls.first().context("a page of no command")?;
@@ -62,7 +62,7 @@ fn page(name: &str, calls: &[&Command]) -> Result<(String, String)> {
     let (description, exit_status) = description(command);
 
     let mut page = Vec::new();
-    // With Man::render_title(), source and manual would take the place of a date that is not given.
+    // Man::render_title() would omit an empty date, and so shift the arguments after it.
     writeln!(page, ".\\\" SPDX-License-Identifier: GPL-2.0 OR MIT")?;
     writeln!(
         page,
@@ -97,7 +97,8 @@ fn synopsis(calls: &[&Command]) -> String {
     section.to_roff()
 }
 
-/// Returns the paragraphs of the help around the options: those on the exit status apart.
+/// Returns the paragraphs of the help before and after the options. The second list contains the
+/// text on the exit status, and the first list all other text.
 fn description(command: &Command) -> (Vec<String>, Vec<String>) {
     let texts = [
         command.get_long_about().or_else(|| command.get_about()),
@@ -111,7 +112,7 @@ fn description(command: &Command) -> (Vec<String>, Vec<String>) {
             for (text, section) in [(before, &mut description), (status, &mut exit_status)] {
                 let text = text.trim_end();
                 if !text.is_empty() {
-                    // clap takes the full stop from the first sentence.
+                    // clap removes the period of the first sentence.
                     let stop = if text.ends_with('.') { "" } else { "." };
                     section.push(format!("{text}{stop}"));
                 }
@@ -175,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn pages_have_the_options_and_the_exit_status_of_the_help() {
+    fn pages_contain_the_options_and_the_exit_status_of_the_help() {
         let [adler32, adler32sum] = adler32_cli::commands();
         let subcommands = adler32.get_subcommands().cloned();
         let mut commands: Vec<_> = subcommands

@@ -27,8 +27,8 @@ use crate::uapi;
 
 /// The driver name of the module's algorithm in the kernel's crypto API.
 ///
-/// [`AfAlg`] binds to this name rather than to `adler32`. Another module may provide `adler32` with a
-/// higher priority and a digest in another byte order.
+/// [`AfAlg`] binds to this name rather than to `adler32`. Another module may provide `adler32` with
+/// a higher priority and a digest in another byte order.
 pub const DRIVER_NAME: &str = match uapi::DRIVER_NAME.to_str() {
     Ok(name) => name,
     Err(_) => panic!("the name is ASCII"),
@@ -57,7 +57,8 @@ impl AfAlg {
         Self::accept(bind()?)
     }
 
-    /// Opens the algorithm with the checksum of earlier bytes, from which every checksum then starts.
+    /// Opens the algorithm with the checksum of earlier bytes, from which every checksum then
+    /// starts.
     ///
     /// ```no_run
     /// use adler32::processor;
@@ -111,12 +112,13 @@ impl AfAlg {
         Ok(())
     }
 
-    /// Has the kernel append bytes of `file`, as [`transfer::send`] does. If the file cannot be sent,
-    /// the checksum so far is kept: the socket fails only if memory is short, before it takes a byte.
+    /// Has the kernel append bytes of `file`, as [`transfer::send`] does. If the file cannot be
+    /// sent, the checksum so far is kept: the socket fails only if memory is short, before it takes
+    /// a byte.
     pub(crate) fn send(&mut self, file: BorrowedFd<'_>, call: Call) -> Result<usize, Error> {
         let sent = transfer::send(file, &self.operation, call);
-        // `sendfile` ends the message with the last byte that it was asked for. The next bytes go into
-        // another message, which starts from the checksum of this one.
+        // `sendfile` ends the message with the last byte that it was asked for. The next bytes go
+        // into another message, which starts from the checksum of this one.
         if sent == transfer::MOST && call == Call::Sendfile {
             let start = self.digest()?;
             self.operation = Self::open_from(start)?.operation;

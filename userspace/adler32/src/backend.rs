@@ -83,8 +83,8 @@ impl Backend {
         })
     }
 
-    /// Opens the device, or returns the processor if that fails. AF_ALG is not tried, because looking
-    /// for the algorithm there can load modules.
+    /// Opens the device, or returns the processor if that fails. AF_ALG is not tried, because
+    /// looking for the algorithm there can load modules.
     pub fn first() -> Self {
         Self::open(BackendKind::Device).unwrap_or(Self::Cpu(Hasher::new()))
     }
@@ -148,12 +148,13 @@ impl Backend {
     /// earlier calls.
     ///
     /// If the kernel can send the bytes of a file or a pipe to the backend without a copy in this
-    /// process, it does. The processor reads the file as [`file::checksum()`] does; only the processor
-    /// uses more than one of the threads in `options`.
+    /// process, it does. The processor reads the file as [`file::checksum()`] does; only the
+    /// processor uses more than one of the threads in `options`.
     ///
-    /// Afterward, the position is at the end of the file, also for all duplicates of the descriptor.
-    /// Bytes that a buffered reader such as [`io::Stdin`] has already read are not summed. If others
-    /// change the file at the same time, the sum covers the bytes that were found.
+    /// Afterward, the position is at the end of the file, also for all duplicates of the
+    /// descriptor. Bytes that a buffered reader such as [`io::Stdin`] has already read are not
+    /// summed. If others change the file at the same time, the sum covers the bytes that were
+    /// found.
     ///
     /// [`Error::Read`] is a failure of `file`; all other errors are failures of the backend.
     ///

@@ -40,10 +40,10 @@ use crate::threads;
 
 /// The size in bytes from which a file is read by more than one thread.
 ///
-/// On a smaller file, starting threads takes as long as they save. On two cores of a virtual machine
-/// with a processor of the Zen 4 family, processes with two threads were 0.8 to 0.9 times as fast as
-/// processes with one on 4 MiB of the page cache, 0.9 to 1.2 times on 8 MiB, 1.2 to 1.4 times on 16
-/// and 32 MiB, and 1.4 to 1.6 times on 64 MiB.
+/// On a smaller file, starting threads takes as long as they save. On two cores of a virtual
+/// machine with a processor of the Zen 4 family, processes with two threads were 0.8 to 0.9 times
+/// as fast as processes with one on 4 MiB of the page cache, 0.9 to 1.2 times on 8 MiB, 1.2 to 1.4
+/// times on 16 and 32 MiB, and 1.4 to 1.6 times on 64 MiB.
 pub const PARALLEL_FROM: u64 = 16 * 1024 * 1024;
 
 /// How many bytes a thread takes at once. In the page cache, 1 to 64 MiB were equally fast. From a
@@ -51,8 +51,8 @@ pub const PARALLEL_FROM: u64 = 16 * 1024 * 1024;
 const STEP: u64 = 4 * 1024 * 1024;
 
 /// How many bytes are read at a time: [`PIECE`] bytes at first, and [`LONG_PIECE`] bytes after
-/// [`LONG`] bytes have been read into the buffer. Each page of a new buffer costs a page fault, which
-/// a short file does not pay back.
+/// [`LONG`] bytes have been read into the buffer. Each page of a new buffer costs a page fault,
+/// which a short file does not pay back.
 ///
 /// On the same virtual machine, best of 5 rounds, GB/s from the page cache:
 ///
@@ -64,11 +64,11 @@ const STEP: u64 = 4 * 1024 * 1024;
 /// | 1 MiB | 9.2 | 8.2 | 13.0 | 10.9 |
 /// | 2 MiB | 9.2 | 8.5 | 12.6 | 11.2 |
 ///
-/// Files are not mapped. If a mapped file is cut short or has a bad sector, SIGBUS ends the program,
-/// where a read reports an error. A mapping was not faster either: compared with reading 1 MiB at a
-/// time, it ran at 0.9 times the speed on tmpfs, and at 1.1 times on ext4, with small folios and
-/// with large ones. Summing the end of a piece first, because it is still in the fastest cache,
-/// gained nothing.
+/// Files are not mapped. If a mapped file is cut short or has a bad sector, SIGBUS ends the
+/// program, where a read reports an error. A mapping was not faster either: compared with reading 1
+/// MiB at a time, it ran at 0.9 times the speed on tmpfs, and at 1.1 times on ext4, with small
+/// folios and with large ones. Summing the end of a piece first, because it is still in the fastest
+/// cache, gained nothing.
 const PIECE: usize = 128 * 1024;
 const LONG_PIECE: usize = 2 * 1024 * 1024;
 const LONG: u64 = 8 * 1024 * 1024;
@@ -112,7 +112,8 @@ pub struct Options<'a> {
 /// alone reads a file that has no positions, such as a pipe.
 ///
 /// Afterward, the position is at the end of the file, also for all duplicates of the descriptor. If
-/// others change the file at the same time, the sum covers the bytes that were found, without a gap.
+/// others change the file at the same time, the sum covers the bytes that were found, without a
+/// gap.
 ///
 /// [`Error::Read`] is the only error.
 pub fn checksum(file: impl AsFd, options: Options<'_>) -> Result<Sum, Error> {
@@ -221,8 +222,8 @@ impl Buffer {
     }
 }
 
-/// Sums a range with several threads if the range is long, and else returns the sum of no bytes. The
-/// sum ends where the file did; the caller reads on from there.
+/// Sums a range with several threads if the range is long, and else returns the sum of no bytes.
+/// The sum ends where the file did; the caller reads on from there.
 fn by_threads(file: &File, range: Range<u64>, options: Options<'_>) -> Result<Sum, Error> {
     let length = range.end.saturating_sub(range.start);
     if length < PARALLEL_FROM {

@@ -20,7 +20,8 @@ impl Sum {
         length: 0,
     };
 
-    /// Returns the checksum of the bytes that `self` covers followed by the bytes that `next` covers.
+    /// Returns the checksum of the bytes that `self` covers followed by the bytes that `next`
+    /// covers.
     ///
     /// ```
     /// use adler32::Hasher;

@@ -30,8 +30,8 @@ pub(crate) enum Call {
 /// Chooses how the kernel sends the bytes of a file. Bytes that are not sent are read, see
 /// [`file`](crate::file).
 ///
-/// `make bench-device` printed these rates for a file of 1 GiB in the page cache, in User Mode Linux
-/// on a virtual machine with a processor of the Zen 4 family, best of 15 rounds:
+/// `make bench-device` printed these rates for a file of 1 GiB in the page cache, in User Mode
+/// Linux on a virtual machine with a processor of the Zen 4 family, best of 15 rounds:
 ///
 /// | | GB/s |
 /// |---|---|
@@ -43,10 +43,10 @@ pub(crate) enum Call {
 /// | processor, `mmap` | 2.7 |
 ///
 /// A short file is read. Reading it takes two calls, one to read and one to write. `sendfile` takes
-/// two calls as well, and sets up a pipe. Both took equally long at 16 KiB when the file was sent to
-/// `/dev/null` natively, and between 64 and 256 KiB when it was sent to the device in User Mode Linux.
-/// (The program that measured this was not kept.) Files that report a size of 0, such as files in
-/// `/proc`, count as short.
+/// two calls as well, and sets up a pipe. Both took equally long at 16 KiB when the file was sent
+/// to `/dev/null` natively, and between 64 and 256 KiB when it was sent to the device in User Mode
+/// Linux. (The program that measured this was not kept.) Files that report a size of 0, such as
+/// files in `/proc`, count as short.
 pub(crate) fn choose(stat: &FileStat) -> Option<Call> {
     let kind = SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT;
     match kind {

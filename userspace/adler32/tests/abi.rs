@@ -63,8 +63,8 @@ impl<const N: usize> Member for [u8; N] {
     }
 }
 
-/// Asserts that a structure has no padding, and returns its name and assertions in C. Compiles only if
-/// it lists all members.
+/// Asserts that a structure has no padding, and returns its name and assertions in C. Compiles only
+/// if it lists all members.
 macro_rules! structure {
     ($name:ident { $($member:ident),* }) => {{
         let c_name = format!("struct adler32_{}", stringify!($name).to_lowercase());
@@ -116,8 +116,8 @@ fn structures() -> [(&'static str, String); 4] {
     ]
 }
 
-/// Returns the C compiler with the path of the kernel's headers. Debian installs them in the directory
-/// of the 64-bit architecture only, but they are valid for 32-bit programs as well.
+/// Returns the C compiler with the path of the kernel's headers. Debian installs them in the
+/// directory of the 64-bit architecture only, but they are valid for 32-bit programs as well.
 fn cc() -> Command {
     let multiarch = Command::new("cc")
         .arg("-print-multiarch")

@@ -155,9 +155,9 @@ fn combine_at_the_edges() {
 
 /// Computes `combine` from the effect of a byte on the two sums.
 ///
-/// A byte of value d turns (s1, s2) into (s1 + d, s2 + s1 + d). This is the linear map of a zero byte
-/// plus a vector that depends on d alone. So the difference of two pairs of sums changes by the map
-/// of `len` zero bytes only. Repeated squaring computes this map.
+/// A byte of value d turns (s1, s2) into (s1 + d, s2 + s1 + d). This is the linear map of a zero
+/// byte plus a vector that depends on d alone. So the difference of two pairs of sums changes by
+/// the map of `len` zero bytes only. Repeated squaring computes this map.
 fn combine_model(a: u32, b: u32, mut len: u64) -> u32 {
     type Matrix = [[u128; 2]; 2];
     const M: u128 = MODULUS as u128;

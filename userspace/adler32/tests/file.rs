@@ -253,8 +253,9 @@ fn files_that_grow() {
     assert_eq!(found.last(), Some(&(data.len() as u64)));
 }
 
-/// When a file is cut within a page or a huge page, the kernel fills the rest of the page with zeros.
-/// A read that has already looked up the size finds these zeros. So the file is cut between huge pages.
+/// When a file is cut within a page or a huge page, the kernel fills the rest of the page with
+/// zeros. A read that has already looked up the size finds these zeros. So the file is cut between
+/// huge pages.
 #[test]
 fn files_that_shrink() {
     let data = data(4 * PARALLEL_FROM);

@@ -12,7 +12,8 @@ use anyhow::ensure;
 use serde_json::json;
 use serde_json::Value;
 
-/// The number of bytes that are summed between two readings of the clock, unless the data is longer.
+/// The number of bytes that are summed between two readings of the clock, unless the data is
+/// longer.
 const BATCH: u64 = 4 << 20;
 
 /// Shorter data is summed as often as data of this length, because the calls take most of the time.

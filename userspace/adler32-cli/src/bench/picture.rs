@@ -45,7 +45,8 @@ impl Picture {
         }
     }
 
-    /// Returns a table with a bar in each row. The lengths of the bars are proportional to the rates.
+    /// Returns a table with a bar in each row. The lengths of the bars are proportional to the
+    /// rates.
     pub fn draw(&self, measurement: &Measurement) -> String {
         let length = HumanBytes(measurement.sum.length);
         let title = format!("{}, {length}", measurement.workload);

@@ -19,8 +19,8 @@ pub const MODULE_NAME: &str = "adler32";
 /// The oldest kernel for which this project's module can be built.
 const OLDEST: [u32; 2] = [7, 2];
 
-/// Directories in which `modprobe` looks for files that end in `.conf`. A file hides files of the same
-/// name in later directories.
+/// Directories in which `modprobe` looks for files that end in `.conf`. A file hides files of the
+/// same name in later directories.
 const CONFIG_DIRECTORIES: [&str; 5] = [
     "/etc/modprobe.d",
     "/run/modprobe.d",
@@ -194,7 +194,8 @@ impl fmt::Display for Ban {
     }
 }
 
-/// Returns the files that this user may not read although they determine whether a module can be loaded.
+/// Returns the files that this user may not read although they determine whether a module can be
+/// loaded.
 pub fn unreadable() -> Vec<PathBuf> {
     let forbidden = |path: &PathBuf| {
         let opened = File::open(path);
@@ -307,8 +308,8 @@ fn signature_required_by() -> Option<&'static str> {
     }
 }
 
-/// Returns the name of the setting that requires the signature that a module lacks. A compressed module
-/// is assumed to have one.
+/// Returns the name of the setting that requires the signature that a module lacks. A compressed
+/// module is assumed to have one.
 fn unsigned(file: &Path) -> Option<&'static str> {
     let plain = file.extension() == Some("ko".as_ref());
     let signed = || fs::read(file).map_or(true, |module| module.ends_with(SIGNATURE));
@@ -324,7 +325,8 @@ fn sign(file: &str) -> Vec<String> {
     ]
 }
 
-/// Returns the reason why the running kernel does not support this project's module, if it is known.
+/// Returns the reason why the running kernel does not support this project's module, if it is
+/// known.
 fn unsupported() -> Option<String> {
     let release = kernel_release().ok()?;
     if is_too_old(&release) {

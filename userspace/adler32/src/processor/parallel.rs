@@ -14,8 +14,8 @@ use crate::threads;
 /// The length in bytes from which more than one thread sums.
 pub const PARALLEL_FROM: usize = 64 * 1024 * 1024;
 
-/// The shortest and the longest part that a thread takes at once, in bytes. In between, there are two
-/// parts for each thread, so that no thread waits long for the last one.
+/// The shortest and the longest part that a thread takes at once, in bytes. In between, there are
+/// two parts for each thread, so that no thread waits long for the last one.
 const STEP: RangeInclusive<u64> = 1024 * 1024..=16 * 1024 * 1024;
 
 /// Appends `data` to the bytes that `start` covers, as [`update()`] does. Several threads share the

@@ -8,9 +8,9 @@ use crate::algorithm::Adler32;
 
 /// The length in bytes from which data is read at several places in turn.
 ///
-/// Data of this length is in no fast cache. The processor prefetches at each place, and so uses more
-/// of the memory's bandwidth. On Zen 4 with 32 MiB of L3 cache, these rates were measured for 24 MiB
-/// less one byte, read in order, and for 24 MiB:
+/// Data of this length is in no fast cache. The processor prefetches at each place, and so uses
+/// more of the memory's bandwidth. On Zen 4 with 32 MiB of L3 cache, these rates were measured for
+/// 24 MiB less one byte, read in order, and for 24 MiB:
 ///
 /// ```text
 /// avx2            40 and 60 GB/s

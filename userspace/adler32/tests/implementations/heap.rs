@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! Blocks of the heap that begin with bytes that were never written, and end with the data. Valgrind,
-//! which runs this program, reports every access outside a block and every result that depends on
-//! bytes that were never written.
+//! Blocks of the heap that begin with bytes that were never written, and end with the data.
+//! Valgrind, which runs this program, reports every access outside a block and every result that
+//! depends on bytes that were never written.
 
 use std::slice;
 

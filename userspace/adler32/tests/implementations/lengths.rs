@@ -46,8 +46,8 @@ const ALIGNMENTS: usize = 64;
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
 
-/// Lengths at which implementations may switch code paths: blocks of vectors, and chunks after which
-/// sums are reduced or flushed, or data is prefetched.
+/// Lengths at which implementations may switch code paths: blocks of vectors, and chunks after
+/// which sums are reduced or flushed, or data is prefetched.
 const BOUNDARIES: [usize; 17] = [
     64,
     128,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! Compares each implementation with others. There is a case for each implementation and theme, which
-//! is skipped if the processor cannot run the implementation.
+//! Compares each implementation with others. There is a case for each implementation and theme,
+//! which is skipped if the processor cannot run the implementation.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -58,7 +58,8 @@ fn trial(implementation: Implementation, (name, test): Test) -> Trial {
     })
 }
 
-/// Returns bytes that look random and are the same each time: splitmix64 (Steele, Lea and Flood, 2014).
+/// Returns bytes that look random and are the same each time: splitmix64 (Steele, Lea and Flood,
+/// 2014).
 fn random(len: usize) -> Vec<u8> {
     let words = (1..).map(|i: u64| {
         let z = i.wrapping_mul(0x9e37_79b9_7f4a_7c15);
