@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 #
-# Called by DKMS, which would run a command in its configuration more than once. What the kit lacks, it
-# says in one line, in the log that DKMS names.
+# DKMS runs this file, because it would run a command in its own configuration more than once. If
+# rust-kernel-kit lacks something, it prints one line to the log that DKMS names.
 
 modules:
-	folder=$$(rust-kernel-kit $(kernelver)) && $(MAKE) -C "$$folder" M=$(CURDIR) modules
+	directory=$$(rust-kernel-kit $(kernelver)) && $(MAKE) -C "$$directory" M=$(CURDIR) modules

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! Shows that the detectors of a debug kernel work: each fault that a module of the tests commits
-//! is reported for what it is, and a sound module makes none of them report anything.
+//! Tests the detectors of a debug kernel: they must report each fault that a module of the tests
+//! commits, by its right name, and must report nothing about a sound module.
 //!
-//! To be started in the top folder with the lab and the modules built, as the suite `detectors` of
-//! the test runner does. Faults that a kernel survives are committed in one; the others, and what
-//! is sound, have a kernel of their own.
+//! Runs in the top directory, after the lab and the modules are built, as the suite `detectors`. The
+//! faults that a kernel survives are committed in one guest. Each other fault and the sound module
+//! get a guest of their own.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -18,12 +18,12 @@ use libtest_mimic::Arguments;
 use libtest_mimic::Failed;
 use libtest_mimic::Trial;
 
-/// The folder of the tests' modules.
+/// The directory of the tests' modules.
 const MODULES: &str = "build/tests/modules";
-/// What the lab returns when the kernel's log has a sign of trouble.
+/// The lab's exit status when the kernel log reports trouble.
 const TROUBLE: i32 = 97;
 
-/// What modprobe is told so that a fault is committed, and what is reported of it and of no other.
+/// A fault: the arguments of modprobe that commit the fault, and the report of this fault alone.
 struct Fault {
     name: &'static str,
     module: &'static str,
@@ -38,8 +38,8 @@ const fn fault(name: &'static str, module: &'static str, report: &'static str) -
     }
 }
 
-/// In the order in which they are committed: no locks are checked after most other reports, and
-/// leaks are looked for at the end.
+/// The faults in the order in which they are committed. The inversion is first, because the kernel
+/// checks no locks after most other reports. The leak is last, because kmemleak then runs.
 const SURVIVED: &[Fault] = &[
     fault(
         "inversion",
@@ -122,15 +122,15 @@ const FATAL: &[Fault] = &[
     ),
 ];
 
-/// Only what is older than five seconds counts as leaked. The first look notes what is in memory,
-/// and the second reports what has not changed since.
+/// Only memory that is older than five seconds counts as leaked. The first scan records the memory,
+/// and the second scan reports the memory that has not changed since.
 const LOOK_FOR_LEAKS: &str = "
     sleep 6
     echo scan > /sys/kernel/debug/kmemleak
     echo scan > /sys/kernel/debug/kmemleak
     cat /sys/kernel/debug/kmemleak";
 
-/// Through each of the module's backends, and the modules of the faults without a fault.
+/// Uses each backend of the module, and loads the faulty modules without a fault.
 const SOUND: &str = "
     modprobe adler32_faulty
     modprobe adler32_faulty_rust
@@ -142,12 +142,12 @@ const SOUND: &str = "
     cat /dev/adler32
     rmmod adler32";
 
-/// What stands before the name of a fault, and that before its log.
+/// Begins the line that names a fault. The kernel log after the fault follows that line.
 const MARK: &str = "==== ";
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
-    // A guest keeps a processor busy, and kmemleak wants what it looks at to be quiet.
+    // A guest keeps a processor busy, and kmemleak needs a quiet guest.
     arguments.test_threads = Some(1);
     let survived = SURVIVED
         .iter()
@@ -160,21 +160,25 @@ fn main() -> ExitCode {
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
-/// Runs a script in a guest of its own, with the modules of some folders.
-fn boot(folders: &[&str], script: &str) -> Result<Output, Failed> {
+/// Runs a script in a new guest with the modules in some directories.
+fn boot(directories: &[&str], script: &str) -> Result<Output, Failed> {
     let set = |name| env::var(name).map_err(|error| format!("{name}: {error}"));
     let output = Command::new(set("LAB")?)
         .args(["vm", "--flavour", "uml-debug", "--kernel", &set("KERNEL")?])
-        // KASAN is to report more than its first.
+        // By default, KASAN reports only the first fault.
         .args(["--append", "kasan_multi_shot"])
-        .args(folders.iter().flat_map(|folder| ["--build", folder]))
+        .args(
+            directories
+                .iter()
+                .flat_map(|directory| ["--build", directory]),
+        )
         .args(["--path", &set("TOOLS")?])
         .args(["--", "sh", "-ec", script])
         .output()?;
     Ok(output)
 }
 
-/// Commits faults in a guest, which must be in trouble by that.
+/// Commits faults in a guest. The lab must report trouble.
 fn commit(script: &str) -> Result<Output, Failed> {
     let output = boot(&[MODULES], script)?;
     if output.status.code() != Some(TROUBLE) {
@@ -183,7 +187,7 @@ fn commit(script: &str) -> Result<Output, Failed> {
     Ok(output)
 }
 
-/// Commits all that is survived. Returns what the kernel logs of each fault.
+/// Commits all faults that a kernel survives. Returns the kernel log after each fault.
 fn commit_survived() -> Result<BTreeMap<String, String>, Failed> {
     let mut script = String::new();
     for Fault { name, module, .. } in SURVIVED {
@@ -206,7 +210,7 @@ fn survived(fault: &Fault) -> Result<(), Failed> {
     static LOGS: OnceLock<Result<BTreeMap<String, String>, Failed>> = OnceLock::new();
     let logs = LOGS.get_or_init(commit_survived).as_ref();
     let log = logs.map_err(Clone::clone)?.get(fault.name);
-    check(fault, log.ok_or("the kernel did not get there")?)
+    check(fault, log.ok_or("the kernel did not reach this fault")?)
 }
 
 fn fatal(fault: &Fault) -> Result<(), Failed> {
@@ -214,7 +218,7 @@ fn fatal(fault: &Fault) -> Result<(), Failed> {
     check(fault, &String::from_utf8_lossy(&output.stderr))
 }
 
-/// Checks that a fault, and no other, is reported in a log.
+/// Checks that a log reports a fault and no other.
 fn check(fault: &Fault, log: &str) -> Result<(), Failed> {
     let reports: Vec<_> = SURVIVED
         .iter()
@@ -223,7 +227,7 @@ fn check(fault: &Fault, log: &str) -> Result<(), Failed> {
         .filter(|report| log.contains(report))
         .collect();
     if reports != [fault.report] {
-        return Err(format!("reported is {reports:?}, with this log:\n{log}").into());
+        return Err(format!("the reports are {reports:?} in this log:\n{log}").into());
     }
     Ok(())
 }

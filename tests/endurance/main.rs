@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! Loads, uses and unloads the module over and over, and looks whether the kernel has all back; and
-//! uses it in all ways at once for as long as one likes.
+//! Loads, uses and unloads the module many times and checks that nothing is left in the kernel; or
+//! uses the module in all ways at the same time.
 //!
-//! To be started as root in a virtual machine with the module installed.
+//! Runs as root in a guest that has the module.
 
 mod stress;
 mod traces;
@@ -27,27 +27,27 @@ use traces::Traces;
 /// Wear the module out.
 #[derive(Parser)]
 enum Arguments {
-    /// Load, use and unload it, and look whether the kernel has all back
+    /// Load, use and unload the module, and check that nothing is left in the kernel
     Cycles {
-        /// How often
+        /// The number of times
         #[arg(value_parser = clap::value_parser!(u32).range(1..))]
         number: u32,
     },
-    /// Use it in all ways at once
+    /// Use the module in all ways at the same time
     Stress {
-        /// For how long
+        /// The time in seconds
         seconds: u64,
     },
 }
 
-/// How many processes use the module in a cycle, each as another user.
+/// How many processes use the module in a cycle. Each is another user.
 const USERS: u32 = 4;
 
 fn main() -> Result<ExitCode> {
     let arguments = Arguments::parse();
     if let Some(level) = alg::restriction().filter(|&level| level > 0) {
         alg::restrict(0);
-        println!("crypto.af_alg_restrict set from {level} to 0, as AF_ALG is to be used, too");
+        println!("crypto.af_alg_restrict set from {level} to 0, to use AF_ALG, too");
     }
     let clean = match arguments {
         Arguments::Cycles { number } => endure(number)?,
@@ -63,7 +63,7 @@ fn main() -> Result<ExitCode> {
     })
 }
 
-/// Returns whether the kernel had all back in the end.
+/// Returns whether nothing was left in the kernel.
 fn endure(cycles: u32) -> Result<bool> {
     let start = Instant::now();
     module::ensure_unloaded();
@@ -82,7 +82,7 @@ fn endure(cycles: u32) -> Result<bool> {
     Ok(traces::compare([&before, &between, &after], half))
 }
 
-/// Loads the module, uses it by several processes at once, and unloads it.
+/// Loads the module, uses it in several processes at the same time, and unloads it.
 fn cycle(number: u32) {
     module::ensure_loaded();
     let children: Vec<_> = (0..USERS)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! Everything at once.
+//! Uses all interfaces at the same time.
 
 use std::fs::File;
 use std::io::Write;
@@ -21,14 +21,14 @@ use adler32_tests::process;
 use adler32_tests::reference;
 use adler32_tests::ErrnoOf;
 
-/// How many bytes are checksummed at a time at most.
+/// The largest number of bytes in a round.
 const MOST: usize = 300_000;
 
 type Work = fn(u64, &[u8]);
 
-/// What threads do, each as a user of its own.
+/// What the threads do, each as a different user.
 const WORK: [(&str, i64, Work); 6] = [
-    ("registers", 310_000, registers),
+    ("slots", 310_000, slots),
     ("ioctls", 310_001, ioctls),
     ("shared files", 310_002, shared_files),
     ("hashes", 310_003, hashes),
@@ -36,12 +36,12 @@ const WORK: [(&str, i64, Work); 6] = [
     ("loading", 0, loading),
 ];
 
-/// Uses the module in all ways at once for some time.
+/// Uses the module in all ways at the same time, for `time`.
 pub fn run(time: Duration) {
     module::ensure_loaded();
     let in_use = device::private();
-    // This asks a program where the module is. Later, such a child would have files of the threads
-    // until it becomes the program, and they would be closed late.
+    // The first call runs modinfo. Later, that child would inherit open files of the threads, and
+    // these files would be closed late.
     loading(0, &[]);
     let start = Instant::now();
     let rounds: Vec<u64> = thread::scope(|scope| {
@@ -83,7 +83,7 @@ pub fn run(time: Duration) {
     module::unload();
 }
 
-fn registers(_: u64, data: &[u8]) {
+fn slots(_: u64, data: &[u8]) {
     let (first, second) = data.split_at(data.len() / 3);
     device::publish(first);
     assert_eq!(device::slot(), device::state_of(first));
@@ -158,7 +158,7 @@ fn files_sent(_: u64, data: &[u8]) {
     assert_eq!(message.value(), reference::adler(data));
 }
 
-/// What is in use is neither loaded again nor unloaded.
+/// A module that is in use cannot be loaded again or unloaded.
 fn loading(_: u64, _: &[u8]) {
     assert_eq!(module::load(module::NAME, ""), Err(Errno::EEXIST));
     assert_eq!(module::try_unload(), Err(Errno::EWOULDBLOCK));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! What the kernel has at a time that a module could have left behind.
+//! Lists and amounts of memory in which a leak of the module shows.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,21 +14,21 @@ use adler32_tests::memory::PAGE;
 use adler32_tests::usage::meminfo;
 use adler32_tests::usage::Pins;
 
-/// How much memory others may have taken meanwhile, in KiB: several times what was seen.
+/// How many KiB others may take in the same time: several times the largest amount seen.
 const NOISE: i64 = 64;
 
-/// What the kernel has for itself, and what programs have of it, in /proc/meminfo. The pages in use that
-/// neither counts are looked at, too.
+/// The lines of /proc/meminfo for memory of the kernel itself, and for memory of programs and files.
+/// Used pages that none of these lines counts are compared, too.
 const KERNEL: [&str; 4] = ["Slab", "VmallocUsed", "KernelStack", "Percpu"];
 const PROGRAMS: [&str; 4] = ["Cached", "Buffers", "AnonPages", "PageTables"];
 
-/// How often the amounts are read, to take the least: what others use for a moment is not counted.
+/// How often the amounts are read. The smallest counts, without memory that others use briefly.
 const READINGS: u32 = 20;
 
 pub struct Traces {
-    /// Lists that must be the same, by their files.
+    /// Files whose contents must stay the same.
     lists: Vec<(&'static str, String)>,
-    /// Amounts of memory in KiB, which come and go.
+    /// Amounts of memory in KiB, which vary.
     memory: BTreeMap<&'static str, i64>,
     /// How many pages are pinned.
     pinned: i64,
@@ -49,13 +49,13 @@ impl Traces {
 
         let mut memory = BTreeMap::<_, i64>::new();
         for _ in 0..READINGS {
-            // What is freed late is freed now: caches, and what waits for a grace period.
+            // Frees caches now, and memory that is freed after an RCU grace period.
             fs::write("/proc/sys/vm/drop_caches", "3").context("cannot drop caches")?;
             thread::sleep(Duration::from_millis(50));
             let kernel = KERNEL.map(|key| (key, meminfo(key)));
             let counted = kernel.iter().map(|(_, amount)| amount).sum::<i64>()
                 + PROGRAMS.map(meminfo).iter().sum::<i64>();
-            let used = meminfo("MemTotal") - meminfo("MemFree") - at_hand()?;
+            let used = meminfo("MemTotal") - meminfo("MemFree") - in_processor_lists()?;
             for (key, amount) in kernel.into_iter().chain([("other pages", used - counted)]) {
                 let least = memory.entry(key).or_insert(amount);
                 *least = amount.min(*least);
@@ -69,8 +69,8 @@ impl Traces {
     }
 }
 
-/// Returns how many KiB of free pages the processors have at hand, which do not count as free.
-fn at_hand() -> Result<i64> {
+/// Returns how many KiB of free pages are in the lists of processors and not counted as free.
+fn in_processor_lists() -> Result<i64> {
     let text = fs::read_to_string("/proc/zoneinfo").context("cannot read /proc/zoneinfo")?;
     let counts = text
         .lines()
@@ -82,11 +82,11 @@ fn at_hand() -> Result<i64> {
     Ok(pages * PAGE as i64 / 1024)
 }
 
-/// Prints what is more than it was, looked at three times with `cycles` in between. Returns whether
-/// nothing is.
+/// Prints how three traces, with `cycles` cycles between each two, differ. Returns whether nothing
+/// has leaked.
 ///
-/// Of memory, up to [`NOISE`] comes and goes by itself, and what is taken in one of the intervals
-/// alone is kept by the kernel but not leaked. With KASAN, which keeps freed memory for a while, it is
+/// Amounts of memory vary by up to [`NOISE`]. Memory that grows in only one of the intervals is kept
+/// by the kernel but not leaked. Under KASAN, which keeps freed memory for a while, the amounts vary
 /// far more.
 pub fn compare([before, between, after]: [&Traces; 3], cycles: u32) -> bool {
     let mut clean = before.pinned == after.pinned;

@@ -25,11 +25,11 @@ trials!(after module::ensure_loaded:
     sendfile_1_mib,
 );
 
-/// What the kernel makes of a socket for which there is no memory.
+/// The kernel's error for a socket if there is no memory.
 const NO_SOCKET: &[Errno] = &[Errno::ENFILE];
 
 /// Checks that a new socket works.
-fn check_anew() {
+fn check_new_socket() {
     let operation = Hash::adler32().accept();
     operation.feed(b"abc");
     assert_eq!(operation.fork().value(), 0x024d_0127);
@@ -42,7 +42,7 @@ fn bind() {
         |()| Ok(Hash::bind(module::NAME)?),
         |(), result| {
             drop(result);
-            check_anew();
+            check_new_socket();
         },
     );
 }
@@ -94,8 +94,8 @@ fn accept_on_operation() {
     );
 }
 
-/// A message of which a part cannot be sent is given up, even if a short count is returned: the
-/// next begins anew.
+/// If a part of a message cannot be sent, the kernel drops the message, even if it returns a short
+/// count. The next send begins another message.
 fn send(len: usize) {
     let data = reference::noise(len, 110);
     each_point(

@@ -59,10 +59,10 @@ trials!(after module::ensure_loaded:
     sendfile_1_mib,
 );
 
-/// Opens in one mode, each time as a user who has no register yet. What is opened works, and its
-/// register with it.
+/// Opens the device in one mode, each time as a user without a slot. Then the open file and the slot
+/// work.
 fn open(flags: c_int, published: State) {
-    // In a thread of its own, which no test after it shares the user with.
+    // In a new thread, because the thread stays the user.
     in_thread(|| {
         keep_rights();
         each_point(
@@ -70,13 +70,13 @@ fn open(flags: c_int, published: State) {
             || set_thread_uids(-1, fresh_user().into(), -1),
             |()| device::open(flags),
             |(), result| {
-                let mut register = EMPTY;
+                let mut slot = EMPTY;
                 if let Ok(file) = result {
                     // Not all modes can write.
                     let _ = memory::write_from(file, b"abc".as_ptr() as usize, 3);
-                    register = published;
+                    slot = published;
                 }
-                assert_eq!(device::slot(), register);
+                assert_eq!(device::slot(), slot);
                 drop(device::open(flags).expect("open"));
                 device::publish(b"de");
                 assert_eq!(device::slot(), device::state_of(b"de"));
@@ -85,7 +85,7 @@ fn open(flags: c_int, published: State) {
     });
 }
 
-/// Leaves the calling thread root's rights whoever it becomes, of which the points have need.
+/// Keeps root's rights, which the points need, when the calling thread becomes another user.
 fn keep_rights() {
     // SAFETY: The call takes no pointers.
     let status = unsafe { libc::prctl(libc::PR_SET_SECUREBITS, libc::SECBIT_NO_SETUID_FIXUP) };
@@ -112,7 +112,7 @@ fn open_for_ioctls() {
     open(libc::O_ACCMODE, EMPTY);
 }
 
-/// What is written is not lost at the end: to close takes nothing that can fail.
+/// Closing loses nothing of what was written: no step of it can fail.
 fn close() {
     let points = count_points(
         &[],
@@ -131,19 +131,19 @@ fn close() {
     assert_eq!(points, 0);
 }
 
-/// Lets `feed` pass on `data` from what `prepare` makes. It tells how much was consumed; then the
-/// rest is written.
+/// Passes `data` to the device: `feed` returns how much of the data it passed on, and the rest is
+/// then written. `feed` can use what `prepare` returns.
 #[track_caller]
 fn consume<S>(
-    want_of_memory: &[Errno],
+    out_of_memory: &[Errno],
     data: &[u8],
     mut prepare: impl FnMut() -> S,
     mut feed: impl FnMut(&File, &mut S) -> io::Result<usize>,
 ) {
     each_point(
-        want_of_memory,
+        out_of_memory,
         || (device::private(), prepare()),
-        |(file, source)| feed(file, source),
+        |(file, prepared)| feed(file, prepared),
         |(file, _), result| {
             let (done, rest) = data.split_at(result.unwrap_or(0));
             assert_eq!(file.state(), device::state_of(done));
@@ -153,7 +153,7 @@ fn consume<S>(
     );
 }
 
-/// Makes a call on a session that covers `abc`, which becomes `expected` if the call succeeds.
+/// Makes a call on a session that covers `abc`. If the call succeeds, the session is `expected`.
 #[track_caller]
 fn change<T: Debug>(expected: State, call: impl Fn(&File) -> io::Result<T>) {
     each_point(
@@ -174,7 +174,7 @@ fn change<T: Debug>(expected: State, call: impl Fn(&File) -> io::Result<T>) {
     );
 }
 
-/// Makes a call that tells of a session that covers `abc`.
+/// Makes a call that returns `expected` for a session that covers `abc`.
 #[track_caller]
 fn look<T: Debug + PartialEq>(expected: T, call: impl Fn(&File) -> io::Result<T>) {
     change(device::state_of(b"abc"), |file| {
@@ -207,8 +207,8 @@ fn write_1_mib() {
     write(1 << 20);
 }
 
-/// Memory that nothing has touched is copied, and its pages are made meanwhile. One that cannot be
-/// made is as a bad address.
+/// The kernel allocates the pages of untouched memory while it copies them. A page that cannot be
+/// allocated counts as a bad address.
 fn write_absent_pages() {
     const LEN: usize = 64 << 10;
     consume(
@@ -219,7 +219,7 @@ fn write_absent_pages() {
     );
 }
 
-/// More pieces than the kernel keeps on its stack, short and long ones in turn.
+/// Writes more pieces than the kernel keeps on its stack. Short and long pieces alternate.
 fn writev() {
     let data = reference::noise(20 * PAGE, 101);
     let mut pieces = Vec::new();
@@ -304,7 +304,7 @@ fn splice() {
     );
 }
 
-/// If the kernel cannot tell how far it read, the text is in the pipe all the same.
+/// The text is in the pipe even if the kernel cannot return the new position.
 fn splice_out() {
     let text = |file: &File, pipe: &OwnedFd| {
         let flags = SpliceFFlags::empty();

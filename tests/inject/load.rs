@@ -23,7 +23,7 @@ trials!(after module::ensure_unloaded:
     unload,
 );
 
-/// What the system has registered: devices, and drivers of hashes, tested or not yet.
+/// Returns the registered devices, and the drivers of the registered hashes, tested or not.
 fn registered() -> (String, BTreeSet<Option<String>>) {
     let misc = fs::read_to_string("/proc/misc").expect("/proc/misc");
     let entries = module::proc_crypto().into_iter();
@@ -41,9 +41,9 @@ fn use_and_unload() {
     module::unload();
 }
 
-/// The last step of a load finds its name taken. If it did not, the kernel would start a thread
-/// that tests the hash; and if it cannot, it leaves the hash waiting for its test and the module in
-/// use: crypto_schedule_test().
+/// The last step of each load fails, because another module has registered the driver name.
+/// Otherwise the kernel would start a thread that tests the hash. If the kernel cannot start that
+/// thread, the hash waits for its test and holds the module: `crypto_schedule_test()`.
 fn load() {
     let path = module::modinfo("filename").concat();
     let file = File::open(path).expect("the module's file opens");

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! Lets each allocation and each copy from or to user space fail, one at a time, of everything that
-//! the module is asked to do. Runs as root in a kernel with fault injection, whose log the lab
-//! judges; takes the usual arguments of a Rust test program.
+//! Makes every call to the module while its allocations, and its copies from and to user space, fail
+//! one at a time. Runs as root in a guest with fault injection, and takes the usual arguments of a
+//! Rust test program. The lab checks the kernel log.
 
 mod af_alg;
 mod device;
@@ -32,7 +32,7 @@ fn main() -> ExitCode {
     ];
     let conclusion = libtest_mimic::run(&arguments, trials.into_iter().flatten().collect());
     println!(
-        "points visited, those of copies twice: {}",
+        "points visited, points of copies twice: {}",
         points::visited()
     );
     conclusion.exit_code()

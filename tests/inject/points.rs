@@ -13,21 +13,21 @@ use nix::errno::Errno;
 
 use adler32_tests::module;
 
-/// What can be made to fail, as the folders in debugfs name it.
+/// The kinds of points, named as their directories in debugfs.
 const KINDS: [&str; 3] = ["failslab", "fail_page_alloc", COPY];
 const COPY: &str = "fail_usercopy";
 
-/// Lets fail what does not with the defaults: allocations that can wait for memory, and those for
-/// user space.
+/// Also makes allocations fail that do not fail by default: those that can wait for memory, and
+/// those for user space.
 const KNOBS: [(&str, &str); 3] = [
     ("failslab/ignore-gfp-wait", "N"),
     ("fail_page_alloc/ignore-gfp-wait", "N"),
     ("fail_page_alloc/ignore-gfp-highmem", "N"),
 ];
 
-/// The rounds in which points are visited: allocations of objects, then of pages. When objects need
-/// another page varies from call to call: with both at once, numbers would shift and points be
-/// missed.
+/// The rounds in which points are visited: first allocations of objects, then of pages. The calls
+/// differ in when objects need another page. If both kinds failed in one round, the numbers of the
+/// points would shift, and some points would be missed.
 const ROUNDS: [[(&str, &str); 2]; 2] = [
     [
         ("failslab/cache-filter", "N"),
@@ -39,12 +39,12 @@ const ROUNDS: [[(&str, &str); 2]; 2] = [
     ],
 ];
 
-/// More points than anything here has: a call that is never through is wrong.
+/// More points than any call has: a call that reaches this limit is wrong.
 const LIMIT: u32 = 5000;
 
 static VISITED: AtomicU32 = AtomicU32::new(0);
 
-/// Lets everything fail that can, and says nothing about it.
+/// Makes all kinds of points fail, without a message in the kernel log.
 pub fn enable() {
     for kind in KINDS {
         set(&format!("{kind}/verbose"), "0");
@@ -63,35 +63,36 @@ fn path(knob: &str) -> String {
     format!("/sys/kernel/debug/{knob}")
 }
 
-/// Returns how many points have been visited, those of copies in each round.
+/// Returns how many points have been visited. Points of copies count in each round.
 pub fn visited() -> u32 {
     VISITED.load(Ordering::Relaxed)
 }
 
-/// After how many calls in a row without a failure there are no more points. How many pages are
-/// allocated varies a little.
+/// How many calls in a row must hit no point before the round ends. The number of allocated pages
+/// varies a little from call to call.
 const ENOUGH: u32 = 3;
 
-/// Prepares a `call`, makes it with one point in it failing, and has the outcome checked; for the
-/// first point, for the second, and so on until there are no more. Without a failure the call must
-/// succeed. With one it may, or say that an address is bad if a copy has failed, and that there is
-/// no memory, or another of `want_of_memory`, if an allocation has. After all of it, nothing holds
-/// the module.
+/// Prepares a `call`, makes the call while one point in it fails, and checks the result. Does this for
+/// the first point, for the second, and so on, until the call has no further point.
+///
+/// A call in which no point fails must succeed. A call in which a point fails may succeed. Otherwise
+/// its error must be EFAULT if a copy failed, and ENOMEM or one of `out_of_memory` if an allocation
+/// failed. In the end, nothing holds the module.
 #[track_caller]
 pub fn each_point<S, T>(
-    want_of_memory: &[Errno],
+    out_of_memory: &[Errno],
     prepare: impl FnMut() -> S,
     call: impl FnMut(&mut S) -> io::Result<T>,
     check: impl FnMut(S, io::Result<T>),
 ) {
-    let points = count_points(want_of_memory, prepare, call, check);
-    assert_ne!(points, 0, "nothing can fail");
+    let points = count_points(out_of_memory, prepare, call, check);
+    assert_ne!(points, 0, "the call has no point that can fail");
 }
 
-/// Does as [`each_point`], of which there may be none. Returns how many there are.
+/// Does the same as [`each_point`] for a call that may have no points. Returns how many it has.
 #[track_caller]
 pub fn count_points<S, T>(
-    want_of_memory: &[Errno],
+    out_of_memory: &[Errno],
     mut prepare: impl FnMut() -> S,
     mut call: impl FnMut(&mut S) -> io::Result<T>,
     mut check: impl FnMut(S, io::Result<T>),
@@ -109,7 +110,7 @@ pub fn count_points<S, T>(
             if let Err(error) = &result {
                 let errno = Errno::from_raw(error.raw_os_error().expect("an error of the kernel"));
                 assert!(
-                    is_allowed(errno, hit, want_of_memory),
+                    is_allowed(errno, hit, out_of_memory),
                     "point {point}, {hit:?}: {errno}"
                 );
                 failed += 1;
@@ -124,25 +125,29 @@ pub fn count_points<S, T>(
             if missed == ENOUGH {
                 break;
             }
-            assert!(point < LIMIT, "there is no end of points");
+            assert!(point < LIMIT, "the call has too many points");
         }
     }
     VISITED.fetch_add(points, Ordering::Relaxed);
-    println!("{points} points, {failed} calls failed");
-    assert_eq!(module::refcount().unwrap_or(0), 0, "the module is held");
+    println!("{points} points, {failed} failed calls");
+    assert_eq!(
+        module::refcount().unwrap_or(0),
+        0,
+        "something holds the module"
+    );
     points
 }
 
-/// Returns whether a call may fail so if a point of the kind `hit` has failed in it.
-fn is_allowed(errno: Errno, hit: Option<&str>, want_of_memory: &[Errno]) -> bool {
+/// Returns whether a call may fail with `errno` if a point of the kind `hit` has failed in it.
+fn is_allowed(errno: Errno, hit: Option<&str>, out_of_memory: &[Errno]) -> bool {
     match hit {
         None => false,
         Some(COPY) => errno == Errno::EFAULT,
-        Some(_) => errno == Errno::ENOMEM || want_of_memory.contains(&errno),
+        Some(_) => errno == Errno::ENOMEM || out_of_memory.contains(&errno),
     }
 }
 
-/// `/proc/thread-self/fail-nth` of the calling thread.
+/// The file `/proc/thread-self/fail-nth` of the calling thread.
 struct FailNth(File);
 
 impl FailNth {
@@ -154,9 +159,9 @@ impl FailNth {
         Self(file.expect("/proc/thread-self/fail-nth"))
     }
 
-    /// Makes a call in which a point fails. Returns the kind of the point, if there is one.
+    /// Makes a call in which a point fails. Returns the kind of the point, or `None` if there is none.
     fn inject<T>(&self, point: u32, call: impl FnOnce() -> T) -> (T, Option<&'static str>) {
-        // A failure takes one from the times left to its kind.
+        // A failure decrements the times that its kind may still fail.
         for kind in KINDS {
             set(&times(kind), "1");
         }
@@ -164,12 +169,12 @@ impl FailNth {
         let mut left = [0; 16];
         self.0.write_at(number.as_bytes(), 0).expect("fail-nth");
         let result = call();
-        // If it is this very read that fails, the call had one point less.
+        // If this read fails itself, the call has no such point.
         let hit = match self.0.read_at(&mut left, 0) {
             Ok(len) => left[..len] == *b"0\n",
             Err(_) => false,
         };
-        // If this fails, it has been the last to do so.
+        // If this write fails, its failure was the last.
         let _ = self.0.write_at(b"0", 0);
         let failed = |kind: &&str| {
             let left = fs::read_to_string(path(&times(kind)));

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! Runs the commands of a page and compares what they print with what the page says.
+//! Runs the commands of a page and compares their output with the output that the page shows.
 //!
-//! The commands with one prompt are run where this program is, in their order, by one shell.
+//! One shell runs the commands with one prompt, `#` or `$`, in their order. The other commands of the
+//! page belong to another system.
 
 mod page;
-mod session;
+mod shell;
 
 use std::fs;
 use std::path::PathBuf;
@@ -16,14 +17,14 @@ use anyhow::Context;
 use anyhow::Result;
 use clap::Parser;
 
-use session::Session;
+use shell::Shell;
 
 /// Run the commands of a page.
 #[derive(Parser)]
 struct Arguments {
     /// The page, in Markdown
     page: PathBuf,
-    /// Which commands: those with the prompt # or $
+    /// The prompt of the commands to run: # or $
     prompt: char,
 }
 
@@ -32,14 +33,14 @@ fn main() -> Result<ExitCode> {
     let name = page.display();
     let text = fs::read_to_string(&page).with_context(|| format!("cannot read {name}"))?;
     let examples = page::examples(&text).with_context(|| format!("{name}"))?;
-    let mut session = Session::start()?;
+    let mut shell = Shell::start()?;
     let (mut passed, mut failed) = (0, 0);
     for (number, example) in (1..).zip(&examples) {
         if example.prompt != prompt {
             continue;
         }
-        let printed = session.run(&example.command);
-        if printed.as_ref().is_ok_and(|text| example.foretells(text)) {
+        let printed = shell.run(&example.command);
+        if printed.as_ref().is_ok_and(|text| example.matches(text)) {
             println!("test learn::{number:02} ... ok");
             passed += 1;
             continue;
@@ -47,19 +48,19 @@ fn main() -> Result<ExitCode> {
         println!("test learn::{number:02} ... FAILED");
         failed += 1;
         println!("{name}:{}: {}", example.line, example.command);
-        println!("the page says:");
+        println!("the page shows:");
         show(example.output.iter().copied());
         match printed {
             Ok(text) => {
-                println!("it prints:");
+                println!("the command prints:");
                 show(text.lines());
             }
-            Err(error) => println!("but {error:#}"),
+            Err(error) => println!("{error:#}"),
         }
     }
     ensure!(
         passed + failed > 0,
-        "{name} has no command after the prompt {prompt}"
+        "{name} contains no command with the prompt {prompt}"
     );
     let verdict = if failed == 0 { "ok" } else { "FAILED" };
     println!("test result: {verdict}. {passed} passed; {failed} failed; 0 ignored");

@@ -1,20 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! What a page says: the commands in its blocks, and what each prints.
+//! The commands in the blocks of a page, and the output that the page shows for each.
+//!
+//! trycmd and snapbox run each command by itself. The commands of a page share one shell, and only
+//! those with one prompt run.
 
 use anyhow::bail;
 use anyhow::Result;
 
-/// How a block of commands begins, and how every block ends.
+/// The line before a block of commands, and the line after every block.
 const BLOCK: &str = "```console";
 const END: &str = "```";
-/// What stands for anything in a line, and alone for any lines.
+/// Stands for any text in a line, or alone for any number of lines.
 const ANYTHING: &str = "...";
 
-/// A command, and what the page says that it prints.
+/// A command, and the output that the page shows for it.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Example<'a> {
-    /// The number of its line in the page.
+    /// The number of the command's line in the page.
     pub line: usize,
     /// `#` or `$`.
     pub prompt: char,
@@ -23,8 +26,8 @@ pub struct Example<'a> {
 }
 
 impl Example<'_> {
-    /// Returns whether the page says this of what was printed.
-    pub fn foretells(&self, printed: &str) -> bool {
+    /// Returns whether the command printed what the page shows.
+    pub fn matches(&self, printed: &str) -> bool {
         agree(&self.output, &printed.lines().collect::<Vec<_>>())
     }
 }
@@ -52,7 +55,7 @@ pub fn examples(page: &str) -> Result<Vec<Example<'_>>> {
                 continue;
             }
             let Some(example) = examples[before..].last_mut() else {
-                bail!("line {line}: there is no command that prints this");
+                bail!("line {line}: no command precedes this output");
             };
             match text.strip_prefix("> ") {
                 Some(more) if example.output.is_empty() => {
@@ -75,7 +78,7 @@ fn command(line: &str) -> Option<(char, &str)> {
     }
 }
 
-/// Returns whether the lines `output` are what a page says by `expected`.
+/// Returns whether the lines `output` match the lines `expected` of a page.
 fn agree(expected: &[&str], output: &[&str]) -> bool {
     match (expected.split_first(), output.split_first()) {
         (None, _) => output.is_empty(),
@@ -89,7 +92,7 @@ fn agree(expected: &[&str], output: &[&str]) -> bool {
     }
 }
 
-/// How wide a space is does not matter.
+/// Compares a line. The width of spaces does not matter.
 fn line_agrees(expected: &str, printed: &str) -> bool {
     let [expected, printed] =
         [expected, printed].map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "));

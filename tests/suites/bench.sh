@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0 OR MIT
 #
-# The benchmarks run, and all contenders compute the same checksums. How fast they are depends on the
-# computer.
+# The benchmarks run, and all contenders compute the same checksums. Their speed depends on the host
+# and is not checked.
 . tests/suites/lib.sh
 out=build/bench/quick
 mkdir -p $out

@@ -1,13 +1,13 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0 OR MIT
 #
-# The completions complete, in bash, fish and zsh.
+# Checks the completions in bash, fish and zsh.
 set -eu
 HOME=$(mktemp -d)
 export HOME
 trap 'rm -r "$HOME"' EXIT
 
-# The words that the last one of a command line can become.
+# Prints the words to which bash can complete the last word of a command line.
 in_bash() {
 	# shellcheck disable=SC1090
 	source "build/completions/$1.bash"
@@ -23,8 +23,8 @@ in_fish() {
 	fish -c "source build/completions/$1.fish; complete --do-complete '$*'" | cut -f 1
 }
 
-# Types the words and a tab on a terminal. The command, a function, prints what it gets; the quotes
-# make the echo of its definition something else.
+# Types the words and a tab on a terminal. The command is a function that prints its arguments after
+# "got: ". The quotes in the definition keep the terminal's echo of it from matching.
 in_zsh() {
 	timeout 20 zsh -f -s -- "$@" <<- 'END'
 		zmodload zsh/zpty
@@ -57,7 +57,7 @@ for shell in bash fish zsh; do
 	check $shell afalg adler32sum --via af
 done
 
-# Where bash gets nothing, it completes to files by itself.
+# If a completion is empty, bash completes file names itself.
 check bash "" adler32sum ""
 check bash "" adler32sum -c ""
 check bash "" adler32 sum ""

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0 OR MIT
 #
-# Every manual page is found by its name, and formatted without a warning.
+# man finds every manual page by its name and formats it without a warning.
 set -eu
 for page in build/man/man1/*.1; do
 	name=$(basename "$page" .1)

@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0 OR MIT
 #
-# Formatting, lints, and those rules of CONTRIBUTING.md that a program can check. The checks of rules
-# print each place that breaks a rule.
+# Formatting, lints, and the rules of CONTRIBUTING.md that a program can check. A check of a rule
+# prints each place that breaks the rule.
 . tests/suites/lib.sh
 # Columns are characters.
 export LC_ALL=C.UTF-8
@@ -30,8 +30,8 @@ finds_nothing() {
 	[ -z "$found" ] || { echo "$found"; exit 1; }
 }
 
-# over_100 EXPRESSION: prints the lines of more than 100 columns for which a Perl expression holds, in
-# the files that standard input lists.
+# over_100 EXPRESSION: prints the lines of more than 100 columns in the files that standard input
+# lists, if a Perl expression is true for the line.
 over_100() {
 	# shellcheck disable=SC2016 # The variables are Perl's.
 	xargs perl -CSD -ne '
@@ -115,8 +115,8 @@ shared_files() {
 	grep -rnE '#\[path = "\.\./' tests bench --include='*.rs'
 }
 
-# Prints pairs of files: one that imports, and the one that it imports from. Leaves out test modules,
-# and what a module imports from the modules in it.
+# Prints pairs of files: a file that imports, and the file from which it imports. Leaves out test
+# modules, and imports by a module from its own submodules.
 imports() {
 	# shellcheck disable=SC2016 # The variables are Perl's.
 	files '*.rs' | xargs perl -e '

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0 OR MIT
 #
-# The library, the command, the programs that read kernels and pages, and the test programs' own tests.
+# The tests that cargo runs: of the library, of the command, and of the programs for tests.
 set -eu
 cargo test --locked

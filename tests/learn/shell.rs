@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! A shell that runs one command after the other.
+//! A shell that runs commands one at a time.
 
 use std::io::BufRead;
 use std::io::BufReader;
@@ -23,11 +23,12 @@ use nix::sys::signal::killpg;
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 
-/// How long a command may take. Some boot a virtual machine, on a machine that may be busy.
+/// How long a command may take. Some commands boot a virtual machine, on a host that may be busy.
 const LIMIT: Duration = Duration::from_secs(1800);
 
-/// Takes commands that end in NUL, and ends in NUL what each prints. No reader is so fast that a hash is
-/// still being tested, which holds its module, when the next command is typed.
+/// Reads commands that end in NUL, and ends the output of each command with NUL. Waits until the
+/// kernel has tested a new hash, as a person who types the next command does: until then, the test
+/// holds the module.
 const SHELL: &str = r#"
     exec 2>&1
     while IFS= read -rd '' command; do
@@ -37,25 +38,25 @@ const SHELL: &str = r#"
     done"#;
 
 /// A running shell.
-pub struct Session {
-    shell: Child,
+pub struct Shell {
+    child: Child,
     commands: ChildStdin,
     outputs: Receiver<String>,
 }
 
-impl Session {
+impl Shell {
     /// Starts the shell.
     pub fn start() -> Result<Self> {
-        let mut shell = Command::new("bash")
+        let mut child = Command::new("bash")
             .args(["-c", SHELL])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            // So that what it starts can be killed with it.
+            // So that the processes of a command can be killed with the shell.
             .process_group(0)
             .spawn()
             .context("cannot run bash")?;
-        let commands = shell.stdin.take().context("the pipe was asked for")?;
-        let output = shell.stdout.take().context("the pipe was asked for")?;
+        let commands = child.stdin.take().context("the pipe exists")?;
+        let output = child.stdout.take().context("the pipe exists")?;
         let (sender, outputs) = mpsc::channel();
         thread::spawn(move || {
             let mut output = BufReader::new(output);
@@ -69,28 +70,28 @@ impl Session {
             }
         });
         Ok(Self {
-            shell,
+            child,
             commands,
             outputs,
         })
     }
 
-    /// Runs a command and returns what it prints. One that takes too long ends the session.
+    /// Runs a command and returns what it prints. Kills the shell if the command takes too long.
     pub fn run(&mut self, command: &str) -> Result<String> {
         write!(self.commands, "{command}\0").context("the shell has ended")?;
         match self.outputs.recv_timeout(LIMIT) {
             Ok(output) => Ok(output),
             Err(RecvTimeoutError::Timeout) => {
                 self.kill()?;
-                bail!("it did not end in {LIMIT:?}")
+                bail!("the command did not end in {LIMIT:?}")
             }
-            Err(RecvTimeoutError::Disconnected) => bail!("it ended the shell"),
+            Err(RecvTimeoutError::Disconnected) => bail!("the command ended the shell"),
         }
     }
 
     fn kill(&mut self) -> Result<()> {
-        killpg(Pid::from_raw(self.shell.id().try_into()?), Signal::SIGKILL)?;
-        self.shell.wait()?;
+        killpg(Pid::from_raw(self.child.id().try_into()?), Signal::SIGKILL)?;
+        self.child.wait()?;
         Ok(())
     }
 }
