@@ -13,9 +13,10 @@ use adler32::Sum;
 use crate::cli::SumArgs;
 use crate::cli::STDIN;
 use crate::exit_code::ExitCode;
+use crate::field::Content;
+use crate::field::Parser;
 use crate::line;
 use crate::line::Entry;
-use crate::line::Parser;
 use crate::ordered::in_order;
 use crate::output::Output;
 use crate::quote::quote;
@@ -25,7 +26,7 @@ use crate::summer::Summer;
 /// Checks the files in lists.
 pub fn run(args: &SumArgs, output: &mut Output) -> anyhow::Result<ExitCode> {
     let mut summer = Summer::new(args, output)?;
-    let mut parser = Parser::default();
+    let mut parser = Parser::new(!args.field_forms, args.name.as_deref());
     let mut code = ExitCode::Success;
     for name in &args.files {
         let list = List {
@@ -43,6 +44,8 @@ enum Line {
     Entry(Entry),
     /// The line of this number is improperly formatted.
     Misformatted(usize),
+    /// The line of this number cannot be used for this reason.
+    Unclear(usize, &'static str),
     /// The list could not be read further.
     Unreadable,
 }
@@ -66,7 +69,12 @@ struct Counts {
 
 impl List<'_> {
     /// Reads the list and checks each file.
-    fn check(mut self, parser: &mut Parser, summer: &mut Summer, output: &mut Output) -> ExitCode {
+    fn check(
+        mut self,
+        parser: &mut Parser<'_>,
+        summer: &mut Summer,
+        output: &mut Output,
+    ) -> ExitCode {
         let reader = match summer::open(self.name) {
             Ok(reader) => reader,
             Err(error) => {
@@ -82,14 +90,16 @@ impl List<'_> {
                 return Some(Line::Unreadable);
             };
             let line = line.strip_suffix(b"\r").unwrap_or(&line);
-            if line.is_empty() || line.starts_with(b"#") {
-                return None;
+            match parser.parse(line) {
+                // The standard input cannot contain both the list and the data.
+                Content::Entry(entry) if from_stdin && entry.name == STDIN => {
+                    Some(Line::Misformatted(number))
+                }
+                Content::Entry(entry) => Some(Line::Entry(entry)),
+                Content::Nothing => None,
+                Content::Misformatted => Some(Line::Misformatted(number)),
+                Content::Unclear(reason) => Some(Line::Unclear(number, reason)),
             }
-            // The standard input cannot contain both the list and the data.
-            let entry = parser
-                .parse(line)
-                .filter(|entry| !from_stdin || entry.name != STDIN);
-            Some(entry.map_or(Line::Misformatted(number), Line::Entry))
         });
         // Reading an unreadable list again would fail again, without end.
         let mut readable = true;
@@ -99,6 +109,7 @@ impl List<'_> {
             go_on.then_some(line)
         });
         let short = summer.short();
+        let mut complete = true;
         let mut code = ExitCode::Success;
         in_order(
             summer.threads(),
@@ -124,15 +135,21 @@ impl List<'_> {
                         ));
                     }
                 }
+                Line::Unclear(number, reason) => {
+                    self.counts.misformatted += 1;
+                    code = ExitCode::Failure;
+                    let list = self.quoted_name();
+                    output.error(format_args!("{list}: {number}: {reason}"));
+                }
                 Line::Unreadable => {
                     output.error(format_args!("{}: read error", self.quoted_name()));
-                    code = ExitCode::Failure;
+                    complete = false;
                 }
             },
         );
-        match code {
-            ExitCode::Success => self.conclude(output),
-            _ => code,
+        match complete {
+            true => code.max(self.conclude(output)),
+            false => ExitCode::Failure,
         }
     }
 
@@ -140,7 +157,7 @@ impl List<'_> {
     fn count(&mut self, entry: &Entry, sum: Result<Sum, Error>, output: &mut Output) {
         self.counts.formatted += 1;
         match sum {
-            Ok(sum) if sum.checksum.value() == entry.checksum => {
+            Ok(sum) if entry.matches(sum) => {
                 self.counts.matched += 1;
                 if !self.args.quiet {
                     self.print(entry, "OK", output);

@@ -122,6 +122,13 @@ pub enum Command {
     /// printed in place of its checksum. If a line is not a part, no checksum is printed. The exit
     /// status is 0 if the checksums of all files could be computed. Otherwise, it is 1.
     Combine(CombineArgs),
+    /// Compute a checksum for an XRootD server
+    ///
+    /// Is called by the server, with the configuration 'xrootd.chksum max 4 adler32 /usr/bin/adler32
+    /// xrootd'. Prints the checksum. If it cannot be computed, prints the reason in its place, which the
+    /// server sends to the client. The exit status is 0 if the checksum could be computed. Otherwise, it
+    /// is an error number, which the server translates for the client.
+    Xrootd(XrootdArgs),
     /// Measure how fast each backend is on this machine
     ///
     /// First, each backend sums a file, as 'adler32 sum' does; the time of reading the file alone
@@ -152,6 +159,24 @@ pub struct CombineArgs {
     /// Print one JSON object per file
     #[arg(long)]
     pub json: bool,
+}
+
+/// The arguments of `xrootd`.
+#[derive(clap::Args)]
+#[command(override_usage = "\
+adler32 xrootd [OPTIONS] PATH
+       adler32 xrootd [OPTIONS] adler32 PATH TIDENT [USER]")]
+pub struct XrootdArgs {
+    /// Directory that paths are below [default: oss.localroot of the server]
+    #[arg(long, value_name = "DIR")]
+    pub root: Option<PathBuf>,
+    /// Number of threads
+    #[arg(long, value_name = "NUMBER", value_parser = parse_threads, default_value = "1")]
+    pub threads: NonZero<usize>,
+    /// Path of the file; or the type of the checksum, the path, the client and the user, as a server with
+    /// several types of checksums passes them
+    #[arg(value_name = "PATH", required = true, trailing_var_arg = true)]
+    pub operands: Vec<OsString>,
 }
 
 /// The arguments of `bench`.
@@ -210,6 +235,9 @@ pub struct SumArgs {
     /// Print lines like '05c801f0 name', as xrdadler32 does
     #[arg(long)]
     xrootd: bool,
+    /// Print only the checksum on each line
+    #[arg(long)]
+    no_names: bool,
     /// Select the backend that computes the checksum
     #[arg(
         long,
@@ -234,7 +262,10 @@ pub struct SumArgs {
     /// Print no results, but report them by the exit status
     #[arg(long, overrides_with_all = ["quiet", "warn"], help_heading = CHECKING)]
     pub status: bool,
-    /// Fail if a line of a list is improperly formatted
+    /// File for a checksum without a name, as in the output of 'xrdfs query checksum' and 'curl -I'
+    #[arg(long, value_name = "FILE", help_heading = CHECKING)]
+    pub name: Option<OsString>,
+    /// Fail if a line of a list is improperly formatted, and accept only the forms of sha256sum
     #[arg(long, help_heading = CHECKING)]
     pub strict: bool,
     /// Warn about each improperly formatted line of a list
@@ -246,6 +277,9 @@ pub struct SumArgs {
     /// Whether `-t` comes after `--tag`. Only in this order, the two are an error.
     #[arg(skip)]
     text_after_tag: bool,
+    /// Whether lists may have other forms than those of sha256sum.
+    #[arg(skip)]
+    pub field_forms: bool,
 }
 
 fn parse_range(text: &str) -> Result<Range<u64>, &'static str> {
@@ -287,6 +321,7 @@ impl SumArgs {
         match self {
             Self { tag: true, .. } => Form::Tag,
             Self { xrootd: true, .. } => Form::Xrootd,
+            Self { no_names: true, .. } => Form::Bare,
             Self { binary: true, .. } => Form::Binary,
             _ => Form::Text,
         }
@@ -306,8 +341,13 @@ impl SumArgs {
                 "--json does not support --tag, --xrootd, --binary, --text or --zero",
             ),
             (
-                self.range.is_some() && (self.tag || self.xrootd || mode || self.zero),
-                "--range does not support --tag, --xrootd, --binary, --text or --zero",
+                self.no_names && (self.tag || self.xrootd || self.json || mode),
+                "--no-names does not support --tag, --xrootd, --json, --binary or --text",
+            ),
+            (
+                self.range.is_some()
+                    && (self.tag || self.xrootd || self.no_names || mode || self.zero),
+                "--range does not support --tag, --xrootd, --no-names, --binary, --text or --zero",
             ),
             (
                 self.check && self.zero,
@@ -319,6 +359,7 @@ impl SumArgs {
             (mode, "--binary and --text options are"),
             (self.recursive, "--recursive option is"),
             (self.xrootd, "--xrootd option is"),
+            (self.no_names, "--no-names option is"),
             (self.json, "--json option is"),
             (self.range.is_some(), "--range option is"),
         ];
@@ -328,6 +369,7 @@ impl SumArgs {
             (self.warn, "warn"),
             (self.quiet, "quiet"),
             (self.strict, "strict"),
+            (self.name.is_some(), "name"),
         ];
         if let Some(text) = first(&wrong) {
             Some(text.to_owned())
@@ -434,7 +476,8 @@ fn command_of(matches: &ArgMatches) -> Result<Command, clap::Error> {
         Some(_) => return Ok(Adler32::from_arg_matches(matches)?.command),
         None => matches,
     };
-    let args = SumArgs::from_matches(sum)?;
+    let mut args = SumArgs::from_matches(sum)?;
+    args.field_forms = matches.subcommand().is_some() && !args.strict;
     match args.misuse() {
         None => Ok(Command::Sum(args)),
         Some(misuse) => Err(clap::Error::raw(ErrorKind::ArgumentConflict, misuse)),

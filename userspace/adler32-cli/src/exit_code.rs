@@ -13,10 +13,16 @@ pub enum ExitCode {
     Success,
     /// Something failed.
     Failure,
+    /// Something failed for the reason with this error number, which is the exit status.
+    Errno(c_int),
 }
 
 impl From<ExitCode> for c_int {
     fn from(code: ExitCode) -> Self {
-        code as Self
+        match code {
+            ExitCode::Success => 0,
+            ExitCode::Failure => 1,
+            ExitCode::Errno(errno) => errno,
+        }
     }
 }

@@ -10,6 +10,7 @@ mod cli;
 mod combine;
 mod diagnosis;
 mod exit_code;
+mod field;
 mod info;
 mod json;
 mod line;
@@ -22,6 +23,7 @@ mod quote;
 mod sum;
 mod summer;
 mod walk;
+mod xrootd;
 
 use std::ffi::OsString;
 
@@ -54,6 +56,7 @@ fn answer(asked: Asked, output: &mut Output) -> anyhow::Result<ExitCode> {
         Asked::Run(Command::Sum(args)) if args.check => check::run(&args, output),
         Asked::Run(Command::Sum(args)) => sum::run(&args, output),
         Asked::Run(Command::Combine(args)) => combine::run(&args, output),
+        Asked::Run(Command::Xrootd(args)) => Ok(xrootd::run(&args, output)),
         Asked::Run(Command::Bench(args)) => bench::run(&args, output),
         Asked::Run(Command::Info(args)) => Ok(info::run(&args, output)),
         Asked::Text(text) => {

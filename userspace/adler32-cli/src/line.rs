@@ -8,6 +8,8 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::ffi::OsStringExt;
 
+use adler32::Sum;
+
 /// The beginning of a line of the form [`Form::Tag`].
 const TAG: &[u8] = b"ADLER32";
 
@@ -25,6 +27,8 @@ pub enum Form {
     Tag,
     /// `05c801f0 name`, as xrdadler32 prints.
     Xrootd,
+    /// `05c801f0`
+    Bare,
 }
 
 /// The end of a line.
@@ -38,6 +42,10 @@ pub enum End {
 
 /// Returns a line.
 pub fn format(form: Form, end: End, checksum: u32, name: &OsStr) -> Vec<u8> {
+    let name = match form {
+        Form::Bare => OsStr::new(""),
+        _ => name,
+    };
     let (backslash, name, end) = match end {
         End::Newline => {
             let (backslash, name) = escape(name);
@@ -50,6 +58,7 @@ pub fn format(form: Form, end: End, checksum: u32, name: &OsStr) -> Vec<u8> {
         Form::Binary => (format!("{checksum:08x} *"), String::new()),
         Form::Tag => ("ADLER32 (".to_owned(), format!(") = {checksum:08x}")),
         Form::Xrootd => (format!("{checksum:08x} "), String::new()),
+        Form::Bare => (format!("{checksum:08x}"), String::new()),
     };
     [
         backslash.as_bytes(),
@@ -102,12 +111,30 @@ pub fn unescape(name: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// The content of a line.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     /// The expected checksum.
     pub checksum: u32,
     /// The name of the file.
     pub name: OsString,
+    /// The expected size, if the line contains one.
+    pub size: Option<u64>,
+}
+
+impl Entry {
+    /// Returns the entry of a line without a size.
+    pub fn new(checksum: u32, name: impl Into<OsString>) -> Self {
+        Self {
+            checksum,
+            name: name.into(),
+            size: None,
+        }
+    }
+
+    /// Returns whether the file with this sum is as expected.
+    pub fn matches(&self, sum: Sum) -> bool {
+        sum.checksum.value() == self.checksum && self.size.is_none_or(|size| size == sum.length)
+    }
 }
 
 /// Parses the lines of lists in all forms, as coreutils does.
@@ -129,7 +156,7 @@ impl Parser {
             None => (false, line),
         };
         let (checksum, name) = match line.strip_prefix(TAG) {
-            Some(rest) => parse_tagged(rest)?,
+            Some(rest) => parse_tagged(rest, parse_checksum)?,
             None => self.parse_plain(line)?,
         };
         let name = if escaped {
@@ -137,10 +164,7 @@ impl Parser {
         } else {
             until_nul(name).to_owned()
         };
-        Some(Entry {
-            checksum,
-            name: OsString::from_vec(name),
-        })
+        Some(Entry::new(checksum, OsString::from_vec(name)))
     }
 
     /// Parses `05c801f0  name`, `05c801f0 *name` or `05c801f0 name`.
@@ -148,28 +172,32 @@ impl Parser {
         let (digits, rest) = line.split_at_checked(DIGITS)?;
         let checksum = parse_checksum(digits)?;
         let (_, rest) = rest.split_first().filter(|(blank, _)| is_blank(blank))?;
+        Some((checksum, self.name(rest)?))
+    }
+
+    /// Returns the name in the rest of a line after the checksum and one blank.
+    pub fn name<'a>(&mut self, rest: &'a [u8]) -> Option<&'a [u8]> {
         match rest {
             [] => None,
             [b' ' | b'*', name @ ..] if !name.is_empty() => {
                 let one_space = *self.one_space.get_or_insert(false);
-                Some((checksum, if one_space { rest } else { name }))
+                Some(if one_space { rest } else { name })
             }
-            name => self
-                .one_space
-                .get_or_insert(true)
-                .then_some((checksum, name)),
+            name => self.one_space.get_or_insert(true).then_some(name),
         }
     }
 }
 
 /// Parses the rest of `ADLER32 (name) = 05c801f0` after the tag. OpenSSL omits some of the spaces.
-fn parse_tagged(rest: &[u8]) -> Option<(u32, &[u8])> {
+///
+/// `checksum` parses the checksum.
+pub fn parse_tagged(rest: &[u8], checksum: impl Fn(&[u8]) -> Option<u32>) -> Option<(u32, &[u8])> {
     let rest = rest.strip_prefix(b" ").unwrap_or(rest);
     let rest = rest.strip_prefix(b"(")?;
     let end = rest.iter().rposition(|&byte| byte == b')')?;
     let (name, rest) = (&rest[..end], &rest[end + 1..]);
     let digits = trim_blanks(trim_blanks(rest).strip_prefix(b"=")?);
-    Some((parse_checksum(digits)?, name))
+    Some((checksum(digits)?, name))
 }
 
 /// Parses a checksum in hexadecimal.
@@ -180,17 +208,19 @@ pub fn parse_checksum(digits: &[u8]) -> Option<u32> {
     u32::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
 }
 
-fn is_blank(byte: &u8) -> bool {
+/// Returns whether this is a space or a tab.
+pub fn is_blank(byte: &u8) -> bool {
     matches!(byte, b' ' | b'\t')
 }
 
-fn trim_blanks(bytes: &[u8]) -> &[u8] {
+/// Returns the bytes from the first that is no blank.
+pub fn trim_blanks(bytes: &[u8]) -> &[u8] {
     let start = bytes.iter().position(|byte| !is_blank(byte));
     &bytes[start.unwrap_or(bytes.len())..]
 }
 
 /// Returns the bytes before the first NUL, as coreutils does. No file name contains a NUL.
-fn until_nul(bytes: &[u8]) -> &[u8] {
+pub fn until_nul(bytes: &[u8]) -> &[u8] {
     bytes.split(|&byte| byte == 0).next().unwrap_or_default()
 }
 
@@ -204,8 +234,7 @@ mod tests {
     const FORMS: [Form; 4] = [Form::Text, Form::Binary, Form::Tag, Form::Xrootd];
 
     fn entry(checksum: u32, name: &[u8]) -> Option<Entry> {
-        let name = OsStr::from_bytes(name).to_owned();
-        Some(Entry { checksum, name })
+        Some(Entry::new(checksum, OsStr::from_bytes(name)))
     }
 
     #[test]
