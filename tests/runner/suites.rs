@@ -66,6 +66,7 @@ const SUITES: &[(&str, Stage, Place, &[Scope])] = &[
     ("fuzz", Build, Host, &[Test]),
     ("memory", Build, Host, &[Test]),
     ("examples", Build, Host, &[Test]),
+    ("grid", Build, Host, &[Test]),
     ("lab-guest", Use, Host, &[Test]),
     ("packages", Build, Host, &[Soak]),
     ("module", Build, Each, &[Test]),

@@ -48,6 +48,13 @@ lines with two must not be mixed: the first such line determines the form of all
 lines after it. After a line with two spaces, a line with one is improperly
 formatted. After a line with one space, a second space belongs to the name.
 
+With 'adler32 sum -c', a list may also contain the lines of other programs: those
+of xrdcp, xrdfs, gfal-sum, dCache, Rucio, EOS and curl -I. In them, leading zeros
+of the checksum may be missing, it may have a label such as adler32: or ad:, and
+it may follow the name. A line in which the name could be the checksum as well is
+an error. With --strict, or under the name adler32sum, these lines are improperly
+formatted.
+
 The backends of --via are: device, which writes to /dev/adler32; ioctl, which
 uses the UPDATE ioctl of /dev/adler32; afalg, which uses an AF_ALG socket; and
 cpu, which computes in this program and needs no kernel module. auto is the same
@@ -341,13 +348,13 @@ impl SumArgs {
                 "--json does not support --tag, --xrootd, --binary, --text or --zero",
             ),
             (
-                self.no_names && (self.tag || self.xrootd || self.json || mode),
-                "--no-names does not support --tag, --xrootd, --json, --binary or --text",
+                self.no_names
+                    && (self.tag || self.xrootd || self.json || self.range.is_some() || mode),
+                "--no-names does not support --tag, --xrootd, --json, --range, --binary or --text",
             ),
             (
-                self.range.is_some()
-                    && (self.tag || self.xrootd || self.no_names || mode || self.zero),
-                "--range does not support --tag, --xrootd, --no-names, --binary, --text or --zero",
+                self.range.is_some() && (self.tag || self.xrootd || mode || self.zero),
+                "--range does not support --tag, --xrootd, --binary, --text or --zero",
             ),
             (
                 self.check && self.zero,

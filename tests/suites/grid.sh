@@ -1,0 +1,17 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0 OR MIT
+#
+# The command among the programs of grid storage. The lab's root contains those programs.
+. tests/suites/lib.sh
+
+in_root() {
+	local packages=$1
+	shift
+	"$LAB" run --packages "$packages" env PATH="$PWD/$TOOLS:$PATH" "$@"
+}
+
+XROOTD="xrootd-server xrootd-client gfal2-util-scripts gfal2-plugin-file gfal2-plugin-xrootd curl"
+
+run_case "an XRootD server has its checksums computed" \
+	in_root "$XROOTD" sh tests/suites/xrootd.sh
+print_result

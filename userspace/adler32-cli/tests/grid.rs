@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! The command among the programs of grid storage.
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Command;
+use std::process::Stdio;
+
+use nix::unistd;
+use tempfile::tempdir;
+use tempfile::TempDir;
+
+/// Runs the command with arguments in a directory, with a standard input. Returns what it printed on the
+/// standard output and on the standard error, and its exit status.
+fn run_with(directory: &Path, arguments: &[&str], stdin: &str) -> (String, String, i32) {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_adler32"))
+        .args(arguments)
+        .current_dir(directory)
+        .env_remove("XRDLCLROOT")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the command runs");
+    let mut pipe = child.stdin.take().expect("a pipe");
+    let _ = pipe.write_all(stdin.as_bytes());
+    drop(pipe);
+    let output = child.wait_with_output().expect("the command ends");
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
+    let status = output.status.code().expect("an exit status");
+    (text(output.stdout), text(output.stderr), status)
+}
+
+fn run(directory: &Path, arguments: &[&str]) -> (String, String, i32) {
+    run_with(directory, arguments, "")
+}
+
+fn outcome(stdout: &str, stderr: &str, status: i32) -> (String, String, i32) {
+    (stdout.to_owned(), stderr.to_owned(), status)
+}
+
+fn files(files: &[(&str, &[u8])]) -> TempDir {
+    let directory = tempdir().expect("a directory");
+    for (name, data) in files {
+        fs::write(directory.path().join(name), data).expect("a file");
+    }
+    directory
+}
+
+#[test]
+fn checksums_without_names() {
+    let directory = files(&[("empty", b""), ("new\nline", b"abcde"), ("zeros", &[0; 4])]);
+    let sum = |arguments: &[&str]| run(directory.path(), arguments);
+    assert_eq!(
+        sum(&["sum", "--no-names", "empty", "new\nline", "zeros"]),
+        outcome("00000001\n05c801f0\n00040001\n", "", 0)
+    );
+    assert_eq!(
+        sum(&["sum", "--no-names", "-z", "empty"]),
+        outcome("00000001\0", "", 0)
+    );
+    let error = "adler32: none: No such file or directory\n";
+    assert_eq!(sum(&["sum", "--no-names", "none"]), outcome("", error, 1));
+    let (_, error, status) = sum(&["sum", "--no-names", "--tag", "empty"]);
+    assert!(error.contains("--no-names does not support") && status == 1);
+}
+
+#[test]
+fn the_checksum_program_of_xrootd() {
+    let directory = files(&[("a b", b"abcde"), ("zeros", &[0; 4]), ("unreadable", b"")]);
+    let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
+    let xrootd = |arguments: &[&str]| {
+        let arguments = [&["xrootd"], arguments].concat();
+        run(directory.path(), &arguments)
+    };
+    let (a_b, zeros) = (path("a b"), path("zeros"));
+    assert_eq!(xrootd(&[&a_b]), outcome("05c801f0\n", "", 0));
+    // With several types. The names of the client and the user are not options.
+    for operands in [
+        &["adler32", &zeros, "root.1:2@host"][..],
+        &["ADLER32", &zeros, "--help", "-x"],
+    ] {
+        assert_eq!(xrootd(operands), outcome("00040001\n", "", 0));
+    }
+    // The path is below the root of the server, as the server or the option says.
+    let root = directory.path().to_str().unwrap();
+    for path in ["/zeros", "zeros", "//zeros"] {
+        assert_eq!(
+            xrootd(&["--root", root, path]),
+            outcome("00040001\n", "", 0)
+        );
+    }
+    let output = Command::new(env!("CARGO_BIN_EXE_adler32"))
+        .args(["xrootd", "/zeros"])
+        .env("XRDLCLROOT", root)
+        .output();
+    assert_eq!(output.unwrap().stdout, b"00040001\n");
+
+    // The reason is on the standard output, and the exit status is the number of the error.
+    let fails = |operands: &[&str], reason: &str, errno: i32| {
+        let error = format!("adler32: {reason}\n");
+        assert_eq!(xrootd(operands), outcome(reason, &error, errno));
+    };
+    let none = path("none");
+    fails(&[&none], &format!("{none}: No such file or directory"), 2);
+    fails(&[root], &format!("{root}: Is a directory"), 21);
+    fails(&["/dev/null"], "/dev/null: Block device required", 15);
+    fails(
+        &["--root", root, "/../etc/passwd"],
+        "/../etc/passwd: Invalid argument",
+        22,
+    );
+    fails(
+        &["md5", &zeros, "root.1:2@host"],
+        "md5 checksum not supported, only adler32",
+        95,
+    );
+    fails(
+        &["adler32", &zeros],
+        "the operands are neither PATH nor adler32 PATH TIDENT [USER]",
+        22,
+    );
+    if !unistd::geteuid().is_root() {
+        let unreadable = path("unreadable");
+        fs::set_permissions(&unreadable, fs::Permissions::from_mode(0)).unwrap();
+        let reason = format!("{unreadable}: Permission denied");
+        fails(&[&unreadable], &reason, 13);
+    }
+}
+
+#[test]
+fn lists_of_the_field() {
+    let directory = files(&[("z", &[0; 4]), ("abcde", b"abcde")]);
+    let root = directory.path().to_str().unwrap();
+    for line in [
+        "40001  z",
+        "40001 z",
+        "ADLER32 (z) = 40001",
+        "adler32:40001  z",
+        "ad:40001  z",
+        "ADLER32=40001  z",
+        "z 00040001",
+        "0x40001  z",
+    ] {
+        let check = |arguments: &[&str]| {
+            let arguments = [&["sum", "-c"], arguments].concat();
+            run_with(
+                directory.path(),
+                &arguments,
+                &format!("{line}\nADLER32 (abcde) = 05C801F0\n"),
+            )
+        };
+        assert_eq!(check(&[]), outcome("z: OK\nabcde: OK\n", "", 0), "{line}");
+        assert_eq!(
+            check(&["--strict"]),
+            outcome(
+                "abcde: OK\n",
+                "adler32: WARNING: 1 line is improperly formatted\n",
+                1
+            ),
+            "{line}"
+        );
+    }
+    // A wrong checksum or size is found in each form.
+    for line in [
+        "40002  z",
+        "ad:40002  z",
+        "z 00040002",
+        &format!("adler32: 40001 {root}/z 5"),
+        &format!("path={root}/z size=5 time=0.01 adler32=00040001"),
+    ] {
+        let (stdout, _, status) = run_with(directory.path(), &["sum", "-c"], line);
+        assert!(stdout.ends_with("z: FAILED\n") && status == 1, "{line}");
+    }
+}
+
+#[test]
+fn unclear_lines_are_errors() {
+    let directory = files(&[("z", &[0; 4]), ("abc", b"abcde")]);
+    let check = |arguments: &[&str], list: &str| {
+        let arguments = [&["sum", "-c"], arguments].concat();
+        run_with(directory.path(), &arguments, list)
+    };
+    let warning = "adler32: WARNING: 1 line is improperly formatted\n";
+    let ambiguous = "adler32: 'standard input': 1: ambiguous, because both the first and the last \
+                     word can be the checksum\n";
+    assert_eq!(
+        check(&[], "abc 05c801f0\nz 00040001\n"),
+        outcome("z: OK\n", &format!("{ambiguous}{warning}"), 1)
+    );
+    let nameless = "adler32: 'standard input': 1: a checksum without a name, which --name can \
+                    supply\n";
+    assert_eq!(
+        check(&[], "adler32 00040001\n40001  z\n"),
+        outcome("z: OK\n", &format!("{nameless}{warning}"), 1)
+    );
+    for line in [
+        "adler32 00040001",
+        "40001",
+        "HTTP/1.1 200 OK\r\nServer: x\r\nDigest: adler32=40001\r\n\r",
+        "Repr-Digest: adler=:AAQAAQ==:",
+    ] {
+        assert_eq!(
+            check(&["--name", "z"], line),
+            outcome("z: OK\n", "", 0),
+            "{line}"
+        );
+    }
+}
