@@ -269,7 +269,7 @@ pub struct SumArgs {
     /// Print no results, but report them by the exit status
     #[arg(long, overrides_with_all = ["quiet", "warn"], help_heading = CHECKING)]
     pub status: bool,
-    /// File for a checksum without a name, as in the output of 'xrdfs query checksum' and 'curl -I'
+    /// File for checksums without a name, as xrdfs and curl print them
     #[arg(long, value_name = "FILE", help_heading = CHECKING)]
     pub name: Option<OsString>,
     /// Fail if a line of a list is improperly formatted, and accept only the forms of sha256sum
