@@ -67,7 +67,7 @@ pub fn measure_cached(times: usize, rounds: usize) -> Result<Group> {
     Group::measure(Workload::Cached, title, times * MIB, contenders, rounds)
 }
 
-/// Pieces of data; a clone for each pass.
+/// Pieces of data, cloned for each pass.
 trait Pieces<'a>: Iterator<Item = &'a [u8]> + Clone + 'a {}
 
 impl<'a, I: Iterator<Item = &'a [u8]> + Clone + 'a> Pieces<'a> for I {}
