@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! Memory with holes, and system calls that are given any address.
+//! Memory with holes, and system calls with any address.
 
 use std::ffi::c_void;
 use std::fs;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! An io_uring(7), with requests that are given any address.
+//! An io_uring(7), and requests with any address.
 
 use std::fs::File;
 use std::io;
