@@ -33,9 +33,11 @@ run_case() {
 	echo "test $name ... $verdict"
 }
 
-# Prints the result of the cases.
+# Prints the sum of the cases.
 print_result() {
-	echo "test result: cases. $passed passed; $failed failed; $skipped ignored"
+	local verdict=ok
+	[ $failed = 0 ] || verdict=FAILED
+	echo "test result: $verdict. $passed passed; $failed failed; $skipped ignored"
 }
 
 # in_guest [OPTION]... -- COMMAND: runs a command in a guest that has the module and the programs.
