@@ -2,8 +2,8 @@
 #
 # What a user or developer runs: "make" lists it. The kernel's build system reads Kbuild.
 
-# The kernel to boot: a series, such as 7.2, an exact version, or "debug" for the debug kernel of the
-# newest supported series. The default is the newest supported stock kernel.
+# The kernel to boot: a series, such as 7.2, an exact version, or "debug" for the debug kernel of
+# the newest supported series. The default is the newest supported stock kernel.
 KERNEL ?=
 # The kernel that "make module" builds for.
 KDIR ?= /lib/modules/$(shell uname -r)/build

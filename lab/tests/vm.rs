@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! Tests of real guests. They need root privileges and make the lab's cache if there is none, so they
-//! run only on request: `cargo test -- --ignored`.
+//! Tests of real guests. They need root privileges and make the lab's cache if there is none, so
+//! they run only on request: `cargo test -- --ignored`.
 
 use std::fs;
 use std::fs::File;
@@ -24,8 +24,8 @@ use nix::pty::Winsize;
 const FLAVOURS: [&str; 2] = ["stock", "uml"];
 
 fn lab(dir: &Path, arguments: &[&str]) -> Command {
-    // Preparing a kernel takes longer than the tests' time limits, and labs that run at the same time
-    // wait for it.
+    // Preparing a kernel takes longer than the tests' time limits, and labs that run at the same
+    // time wait for it.
     static MADE: Once = Once::new();
     MADE.call_once(|| {
         for flavour in FLAVOURS {

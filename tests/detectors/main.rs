@@ -3,9 +3,9 @@
 //! Tests the detectors of a debug kernel: they must report each fault that a module of the tests
 //! commits, by its right name, and must report nothing about a sound module.
 //!
-//! Runs in the top directory, after the lab and the modules are built, as the suite `detectors`. The
-//! faults that a kernel survives are committed in one guest. Each other fault and the sound module
-//! get a guest of their own.
+//! Runs in the top directory, after the lab and the modules are built, as the suite `detectors`.
+//! The faults that a kernel survives are committed in one guest. Each other fault and the sound
+//! module get a guest of their own.
 
 use std::collections::BTreeMap;
 use std::env;

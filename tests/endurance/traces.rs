@@ -17,8 +17,8 @@ use adler32_tests::usage::Pins;
 /// How many KiB others may take in the same time: several times the largest amount seen.
 const NOISE: i64 = 64;
 
-/// The lines of /proc/meminfo for memory of the kernel itself, and for memory of programs and files.
-/// Used pages that none of these lines counts are compared, too.
+/// The lines of /proc/meminfo for memory of the kernel itself, and for memory of programs and
+/// files. Used pages that none of these lines counts are compared, too.
 const KERNEL: [&str; 4] = ["Slab", "VmallocUsed", "KernelStack", "Percpu"];
 const PROGRAMS: [&str; 4] = ["Cached", "Buffers", "AnonPages", "PageTables"];
 
@@ -85,9 +85,9 @@ fn in_processor_lists() -> Result<i64> {
 /// Prints how three traces, with `cycles` cycles between each two, differ. Returns whether nothing
 /// has leaked.
 ///
-/// Amounts of memory vary by up to [`NOISE`]. Memory that grows in only one of the intervals is kept
-/// by the kernel but not leaked. Under KASAN, which keeps freed memory for a while, the amounts vary
-/// far more.
+/// Amounts of memory vary by up to [`NOISE`]. Memory that grows in only one of the intervals is
+/// kept by the kernel but not leaked. Under KASAN, which keeps freed memory for a while, the
+/// amounts vary far more.
 pub fn compare([before, between, after]: [&Traces; 3], cycles: u32) -> bool {
     let mut clean = before.pinned == after.pinned;
     println!(

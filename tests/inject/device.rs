@@ -59,8 +59,8 @@ trials!(after module::ensure_loaded:
     sendfile_1_mib,
 );
 
-/// Opens the device in one mode, each time as a user without a slot. Then the open file and the slot
-/// work.
+/// Opens the device in one mode, each time as a user without a slot. Then the open file and the
+/// slot work.
 fn open(flags: c_int, published: State) {
     // In a new thread, because the thread stays the user.
     in_thread(|| {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! Makes every call to the module while its allocations, and its copies from and to user space, fail
-//! one at a time. Runs as root in a guest with fault injection, and takes the usual arguments of a
-//! Rust test program. The lab checks the kernel log.
+//! Makes every call to the module while its allocations, and its copies from and to user space,
+//! fail one at a time. Runs as root in a guest with fault injection, and takes the usual arguments
+//! of a Rust test program. The lab checks the kernel log.
 
 mod af_alg;
 mod device;

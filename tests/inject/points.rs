@@ -72,12 +72,12 @@ pub fn visited() -> u32 {
 /// varies a little from call to call.
 const ENOUGH: u32 = 3;
 
-/// Prepares a `call`, makes the call while one point in it fails, and checks the result. Does this for
-/// the first point, for the second, and so on, until the call has no further point.
+/// Prepares a `call`, makes the call while one point in it fails, and checks the result. Does this
+/// for the first point, for the second, and so on, until the call has no further point.
 ///
-/// A call in which no point fails must succeed. A call in which a point fails may succeed. Otherwise
-/// its error must be EFAULT if a copy failed, and ENOMEM or one of `out_of_memory` if an allocation
-/// failed. In the end, nothing holds the module.
+/// A call in which no point fails must succeed. A call in which a point fails may succeed.
+/// Otherwise its error must be EFAULT if a copy failed, and ENOMEM or one of `out_of_memory` if an
+/// allocation failed. In the end, nothing holds the module.
 #[track_caller]
 pub fn each_point<S, T>(
     out_of_memory: &[Errno],
@@ -159,7 +159,8 @@ impl FailNth {
         Self(file.expect("/proc/thread-self/fail-nth"))
     }
 
-    /// Makes a call in which a point fails. Returns the kind of the point, or `None` if there is none.
+    /// Makes a call in which a point fails. Returns the kind of the point, or `None` if there is
+    /// none.
     fn inject<T>(&self, point: u32, call: impl FnOnce() -> T) -> (T, Option<&'static str>) {
         // A failure decrements the times that its kind may still fail.
         for kind in KINDS {

@@ -2,8 +2,8 @@
 
 //! Runs the commands of a page and compares their output with the output that the page shows.
 //!
-//! One shell runs the commands with one prompt, `#` or `$`, in their order. The other commands of the
-//! page belong to another system.
+//! One shell runs the commands with one prompt, `#` or `$`, in their order. The other commands of
+//! the page belong to another system.
 
 mod page;
 mod shell;

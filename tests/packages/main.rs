@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! Does with the Debian packages what their users do: installs the packages on a clean trixie with a
-//! stock kernel, boots the system, upgrades the kernel, boots again, and purges the packages.
+//! Does with the Debian packages what their users do: installs the packages on a clean trixie with
+//! a stock kernel, boots the system, upgrades the kernel, boots again, and purges the packages.
 //!
-//! Runs as root in the lab's root and uses the package archives of that root. Packages are installed
-//! in a chroot, because building a module takes too long on an emulated processor. QEMU then boots
-//! the installed system with its own initial RAM disk and systemd.
+//! Runs as root in the lab's root and uses the package archives of that root. Packages are
+//! installed in a chroot, because building a module takes too long on an emulated processor. QEMU
+//! then boots the installed system with its own initial RAM disk and systemd.
 
 mod debian;
 

@@ -52,7 +52,7 @@ long_prose() {
 }
 
 safety_comments() {
-	files '*.rs' | xargs grep -nE 'SAFETY|Safety:' | grep -vE '// SAFETY: [^[:lower:]]'
+	files '*.rs' | xargs grep -nE 'SAFETY|Safety:' | grep -vE '// SAFETY: ([^[:lower:]]|\w+\(\))'
 }
 
 # A manifest contains the lints or takes those of its workspace.
@@ -78,10 +78,10 @@ misplaced_unsafe() {
 
 # Words that other words have replaced, and turns that are not plain English.
 unused_words() {
-	local words='anew|meanwhile|whoever|for want of|but for|mend(s|ed|ing)?|doors?|engines?|
-		folders?|fuzz[-_]doors|vm-suite|run-tests'
+	local words='anew|[Mm]eanwhile|[Ww]hoever|[Ff]or want of|[Bb]ut for|mend(s|ed|ing)?|[Dd]oors?|
+		engines?|[Ff]olders?|fuzz[-_]doors|vm-suite|run-tests'
 	files '*' | grep -vE '\.(svg|lock)$|^tests/suites/style.sh$' |
-		xargs grep -nIwiE "${words//[$'\n\t']/}"
+		xargs grep -nIwE "${words//[$'\n\t']/}"
 }
 
 # Prints the anchors of a page's headings, as GitHub makes them.

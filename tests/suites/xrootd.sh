@@ -1,7 +1,8 @@
+#!/bin/sh
 # SPDX-License-Identifier: GPL-2.0 OR MIT
 #
-# An XRootD server whose checksum program is the command, and its clients. The server cannot be limited
-# to the loopback address, so it gets a network that has no other.
+# An XRootD server whose checksum program is the command, and its clients. The server cannot be
+# limited to the loopback address, so it gets a network that has no other.
 set -eu
 if [ "${1:-}" != inside ]; then
 	exec unshare --net sh "$0" inside
