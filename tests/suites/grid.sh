@@ -14,4 +14,6 @@ XROOTD="xrootd-server xrootd-client gfal2-util-scripts gfal2-plugin-file gfal2-p
 
 run_case "an XRootD server has its checksums computed" \
 	in_root "$XROOTD" sh tests/suites/xrootd.sh
+run_case "xrdadler32 and the command take each other's attributes" \
+	in_root "xrootd-client strace attr" sh tests/suites/attributes.sh
 print_result

@@ -23,6 +23,8 @@ use clap::FromArgMatches;
 use clap::Parser;
 use clap::Subcommand;
 
+use crate::attribute::Format;
+use crate::line::End;
 use crate::line::Form;
 use crate::misuse;
 
@@ -177,6 +179,16 @@ pub struct XrootdArgs {
     /// Directory that paths are below [default: oss.localroot of the server]
     #[arg(long, value_name = "DIR")]
     pub root: Option<PathBuf>,
+    /// Take the checksum from an extended attribute, or store it there
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "xrootd",
+        value_enum
+    )]
+    pub xattr: Option<Format>,
     /// Number of threads
     #[arg(long, value_name = "NUMBER", value_parser = parse_threads, default_value = "1")]
     pub threads: NonZero<usize>,
@@ -245,6 +257,20 @@ pub struct SumArgs {
     /// Print only the checksum on each line
     #[arg(long)]
     no_names: bool,
+    /// Take checksums from extended attributes, and store those that had to be computed. With --check,
+    /// check the FILEs against the stored checksums
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "xrootd",
+        value_enum
+    )]
+    pub xattr: Option<Format>,
+    /// With --xattr, compute and store all checksums again
+    #[arg(long)]
+    pub force: bool,
     /// Select the backend that computes the checksum
     #[arg(
         long,
@@ -334,6 +360,14 @@ impl SumArgs {
         }
     }
 
+    /// Returns the end of the lines to print.
+    pub fn end(&self) -> End {
+        match self.zero {
+            true => End::Nul,
+            false => End::Newline,
+        }
+    }
+
     /// Describes the first conflict of options, in the order in which coreutils reports them.
     fn misuse(&self) -> Option<String> {
         let mode = self.binary || self.text;
@@ -357,6 +391,14 @@ impl SumArgs {
                 "--range does not support --tag, --xrootd, --binary, --text or --zero",
             ),
             (
+                self.xattr.is_some() && (self.range.is_some() || self.name.is_some()),
+                "--xattr does not support --range or --name",
+            ),
+            (
+                self.force && (self.xattr.is_none() || self.check),
+                "the --force option is meaningful only with --xattr and without --check",
+            ),
+            (
                 self.check && self.zero,
                 "the --zero option is not supported when verifying checksums",
             ),
@@ -364,10 +406,13 @@ impl SumArgs {
         let meaningless = [
             (self.tag, "--tag option is"),
             (mode, "--binary and --text options are"),
-            (self.recursive, "--recursive option is"),
+            (
+                self.recursive && self.xattr.is_none(),
+                "--recursive option is",
+            ),
             (self.xrootd, "--xrootd option is"),
             (self.no_names, "--no-names option is"),
-            (self.json, "--json option is"),
+            (self.json && self.xattr.is_none(), "--json option is"),
             (self.range.is_some(), "--range option is"),
         ];
         let meaningful = [

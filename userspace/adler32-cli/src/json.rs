@@ -32,7 +32,8 @@ pub fn part(part: &Part, backend: BackendKind) -> Vec<u8> {
     line(object)
 }
 
-fn object(name: &OsStr, sum: Sum) -> Value {
+/// Returns the object for a file.
+pub fn object(name: &OsStr, sum: Sum) -> Value {
     json!({
         "file": name.to_string_lossy(),
         "adler32": format!("{:08x}", sum.checksum.value()),

@@ -4,6 +4,7 @@
 
 #![warn(missing_docs)]
 
+mod attribute;
 mod bench;
 mod check;
 mod cli;
@@ -20,6 +21,7 @@ mod output;
 mod part;
 mod progress;
 mod quote;
+mod stored;
 mod sum;
 mod summer;
 mod walk;
@@ -34,6 +36,7 @@ pub use crate::exit_code::ExitCode;
 
 use crate::cli::Asked;
 use crate::cli::Command;
+use crate::cli::SumArgs;
 use crate::output::Output;
 
 /// Runs the command that the arguments ask for. The first argument is the name of the program.
@@ -53,6 +56,12 @@ pub fn run(arguments: &[OsString]) -> ExitCode {
 
 fn answer(asked: Asked, output: &mut Output) -> anyhow::Result<ExitCode> {
     match asked {
+        Asked::Run(Command::Sum(
+            args @ SumArgs {
+                xattr: Some(format),
+                ..
+            },
+        )) => stored::run(&args, format, output),
         Asked::Run(Command::Sum(args)) if args.check => check::run(&args, output),
         Asked::Run(Command::Sum(args)) => sum::run(&args, output),
         Asked::Run(Command::Combine(args)) => combine::run(&args, output),

@@ -11,8 +11,8 @@ use adler32::Adler32;
 use adler32::Sum;
 use serde_json::Value;
 
+use crate::field;
 use crate::line;
-use crate::line::DIGITS;
 
 /// The checksum of a part of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,7 +62,8 @@ impl Part {
             Some(rest) => (true, rest),
             None => (false, line),
         };
-        let (digits, rest) = line.split_at_checked(DIGITS)?;
+        let end = line.iter().position(line::is_blank)?;
+        let (digits, rest) = line.split_at(end);
         let rest = rest.strip_prefix(b"  ")?;
         let end = rest.iter().position(|&byte| byte == b' ')?;
         let (range, name) = (&rest[..end], rest[end..].strip_prefix(b"  ")?);
@@ -100,7 +101,7 @@ fn is_name(name: &OsStr) -> bool {
 
 /// Returns the sum. Returns `None` if it covers no bytes but differs from the checksum of no bytes.
 fn sum(digits: &[u8], length: u64) -> Option<Sum> {
-    let checksum = Adler32::from_value(line::parse_checksum(digits)?)?;
+    let checksum = Adler32::from_value(field::checksum(digits)?)?;
     let sum = Sum { checksum, length };
     (length > 0 || sum == Sum::EMPTY).then_some(sum)
 }

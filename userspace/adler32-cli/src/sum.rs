@@ -14,7 +14,6 @@ use crate::cli::STDIN;
 use crate::exit_code::ExitCode;
 use crate::json;
 use crate::line;
-use crate::line::End;
 use crate::ordered::in_order;
 use crate::output::Output;
 use crate::quote::quote;
@@ -25,7 +24,7 @@ use crate::walk::Found;
 /// Prints a line for each file, and an error for each file that cannot be read.
 pub fn run(args: &SumArgs, output: &mut Output) -> anyhow::Result<ExitCode> {
     let mut summer = Summer::new(args, output)?;
-    let files = args.files.iter().flat_map(|name| found(args, name));
+    let files = all_files(args);
     let threads = match args.recursive {
         true => summer.threads(),
         false => summer.threads().min(args.files.len()),
@@ -76,11 +75,15 @@ fn line(
         });
     }
     let sum = short.unwrap_or_else(|| summer.sum(name))?;
-    let end = if args.zero { End::Nul } else { End::Newline };
     Ok(match args.json {
         true => json::summed(name, sum, backend),
-        false => line::format(args.form(), end, sum.checksum.value(), name),
+        false => line::format(args.form(), args.end(), sum.checksum.value(), name),
     })
+}
+
+/// Returns all files to sum.
+pub fn all_files(args: &SumArgs) -> impl Iterator<Item = Found> + Send + '_ {
+    args.files.iter().flat_map(|name| found(args, name))
 }
 
 /// Returns the files that a name stands for.

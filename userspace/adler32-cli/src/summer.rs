@@ -5,6 +5,7 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::fs::File;
+use std::fs::Metadata;
 use std::io;
 use std::io::IsTerminal;
 use std::io::Read;
@@ -84,13 +85,24 @@ impl Summer {
     /// wait; [`Self::sum`] sums this file.
     pub fn short(&self) -> impl Fn(&OsStr) -> Option<Result<Sum, Error>> + Sync {
         let cpu = matches!(self.backend, Backend::Cpu(_));
-        let bar = self.bar.clone();
+        let short = self.short_file();
         move |name| {
-            if !cpu || name == STDIN {
+            if !cpu || name == STDIN || !is_short(&fs::metadata(name).ok()?) {
                 return None;
             }
-            let metadata = fs::metadata(name).ok()?;
-            if !metadata.is_file() || metadata.len() >= file::PARALLEL_FROM {
+            match File::open(name) {
+                Ok(file) => short(&file),
+                Err(error) => Some(Err(Error::Read(error))),
+            }
+        }
+    }
+
+    /// Does the same as [`Self::short`] for an open file.
+    pub fn short_file(&self) -> impl Fn(&File) -> Option<Result<Sum, Error>> + Sync {
+        let cpu = matches!(self.backend, Backend::Cpu(_));
+        let bar = self.bar.clone();
+        move |file| {
+            if !cpu || !is_short(&file.metadata().ok()?) {
                 return None;
             }
             let progress = |bytes| bar.inc(bytes);
@@ -98,19 +110,23 @@ impl Summer {
                 threads: Some(NonZero::<usize>::MIN),
                 progress: Some(&progress),
             };
-            let file = File::open(name).map_err(Error::Read);
-            Some(file.and_then(|file| file::checksum(file, options)))
+            Some(file::checksum(file, options))
         }
     }
 
     /// Sums a file or the standard input.
     pub fn sum(&mut self, name: &OsStr) -> Result<Sum, Error> {
+        self.sum_file(&open(name)?)
+    }
+
+    /// Sums an open file.
+    pub fn sum_file(&mut self, file: &File) -> Result<Sum, Error> {
         let progress = |bytes| self.bar.inc(bytes);
         let options = Options {
             threads: self.threads,
             progress: Some(&progress),
         };
-        self.backend.checksum_file(open(name)?, options)
+        self.backend.checksum_file(file, options)
     }
 
     /// Sums a range of a file.
@@ -150,6 +166,11 @@ impl Summer {
             sum,
         })
     }
+}
+
+/// Returns whether one thread should sum the file.
+fn is_short(metadata: &Metadata) -> bool {
+    metadata.is_file() && metadata.len() < file::PARALLEL_FROM
 }
 
 /// Opens a backend. If AF_ALG is unavailable, opens another one, because most users cannot change

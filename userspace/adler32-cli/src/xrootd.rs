@@ -27,6 +27,8 @@ use adler32::file::Options;
 use adler32::Error;
 use nix::libc;
 
+use crate::attribute::State;
+use crate::attribute::Stored;
 use crate::cli::XrootdArgs;
 use crate::exit_code::ExitCode;
 use crate::output::Output;
@@ -39,7 +41,35 @@ const LOCAL_ROOT: &str = "XRDLCLROOT";
 pub fn run(args: &XrootdArgs, output: &mut Output) -> ExitCode {
     let line = operand(args).and_then(|operand| {
         let failed = |error| Failure::of(operand, &error);
-        sum(&path(args, operand).map_err(failed)?, args).map_err(failed)
+        let path = path(args, operand).map_err(failed)?;
+        let file = open(&path).map_err(failed)?;
+        let Some(format) = args.xattr else {
+            return sum(&file, args).map_err(failed);
+        };
+        let before = State::of(&file).map_err(failed)?;
+        let stored = format.read(&file);
+        if let Some(stored) = stored.filter(|stored| stored.is_fresh(&before)) {
+            return Ok(stored.checksum);
+        }
+        let checksum = sum(&file, args).map_err(failed)?;
+        match stored.filter(|stored| stored.is_current(&before) != Some(false)) {
+            Some(Stored {
+                checksum: other, ..
+            }) if other != checksum => Err(Failure::new(
+                libc::EDOM,
+                format_args!(
+                    "{}: checksum {checksum:08x} differs from the stored one, {other:08x}",
+                    quote(operand)
+                ),
+            )),
+            _ => {
+                // The server writes the warning to its log.
+                if let Err(warning) = format.write(&file, checksum, &before) {
+                    output.error(format_args!("{}: {warning}", quote(operand)));
+                }
+                Ok(checksum)
+            }
+        }
     });
     match line {
         Ok(checksum) => {
@@ -108,8 +138,8 @@ fn path(args: &XrootdArgs, path: &OsStr) -> io::Result<PathBuf> {
     Ok(root.join(path.strip_prefix("/").unwrap_or(path)))
 }
 
-/// Returns the checksum of a regular file. Other files could keep the server waiting.
-fn sum(path: &Path, args: &XrootdArgs) -> io::Result<u32> {
+/// Opens a regular file. Other files could keep the server waiting.
+fn open(path: &Path) -> io::Result<File> {
     let kind = fs::metadata(path)?.file_type();
     if !kind.is_file() {
         let errno = match kind.is_dir() {
@@ -118,11 +148,15 @@ fn sum(path: &Path, args: &XrootdArgs) -> io::Result<u32> {
         };
         return Err(io::Error::from_raw_os_error(errno));
     }
+    File::open(path)
+}
+
+fn sum(file: &File, args: &XrootdArgs) -> io::Result<u32> {
     let options = Options {
         threads: Some(args.threads),
         ..Options::default()
     };
-    match file::checksum(File::open(path)?, options) {
+    match file::checksum(file, options) {
         Ok(sum) => Ok(sum.checksum.value()),
         Err(Error::Read(error)) => Err(error),
         Err(error) => Err(io::Error::other(error.to_string())),
