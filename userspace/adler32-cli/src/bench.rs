@@ -53,7 +53,7 @@ pub fn run(args: &BenchArgs, output: &mut Output) -> anyhow::Result<ExitCode> {
             output.print(text.as_bytes());
         }
     };
-    print(&picture::header(&backends, rounds), output);
+    print(&backends.describe(rounds), output);
 
     let mut measurements = Vec::new();
     let picture = Picture::of_terminal();

@@ -12,7 +12,7 @@ use std::os::raw::c_int;
 use adler32::describe;
 use adler32::AfAlg;
 use adler32::Error;
-use adler32::Interface;
+use adler32::AF_ALG;
 use adler32::DEVICE_PATH;
 use nix::errno::Errno;
 use nix::libc;
@@ -26,23 +26,39 @@ use self::system::Node;
 /// The module that adds hashes to AF_ALG.
 const HASHES: &str = "algif_hash";
 
-/// The state of an interface when a call failed for a reason that is not recognized.
+/// The state after a failure whose reason is not recognized.
 const FAILED: &str = "failed";
 
-/// Why an interface is unavailable.
+/// The state of something, such as an interface of the module, and how to fix it.
 #[derive(Debug)]
 pub struct Diagnosis {
-    interface: Interface,
-    /// The reason in a word or two.
+    /// The name of the thing.
+    pub subject: &'static str,
+    /// The state in a word or two.
     pub state: &'static str,
-    /// The reason in detail.
+    /// The state in detail.
     pub detail: String,
     /// The steps that fix it.
     pub fix: Vec<String>,
 }
 
 impl Diagnosis {
-    /// Looks for the reason why a backend could not be opened.
+    /// Creates a diagnosis without steps.
+    pub fn new(subject: &'static str, state: &'static str, detail: impl Into<String>) -> Self {
+        Self {
+            subject,
+            state,
+            detail: detail.into(),
+            fix: Vec::new(),
+        }
+    }
+
+    /// Adds steps.
+    pub fn with(self, fix: Vec<String>) -> Self {
+        Self { fix, ..self }
+    }
+
+    /// Finds out why a backend could not be opened.
     pub fn of(error: Error) -> Self {
         match error {
             Error::Kernel {
@@ -50,35 +66,19 @@ impl Diagnosis {
                 call,
                 source,
             } => match (interface, call) {
-                (Interface::Device, "open") => device(source),
-                (Interface::AfAlg, "socket" | "bind") => af_alg(call, source),
+                (DEVICE_PATH, "open") => device(source),
+                (AF_ALG, "socket" | "bind") => af_alg(call, source),
                 _ => failed(interface, call, &source),
             },
             // Opening a backend reads no data, so no other error is possible.
             _ => wrong_device(),
         }
     }
-
-    fn device(state: &'static str, detail: impl Into<String>, fix: Vec<String>) -> Self {
-        Self {
-            interface: Interface::Device,
-            state,
-            detail: detail.into(),
-            fix,
-        }
-    }
-
-    fn af_alg(state: &'static str, detail: impl Into<String>, fix: Vec<String>) -> Self {
-        Self {
-            interface: Interface::AfAlg,
-            ..Self::device(state, detail, fix)
-        }
-    }
 }
 
 impl fmt::Display for Diagnosis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: ", self.interface)?;
+        write!(f, "{}: ", self.subject)?;
         if self.state != FAILED {
             write!(f, "{}: ", self.state)?;
         }
@@ -100,7 +100,7 @@ pub fn probe_af_alg() -> Result<(), Diagnosis> {
     }
     let module = Module::find(MODULE_NAME);
     if !module.is_loaded() {
-        return Err(no_such_hash(module));
+        return Err(not_loaded(AF_ALG, "no such hash", module));
     }
     let hashes = Module::find(HASHES);
     match hashes.state {
@@ -110,13 +110,8 @@ pub fn probe_af_alg() -> Result<(), Diagnosis> {
     }
 }
 
-fn failed(interface: Interface, call: &str, source: &io::Error) -> Diagnosis {
-    Diagnosis {
-        interface,
-        state: FAILED,
-        detail: format!("{call}: {}", describe(source)),
-        fix: Vec::new(),
-    }
+fn failed(interface: &'static str, call: &str, source: &io::Error) -> Diagnosis {
+    Diagnosis::new(interface, FAILED, format!("{call}: {}", describe(source)))
 }
 
 /// Explains why the device could not be opened.
@@ -128,35 +123,34 @@ fn device(source: io::Error) -> Diagnosis {
         (_, Ok(node)) if !node.is_device => wrong_device(),
         (Errno::EACCES, Ok(node)) if node.mode & 0o666 != 0o666 => permission_denied(node),
         // On a file system that is mounted with nodev, no user can open a device.
-        (Errno::EPERM | Errno::EACCES, _) => Diagnosis::device(
-            "not permitted",
-            "a container, a mount or a security policy forbids it",
-            vec![container_option()],
-        ),
-        _ => failed(Interface::Device, "open", &source),
+        (Errno::EPERM | Errno::EACCES, _) => {
+            let detail = "a container, a mount or a security policy forbids it";
+            Diagnosis::new(DEVICE_PATH, "not permitted", detail).with(vec![container_option()])
+        }
+        _ => failed(DEVICE_PATH, "open", &source),
     }
 }
 
 fn no_such_device(module: Module) -> Diagnosis {
     const STATE: &str = "no such device";
     if !module.is_loaded() {
-        return Diagnosis::device(STATE, module.to_string(), module.fix());
+        return not_loaded(DEVICE_PATH, STATE, module);
     }
     let fix = match make_node() {
         Some(make_node) => vec![make_node, container_option()],
-        None => vec![as_root(&format!(
-            "modprobe -r {MODULE_NAME} && modprobe {MODULE_NAME}"
-        ))],
+        None => vec![format!(
+            "as root: modprobe -r {MODULE_NAME} && modprobe {MODULE_NAME}"
+        )],
     };
     let detail = format!("{module}, but its node does not exist");
-    Diagnosis::device(STATE, detail, fix)
+    Diagnosis::new(DEVICE_PATH, STATE, detail).with(fix)
 }
 
 fn wrong_device() -> Diagnosis {
-    let mut fix = vec![as_root(&format!("rm -r {DEVICE_PATH}"))];
+    let mut fix = vec![format!("as root: rm -r {DEVICE_PATH}")];
     fix.extend(make_node());
     let detail = format!("not the device of module {MODULE_NAME}");
-    Diagnosis::device("wrong device", detail, fix)
+    Diagnosis::new(DEVICE_PATH, "wrong device", detail).with(fix)
 }
 
 fn permission_denied(node: Node) -> Diagnosis {
@@ -165,15 +159,15 @@ fn permission_denied(node: Node) -> Diagnosis {
     } = node;
     let fix = if mode & 0o060 == 0o060 && group != "root" {
         let user = system::user().unwrap_or("USER".to_owned());
-        let join = as_root(&format!("usermod -aG {group} {user}"));
+        let join = format!("as root: usermod -aG {group} {user}");
         vec![join, "log in again".to_owned()]
     } else {
-        let change = as_root(&format!("chmod 0666 {DEVICE_PATH}"));
+        let change = format!("as root: chmod 0666 {DEVICE_PATH}");
         let keep = "for good: a udev rule, or mode=0666 for the module";
         vec![change, keep.to_owned()]
     };
     let detail = format!("its mode is {mode:04o}, its owner {owner}:{group}");
-    Diagnosis::device("permission denied", detail, fix)
+    Diagnosis::new(DEVICE_PATH, "permission denied", detail).with(fix)
 }
 
 /// Explains why AF_ALG could not be opened.
@@ -183,29 +177,28 @@ fn af_alg(call: &str, source: io::Error) -> Diagnosis {
     }
     let module = Module::find(MODULE_NAME);
     match (call, errno(&source), system::af_alg_restrict()) {
-        // Under this restriction, the kernel answers as if it had no AF_ALG.
+        // Under these restrictions, the kernel answers as if AF_ALG or the algorithm did not exist.
         ("socket", Errno::EAFNOSUPPORT, Some(level @ 2..)) => restricted(level),
-        ("socket", Errno::EAFNOSUPPORT, _) => absent(missing_module()),
-        // Under this restriction, the kernel answers as if the algorithm did not exist.
         ("bind", Errno::ENOENT, Some(level @ 1..)) => restricted(level),
-        ("bind", Errno::ENOENT, _) if module.is_loaded() => absent(Module::find(HASHES)),
-        ("bind", Errno::ENOENT, _) => no_such_hash(module),
-        (_, Errno::EPERM | Errno::EACCES, _) => {
-            Diagnosis::af_alg("blocked", "a security policy refuses it", Vec::new())
+        ("socket", Errno::EAFNOSUPPORT, _) => not_loaded(AF_ALG, "absent", missing_module()),
+        ("bind", Errno::ENOENT, _) if module.is_loaded() => {
+            not_loaded(AF_ALG, "absent", Module::find(HASHES))
         }
-        _ => failed(Interface::AfAlg, call, &source),
+        ("bind", Errno::ENOENT, _) => not_loaded(AF_ALG, "no such hash", module),
+        (_, Errno::EPERM | Errno::EACCES, _) => {
+            Diagnosis::new(AF_ALG, "blocked", "a security policy refuses it")
+        }
+        _ => failed(AF_ALG, call, &source),
     }
 }
 
 fn filtered() -> Diagnosis {
-    Diagnosis::af_alg(
-        "blocked by seccomp",
-        "a filter of the container or service",
-        vec![
-            "in a container: allow AF_ALG in its profile (seccomp=FILE)".to_owned(),
-            "in a service: add AF_ALG to RestrictAddressFamilies=".to_owned(),
-        ],
-    )
+    let fix = [
+        "in a container: allow AF_ALG in its profile (seccomp=FILE)",
+        "in a service: add AF_ALG to RestrictAddressFamilies=",
+    ];
+    let detail = "a filter of the container or service";
+    Diagnosis::new(AF_ALG, "blocked by seccomp", detail).with(fix.map(String::from).into())
 }
 
 fn restricted(level: u32) -> Diagnosis {
@@ -213,30 +206,24 @@ fn restricted(level: u32) -> Diagnosis {
         1 => "allows only listed hashes, not this one",
         _ => "disables it",
     };
-    Diagnosis::af_alg(
-        "restricted",
-        format!("level {level} of crypto.af_alg_restrict {effect}"),
-        vec![as_root("sysctl crypto.af_alg_restrict=0")],
-    )
+    let detail = format!("level {level} of crypto.af_alg_restrict {effect}");
+    let fix = vec!["as root: sysctl crypto.af_alg_restrict=0".to_owned()];
+    Diagnosis::new(AF_ALG, "restricted", detail).with(fix)
 }
 
-fn no_such_hash(module: Module) -> Diagnosis {
-    Diagnosis::af_alg("no such hash", module.to_string(), module.fix())
-}
-
-fn absent(module: Module) -> Diagnosis {
-    Diagnosis::af_alg("absent", module.to_string(), module.fix())
+/// Explains that something is unavailable because a module is not loaded.
+fn not_loaded(subject: &'static str, state: &'static str, module: Module) -> Diagnosis {
+    Diagnosis::new(subject, state, module.to_string()).with(module.fix())
 }
 
 /// Explains that a module of AF_ALG is not loaded, when no program has used it yet.
 fn idle_or_absent(module: Module) -> Diagnosis {
     match module.state {
-        State::NotLoaded => Diagnosis::af_alg(
-            "not loaded",
-            format!("the first use loads module {}", module.name),
-            module.fix(),
-        ),
-        _ => absent(module),
+        State::NotLoaded => {
+            let detail = format!("the first use loads module {}", module.name);
+            Diagnosis::new(AF_ALG, "not loaded", detail).with(module.fix())
+        }
+        _ => not_loaded(AF_ALG, "absent", module),
     }
 }
 
@@ -261,17 +248,11 @@ fn is_filtered() -> bool {
 
 fn make_node() -> Option<String> {
     let minor = system::device_minor()?;
-    Some(as_root(&format!(
-        "mknod -m 0666 {DEVICE_PATH} c 10 {minor}"
-    )))
+    Some(format!("as root: mknod -m 0666 {DEVICE_PATH} c 10 {minor}"))
 }
 
 fn container_option() -> String {
     format!("in a container: start it with --device {DEVICE_PATH}")
-}
-
-fn as_root(command: &str) -> String {
-    format!("as root: {command}")
 }
 
 fn errno(error: &io::Error) -> Errno {

@@ -9,6 +9,7 @@ use adler32::describe;
 use adler32::processor;
 use adler32::Info;
 use adler32::Session;
+use adler32::AF_ALG;
 use serde_json::json;
 
 use crate::cli::InfoArgs;
@@ -38,25 +39,23 @@ pub fn run(args: &InfoArgs, output: &mut Output) -> ExitCode {
 
     let mut findings = vec![module(), self::device(device)];
     findings.push(match af_alg {
-        Ok(()) => Finding::new("AF_ALG", "open", ""),
-        Err(diagnosis) => Finding::unavailable("AF_ALG", diagnosis),
+        Ok(()) => Diagnosis::new(AF_ALG, "open", ""),
+        Err(diagnosis) => diagnosis,
     });
     findings.extend(crypto_entries());
-    findings.push(Finding::new(
-        "adler32 sum",
-        "works",
-        format!("by the processor, {}", processor::fastest().name()),
-    ));
+    let implementation = processor::fastest().name();
+    let detail = format!("by the processor, {implementation}");
+    findings.push(Diagnosis::new("adler32 sum", "works", detail));
     findings.extend(unreadable());
 
     let mut printed: &[String] = &[];
     for finding in &findings {
         if args.json {
-            output.print(&finding.json());
+            output.print(&json(finding));
         } else {
             // Loading the module also fixes what depends on the module.
             let repeated = finding.fix == printed;
-            output.print(finding.text(!repeated).as_bytes());
+            output.print(text(finding, !repeated).as_bytes());
             if !finding.fix.is_empty() {
                 printed = &finding.fix;
             }
@@ -65,23 +64,25 @@ pub fn run(args: &InfoArgs, output: &mut Output) -> ExitCode {
     code
 }
 
-fn module() -> Finding {
+fn module() -> Diagnosis {
     let module = Module::find(MODULE_NAME);
     let detail = match system::read_line(format!("/sys/module/{MODULE_NAME}/version")) {
         Ok(version) if module.is_loaded() => format!("version {version}"),
         _ => module.detail(),
     };
-    Finding {
-        fix: module.fix(),
-        ..Finding::new("module", module.summary(), detail)
-    }
+    Diagnosis::new("module", module.summary(), detail).with(module.fix())
 }
 
-fn device(device: Result<Info, Diagnosis>) -> Finding {
-    const LABEL: &str = "device";
+fn device(device: Result<Info, Diagnosis>) -> Diagnosis {
+    const SUBJECT: &str = "device";
     let info = match device {
         Ok(info) => info,
-        Err(diagnosis) => return Finding::unavailable(LABEL, diagnosis),
+        Err(diagnosis) => {
+            return Diagnosis {
+                subject: SUBJECT,
+                ..diagnosis
+            }
+        }
     };
     let mut detail = format!("{}, ABI {}", info.implementation, info.abi_version);
     if let Ok(Node {
@@ -90,89 +91,59 @@ fn device(device: Result<Info, Diagnosis>) -> Finding {
     {
         let _ = write!(detail, ", mode {mode:04o}, owner {owner}:{group}");
     }
-    Finding::new(LABEL, "works", detail)
+    Diagnosis::new(SUBJECT, "works", detail)
 }
 
 /// Returns the drivers of the algorithm. The first one is used by default.
-fn crypto_entries() -> Vec<Finding> {
-    const LABEL: &str = "/proc/crypto";
+fn crypto_entries() -> Vec<Diagnosis> {
+    const SUBJECT: &str = "/proc/crypto";
     let mut entries = match system::crypto_entries() {
-        Ok(entries) if entries.is_empty() => return vec![Finding::new(LABEL, "no entry", "")],
+        Ok(entries) if entries.is_empty() => return vec![Diagnosis::new(SUBJECT, "no entry", "")],
         Ok(entries) => entries,
-        Err(error) => return vec![Finding::new(LABEL, "not readable", describe(&error))],
+        Err(error) => return vec![Diagnosis::new(SUBJECT, "not readable", describe(&error))],
     };
     entries.sort_by_key(|entry| Reverse(entry.priority));
     let finding = |entry: &system::CryptoEntry| {
         let (driver, module) = (&entry.driver, &entry.module);
         let detail = format!("{driver}, priority {}, module {module}", entry.priority);
-        Finding::new(LABEL, "entry", detail)
+        Diagnosis::new(SUBJECT, "entry", detail)
     };
     entries.iter().map(finding).collect()
 }
 
 /// Reports files that only root can read.
-fn unreadable() -> Option<Finding> {
+fn unreadable() -> Option<Diagnosis> {
     let paths = diagnosis::unreadable();
     let paths: Vec<_> = paths.iter().map(|path| path.to_string_lossy()).collect();
-    (!paths.is_empty()).then(|| Finding {
-        fix: vec!["as root: adler32 info".to_owned()],
-        ..Finding::new("not seen", "not readable", paths.join(" "))
-    })
+    let finding = Diagnosis::new("not seen", "not readable", paths.join(" "));
+    (!paths.is_empty()).then(|| finding.with(vec!["as root: adler32 info".to_owned()]))
 }
 
-/// The state of one thing.
-struct Finding {
-    label: &'static str,
-    state: &'static str,
-    detail: String,
-    /// The steps that fix it.
-    fix: Vec<String>,
+fn json(finding: &Diagnosis) -> Vec<u8> {
+    let Diagnosis {
+        subject,
+        state,
+        detail,
+        fix,
+    } = finding;
+    let fix = (!fix.is_empty()).then(|| fix.join("; "));
+    json::line(json!({ "label": subject, "state": state, "detail": detail, "fix": fix }))
 }
 
-impl Finding {
-    fn new(label: &'static str, state: &'static str, detail: impl Into<String>) -> Self {
-        Self {
-            label,
-            state,
-            detail: detail.into(),
-            fix: Vec::new(),
-        }
+/// Returns lines for a terminal. Each step of the fix has its own line, which can be copied.
+fn text(finding: &Diagnosis, with_fix: bool) -> String {
+    let separator = if finding.detail.is_empty() { "" } else { ": " };
+    let found = format!("{}{separator}{}", finding.state, finding.detail);
+    let mut text = String::new();
+    for (number, line) in wrapped(&found, WIDTH - INDENT).iter().enumerate() {
+        let label = if number == 0 { finding.subject } else { "" };
+        let _ = writeln!(text, "{label:<INDENT$}{line}");
     }
-
-    fn unavailable(label: &'static str, diagnosis: Diagnosis) -> Self {
-        Self {
-            fix: diagnosis.fix,
-            ..Self::new(label, diagnosis.state, diagnosis.detail)
-        }
+    for (number, step) in finding.fix.iter().filter(|_| with_fix).enumerate() {
+        let label = if number == 0 { "  fix" } else { "" };
+        let _ = writeln!(text, "{label:<INDENT$}{step}");
     }
-
-    fn json(&self) -> Vec<u8> {
-        let Self {
-            label,
-            state,
-            detail,
-            fix,
-        } = self;
-        let fix = (!fix.is_empty()).then(|| fix.join("; "));
-        json::line(json!({ "label": label, "state": state, "detail": detail, "fix": fix }))
-    }
-
-    /// Returns lines for a terminal. Each step of the fix has its own line, which can be copied.
-    fn text(&self, with_fix: bool) -> String {
-        let separator = if self.detail.is_empty() { "" } else { ": " };
-        let found = format!("{}{separator}{}", self.state, self.detail);
-        let mut text = String::new();
-        for (number, line) in wrapped(&found, WIDTH - INDENT).iter().enumerate() {
-            let label = if number == 0 { self.label } else { "" };
-            let _ = writeln!(text, "{label:<INDENT$}{line}");
-        }
-        let steps = self.fix.iter().filter(|_| with_fix);
-        for (number, step) in steps.enumerate() {
-            let label = if number == 0 { "  fix" } else { "" };
-            let _ = writeln!(text, "{label:<INDENT$}{step}");
-        }
-        text
-    }
+    text
 }
 
 /// Breaks text into lines of at most `width` bytes. A longer word gets a line of its own.

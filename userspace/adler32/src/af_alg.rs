@@ -20,7 +20,7 @@ use nix::sys::socket::SockType;
 use crate::algorithm::Adler32;
 use crate::error::failed;
 use crate::error::Error;
-use crate::error::Interface;
+use crate::error::AF_ALG;
 use crate::transfer;
 use crate::transfer::Call;
 use crate::uapi;
@@ -74,7 +74,7 @@ impl AfAlg {
     pub fn open_from(start: Adler32) -> Result<Self, Error> {
         let algorithm = bind()?;
         socket::setsockopt(&algorithm, AlgSetKey::default(), &start.to_be_bytes())
-            .map_err(failed(Interface::AfAlg, "setsockopt"))?;
+            .map_err(failed(AF_ALG, "setsockopt"))?;
         Self::accept(algorithm)
     }
 
@@ -85,12 +85,12 @@ impl AfAlg {
             let sent = loop {
                 match socket::send(self.operation.as_raw_fd(), data, more) {
                     Err(Errno::EINTR) => {}
-                    sent => break sent.map_err(failed(Interface::AfAlg, "send"))?,
+                    sent => break sent.map_err(failed(AF_ALG, "send"))?,
                 }
             };
             // If the kernel fails in the middle, it returns a short count and drops the checksum.
             if sent < data.len() {
-                return Err(failed(Interface::AfAlg, "send")(Errno::EIO));
+                return Err(failed(AF_ALG, "send")(Errno::EIO));
             }
         }
         Ok(())
@@ -100,10 +100,10 @@ impl AfAlg {
     pub fn digest(&mut self) -> Result<Adler32, Error> {
         let mut digest = [0; 4];
         let len = socket::recv(self.operation.as_raw_fd(), &mut digest, MsgFlags::empty())
-            .map_err(failed(Interface::AfAlg, "recv"))?;
+            .map_err(failed(AF_ALG, "recv"))?;
         Adler32::from_be_bytes(digest)
             .filter(|_| len == digest.len())
-            .ok_or_else(|| failed(Interface::AfAlg, "recv")(Errno::EBADMSG))
+            .ok_or_else(|| failed(AF_ALG, "recv")(Errno::EBADMSG))
     }
 
     /// Drops the bytes so far and starts again.
@@ -142,19 +142,19 @@ fn socket() -> Result<OwnedFd, Error> {
         SockFlag::SOCK_CLOEXEC,
         None,
     )
-    .map_err(failed(Interface::AfAlg, "socket"))
+    .map_err(failed(AF_ALG, "socket"))
 }
 
 fn bind() -> Result<OwnedFd, Error> {
     let socket = socket()?;
     let address = AlgAddr::new("hash", DRIVER_NAME);
-    socket::bind(socket.as_raw_fd(), &address).map_err(failed(Interface::AfAlg, "bind"))?;
+    socket::bind(socket.as_raw_fd(), &address).map_err(failed(AF_ALG, "bind"))?;
     Ok(socket)
 }
 
 fn accept(algorithm: &OwnedFd) -> Result<OwnedFd, Error> {
     let fd = socket::accept4(algorithm.as_raw_fd(), SockFlag::SOCK_CLOEXEC)
-        .map_err(failed(Interface::AfAlg, "accept"))?;
+        .map_err(failed(AF_ALG, "accept"))?;
     // SAFETY: `accept4` has just returned the descriptor, and nothing else owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }

@@ -16,7 +16,7 @@ use crate::af_alg::AfAlg;
 use crate::algorithm::Adler32;
 use crate::error::failed;
 use crate::error::Error;
-use crate::error::Interface;
+use crate::error::DEVICE_PATH;
 use crate::file;
 use crate::file::Options;
 use crate::hasher::Hasher;
@@ -244,7 +244,7 @@ impl Backend {
         match self {
             Self::Device(session) => session
                 .write_all(data)
-                .map_err(failed(Interface::Device, "write")),
+                .map_err(failed(DEVICE_PATH, "write")),
             Self::Ioctl(session) => session.update(data),
             Self::AfAlg(hash) => hash.update(data),
             Self::Cpu(hasher) => {

@@ -5,33 +5,21 @@
 use std::fmt;
 use std::io;
 
-/// An interface to the kernel module.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Interface {
-    /// The device.
-    Device,
-    /// A socket of the kernel's crypto API.
-    AfAlg,
-}
+/// The device, by its path.
+pub const DEVICE_PATH: &str = "/dev/adler32";
 
-impl fmt::Display for Interface {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Device => "/dev/adler32",
-            Self::AfAlg => "AF_ALG",
-        })
-    }
-}
+/// The sockets of the kernel's crypto API, by the name of their address family.
+pub const AF_ALG: &str = "AF_ALG";
 
 /// Why a checksum could not be computed.
 ///
 /// ```
 /// use adler32::Error;
-/// use adler32::Interface;
+/// use adler32::DEVICE_PATH;
 /// use std::io;
 ///
 /// let error = Error::Kernel {
-///     interface: Interface::Device,
+///     interface: DEVICE_PATH,
 ///     call: "open",
 ///     source: io::Error::from_raw_os_error(2),
 /// };
@@ -42,12 +30,12 @@ impl fmt::Display for Interface {
 pub enum Error {
     /// The data could not be read.
     Read(io::Error),
-    /// The file at [`DEVICE_PATH`](crate::DEVICE_PATH) is not the device of the module.
+    /// The file at [`DEVICE_PATH`] is not the device of the module.
     NotOurDevice,
     /// A call to the kernel module failed.
     Kernel {
-        /// The interface that was called.
-        interface: Interface,
+        /// The interface: [`DEVICE_PATH`] or [`AF_ALG`](crate::AF_ALG).
+        interface: &'static str,
         /// The call that failed.
         call: &'static str,
         /// How it failed.
@@ -57,7 +45,7 @@ pub enum Error {
 
 /// Returns the function that makes an [`Error::Kernel`] of the failure of a call.
 pub(crate) fn failed<E: Into<io::Error>>(
-    interface: Interface,
+    interface: &'static str,
     call: &'static str,
 ) -> impl Fn(E) -> Error {
     move |source| Error::Kernel {
@@ -71,10 +59,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Read(source) => f.write_str(&describe(source)),
-            Self::NotOurDevice => {
-                let device = Interface::Device;
-                write!(f, "{device}: not the device of module adler32")
-            }
+            Self::NotOurDevice => write!(f, "{DEVICE_PATH}: not the device of module adler32"),
             Self::Kernel {
                 interface,
                 call,

@@ -16,12 +16,9 @@ use nix::errno::Errno;
 use crate::algorithm::Adler32;
 use crate::error::failed;
 use crate::error::Error;
-use crate::error::Interface;
+use crate::error::DEVICE_PATH;
 use crate::sum::Sum;
 use crate::uapi;
-
-/// The path of the device.
-pub const DEVICE_PATH: &str = "/dev/adler32";
 
 /// The ioctl requests of the device, for callers that make these calls themselves.
 pub mod request {
@@ -97,7 +94,7 @@ impl Session {
             .read(true)
             .write(true)
             .open(DEVICE_PATH)
-            .map_err(failed(Interface::Device, "open"))?;
+            .map_err(failed(DEVICE_PATH, "open"))?;
         let session = Self(file);
         // Any other file at this path would accept what is written to it.
         match session.info() {
@@ -222,11 +219,11 @@ impl AsFd for Session {
 
 fn check(call: &'static str, result: c_int) -> Result<(), Error> {
     let result = Errno::result(result).map(drop);
-    result.map_err(failed(Interface::Device, call))
+    result.map_err(failed(DEVICE_PATH, call))
 }
 
 fn from_kernel(call: &'static str, value: u32) -> Result<Adler32, Error> {
-    let impossible = || failed(Interface::Device, call)(ErrorKind::InvalidData);
+    let impossible = || failed(DEVICE_PATH, call)(ErrorKind::InvalidData);
     Adler32::from_value(value).ok_or_else(impossible)
 }
 
@@ -256,6 +253,5 @@ mod tests {
     fn path_of_the_abi() {
         let name = uapi::DEVICE_NAME.to_str().expect("ASCII");
         assert_eq!(DEVICE_PATH, format!("/dev/{name}"));
-        assert_eq!(DEVICE_PATH, Interface::Device.to_string());
     }
 }

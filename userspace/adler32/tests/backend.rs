@@ -159,8 +159,8 @@ fn sums_files_of_size_0_that_are_not_empty() {
 
 #[test]
 fn files_that_cannot_be_read() {
-    let folder = tempdir().unwrap();
-    let written = File::create(folder.path().join("written")).unwrap();
+    let directory = tempdir().unwrap();
+    let written = File::create(directory.path().join("written")).unwrap();
     written.set_len(1_000_000).unwrap();
     let (empty, _writer) = io::pipe().unwrap();
     let path = format!("/proc/self/fd/{}", empty.as_raw_fd());
@@ -169,10 +169,10 @@ fn files_that_cannot_be_read() {
         .custom_flags(libc::O_NONBLOCK)
         .open(path)
         .unwrap();
-    let folder = File::open(&folder).unwrap();
+    let directory = File::open(&directory).unwrap();
     for mut backend in open_backends() {
         for (file, message) in [
-            (&folder, "Is a directory"),
+            (&directory, "Is a directory"),
             (&written, "Bad file descriptor"),
             (&empty, "Resource temporarily unavailable"),
         ] {

@@ -311,12 +311,12 @@ fn reads_that_are_short() {
 
 #[test]
 fn files_that_cannot_be_read() {
-    let folder = tempdir().unwrap();
-    let written = File::create(folder.path().join("written")).unwrap();
+    let directory = tempdir().unwrap();
+    let written = File::create(directory.path().join("written")).unwrap();
     written.set_len(2 * PARALLEL_FROM).unwrap();
     let (pipe, writer) = io::pipe().unwrap();
     drop(writer);
-    let folder = File::open(folder.path()).unwrap();
+    let directory = File::open(directory.path()).unwrap();
     for (sum, message) in [
         (checksum(&written, NonZero::new(3)), "Bad file descriptor"),
         (
@@ -327,9 +327,9 @@ fn files_that_cannot_be_read() {
             checksum_range(&written, 0..u64::MAX, NonZero::new(3)),
             "Bad file descriptor",
         ),
-        (checksum(&folder, NonZero::new(3)), "Is a directory"),
+        (checksum(&directory, NonZero::new(3)), "Is a directory"),
         (
-            checksum_range(&folder, 0..1, NonZero::new(3)),
+            checksum_range(&directory, 0..1, NonZero::new(3)),
             "Is a directory",
         ),
         (checksum_range(&pipe, 0..1, NonZero::new(3)), "Illegal seek"),

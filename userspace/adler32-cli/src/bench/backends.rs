@@ -23,6 +23,7 @@ use serde_json::Value;
 
 use super::measure::Measurement;
 use super::measure::Method;
+use super::picture::LABEL;
 use crate::diagnosis;
 use crate::diagnosis::system;
 use crate::diagnosis::Diagnosis;
@@ -110,10 +111,12 @@ impl Backends {
         })
     }
 
-    /// Describes what is measured and what is not: labels and texts.
-    pub fn describe(&self, rounds: usize) -> Vec<(String, String)> {
-        let mut lines = Vec::new();
-        let mut line = |label: &str, text: &str| lines.push((label.to_owned(), text.to_owned()));
+    /// Returns lines that describe what is measured and what is not.
+    pub fn describe(&self, rounds: usize) -> String {
+        let mut text = String::new();
+        let mut line = |label: &str, value: &str| {
+            text += &format!("{label:<LABEL$}{value}\n");
+        };
         if let Ok(release) = system::kernel_release() {
             line("kernel", &release);
         }
@@ -127,7 +130,7 @@ impl Backends {
             line(&names.join(", "), &same[0].1);
         }
         line("rounds", &rounds.to_string());
-        lines
+        text
     }
 
     /// Returns the JSON object of all results.

@@ -7,21 +7,12 @@ use std::env;
 use console::Term;
 use indicatif::HumanBytes;
 
-use super::backends::Backends;
 use super::measure::Measurement;
 use super::measure::Rate;
 
 /// The widths of the columns before the bar.
-const LABEL: usize = 19;
+pub const LABEL: usize = 19;
 const FIGURE: usize = 8;
-
-/// Returns lines that describe what is measured.
-pub fn header(backends: &Backends, rounds: usize) -> String {
-    let lines = backends.describe(rounds).into_iter();
-    lines
-        .map(|(label, text)| format!("{label:<LABEL$}{text}\n"))
-        .collect()
-}
 
 /// Draws tables.
 pub struct Picture {
