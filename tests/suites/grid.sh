@@ -16,4 +16,6 @@ run_case "an XRootD server has its checksums computed" \
 	in_root "$XROOTD" sh tests/suites/xrootd.sh
 run_case "xrdadler32 and the command take each other's attributes" \
 	in_root "xrootd-client strace attr" sh tests/suites/attributes.sh
+run_case "curl and davix take the digests that the command prints" \
+	in_root "curl gfal2-util-scripts gfal2-plugin-http python3" sh tests/suites/http.sh
 print_result

@@ -26,6 +26,7 @@ use clap::Subcommand;
 use crate::attribute::Format;
 use crate::line::End;
 use crate::line::Form;
+use crate::line::Header;
 use crate::misuse;
 
 const ADLER32: &str = "adler32";
@@ -257,6 +258,9 @@ pub struct SumArgs {
     /// Print only the checksum on each line
     #[arg(long)]
     no_names: bool,
+    /// Print the checksum as this field of an HTTP header
+    #[arg(long, value_name = "FIELD", value_enum)]
+    header: Option<Header>,
     /// Take checksums from extended attributes, and store those that had to be computed. With --check,
     /// check the FILEs against the stored checksums
     #[arg(
@@ -355,6 +359,10 @@ impl SumArgs {
             Self { tag: true, .. } => Form::Tag,
             Self { xrootd: true, .. } => Form::Xrootd,
             Self { no_names: true, .. } => Form::Bare,
+            Self {
+                header: Some(header),
+                ..
+            } => Form::Header(*header),
             Self { binary: true, .. } => Form::Binary,
             _ => Form::Text,
         }
@@ -391,6 +399,17 @@ impl SumArgs {
                 "--range does not support --tag, --xrootd, --binary, --text or --zero",
             ),
             (
+                self.header.is_some()
+                    && (self.tag
+                        || self.xrootd
+                        || self.no_names
+                        || self.json
+                        || self.range.is_some()
+                        || mode),
+                "--header does not support --tag, --xrootd, --no-names, --json, --range, --binary or \
+                 --text",
+            ),
+            (
                 self.xattr.is_some() && (self.range.is_some() || self.name.is_some()),
                 "--xattr does not support --range or --name",
             ),
@@ -412,6 +431,7 @@ impl SumArgs {
             ),
             (self.xrootd, "--xrootd option is"),
             (self.no_names, "--no-names option is"),
+            (self.header.is_some(), "--header option is"),
             (self.json && self.xattr.is_none(), "--json option is"),
             (self.range.is_some(), "--range option is"),
         ];

@@ -9,6 +9,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::ffi::OsStringExt;
 
 use adler32::Sum;
+use base64::prelude::BASE64_STANDARD;
+use base64::Engine;
 
 /// The beginning of a line of the form [`Form::Tag`].
 const TAG: &[u8] = b"ADLER32";
@@ -29,6 +31,30 @@ pub enum Form {
     Xrootd,
     /// `05c801f0`
     Bare,
+    /// `Digest: adler32=05c801f0`, or another field of an HTTP header.
+    Header(Header),
+}
+
+/// A field of an HTTP header that contains a checksum.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Header {
+    /// Digest: adler32=05c801f0 (RFC 3230)
+    Digest,
+    /// Repr-Digest: adler=:BcgB8A==: (RFC 9530)
+    ReprDigest,
+    /// Content-Digest: adler=:BcgB8A==: (RFC 9530)
+    ContentDigest,
+}
+
+impl Header {
+    fn field(self, checksum: u32) -> String {
+        let base64 = BASE64_STANDARD.encode(checksum.to_be_bytes());
+        match self {
+            Self::Digest => format!("Digest: adler32={checksum:08x}"),
+            Self::ReprDigest => format!("Repr-Digest: adler=:{base64}:"),
+            Self::ContentDigest => format!("Content-Digest: adler=:{base64}:"),
+        }
+    }
 }
 
 /// The end of a line.
@@ -43,7 +69,7 @@ pub enum End {
 /// Returns a line.
 pub fn format(form: Form, end: End, checksum: u32, name: &OsStr) -> Vec<u8> {
     let name = match form {
-        Form::Bare => OsStr::new(""),
+        Form::Bare | Form::Header(_) => OsStr::new(""),
         _ => name,
     };
     let (backslash, name, end) = match end {
@@ -59,6 +85,7 @@ pub fn format(form: Form, end: End, checksum: u32, name: &OsStr) -> Vec<u8> {
         Form::Tag => ("ADLER32 (".to_owned(), format!(") = {checksum:08x}")),
         Form::Xrootd => (format!("{checksum:08x} "), String::new()),
         Form::Bare => (format!("{checksum:08x}"), String::new()),
+        Form::Header(header) => (header.field(checksum), String::new()),
     };
     [
         backslash.as_bytes(),

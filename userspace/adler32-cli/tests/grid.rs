@@ -210,3 +210,36 @@ fn unclear_lines_are_errors() {
         );
     }
 }
+
+#[test]
+fn fields_of_http_headers() {
+    let directory = files(&[("a", b"abcde"), ("zeros", &[0; 4])]);
+    for (field, lines) in [
+        (
+            "digest",
+            ["Digest: adler32=05c801f0", "Digest: adler32=00040001"],
+        ),
+        (
+            "repr-digest",
+            [
+                "Repr-Digest: adler=:BcgB8A==:",
+                "Repr-Digest: adler=:AAQAAQ==:",
+            ],
+        ),
+        (
+            "content-digest",
+            [
+                "Content-Digest: adler=:BcgB8A==:",
+                "Content-Digest: adler=:AAQAAQ==:",
+            ],
+        ),
+    ] {
+        let printed = run(directory.path(), &["sum", "--header", field, "a", "zeros"]);
+        assert_eq!(printed, outcome(&(lines.join("\n") + "\n"), "", 0));
+        // What we print, we accept.
+        for (name, line) in ["a", "zeros"].into_iter().zip(lines) {
+            let checked = run_with(directory.path(), &["sum", "-c", "--name", name], line);
+            assert_eq!(checked, outcome(&format!("{name}: OK\n"), "", 0));
+        }
+    }
+}

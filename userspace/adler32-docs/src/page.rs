@@ -206,7 +206,7 @@ mod tests {
             let options: Vec<_> = lines
                 .filter(|line| line.starts_with('-'))
                 .flat_map(|line| line.split(' ').take_while(|word| word.starts_with('-')))
-                .map(|option| option.trim_end_matches(','))
+                .filter_map(|option| option.split([',', '[']).next())
                 .collect();
             assert!(options.contains(&"--help"), "{help}");
             for option in options {
