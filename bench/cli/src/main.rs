@@ -24,6 +24,7 @@ use bench_common::aim;
 use bench_common::contender::Contender;
 use bench_common::group::Group;
 use bench_common::group::Workload;
+use bench_common::MIB;
 use clap::Parser;
 use serde_json::json;
 
@@ -52,7 +53,6 @@ struct Arguments {
     json: Option<PathBuf>,
 }
 
-const MIB: usize = 1 << 20;
 const SMALL: usize = 4096;
 /// How many times as many rounds there are for passes of a millisecond.
 const SHORT: usize = 10;

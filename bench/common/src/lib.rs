@@ -16,6 +16,9 @@ use anyhow::Context;
 use anyhow::Result;
 use serde_json::Value;
 
+/// The unit in which the benchmarks take sizes.
+pub const MIB: usize = 1 << 20;
+
 /// Returns the release of the running kernel.
 pub fn kernel() -> Result<String> {
     const FILE: &str = "/proc/sys/kernel/osrelease";

@@ -27,13 +27,13 @@ use nix::sys::sendfile;
 use nix::unistd;
 
 use crate::peer;
-use crate::MIB;
 use adler32_tests::alg::Hash;
 use adler32_tests::memory::Map;
 use adler32_tests::reference;
 use bench_common::contender::Contender;
 use bench_common::group::Group;
 use bench_common::group::Workload;
+use bench_common::MIB;
 
 /// The length of reads whose data stay in a fast cache. Reads of 1 MiB need fewer calls.
 const READ: usize = 128 << 10;

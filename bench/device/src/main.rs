@@ -22,6 +22,7 @@ use anyhow::Result;
 use bench_common::aim;
 use bench_common::group::Group;
 use bench_common::plot;
+use bench_common::MIB;
 use clap::Parser;
 use serde_json::json;
 
@@ -45,8 +46,6 @@ struct Arguments {
     plot: Option<PathBuf>,
 }
 
-/// The unit of sizes.
-const MIB: usize = 1 << 20;
 /// How many times as many rounds there are for passes of milliseconds. On a busy system, most of
 /// these passes are disturbed.
 const SHORT: usize = 4;

@@ -14,13 +14,13 @@ use anyhow::Context;
 use anyhow::Result;
 
 use crate::peer;
-use crate::MIB;
 use adler32_tests::alg::Hash;
 use adler32_tests::memory::Map;
 use adler32_tests::reference;
 use bench_common::contender::Contender;
 use bench_common::group::Group;
 use bench_common::group::Workload;
+use bench_common::MIB;
 
 const KIB: usize = 1 << 10;
 
