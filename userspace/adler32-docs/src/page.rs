@@ -204,7 +204,7 @@ mod tests {
             );
             let lines = help.lines().map(str::trim_start);
             let options: Vec<_> = lines
-                .filter(|line| line.starts_with('-'))
+                .filter(|line| line.starts_with('-') && !line.starts_with("- "))
                 .flat_map(|line| line.split(' ').take_while(|word| word.starts_with('-')))
                 .filter_map(|option| option.split([',', '[']).next())
                 .collect();
