@@ -14,6 +14,7 @@
 //! | 3 (for ioctls only)   | empty                                      | discards it             |
 
 mod input;
+mod position;
 mod session;
 mod slot;
 mod sum;
@@ -25,6 +26,7 @@ use core::{
 };
 
 use kernel::{
+    ffi::c_int,
     fs::{
         file::flags,
         File,
@@ -55,6 +57,7 @@ use kernel::{
 };
 
 use self::{
+    position::Position,
     session::{
         Mode,
         Session, //
@@ -102,12 +105,11 @@ pub(crate) fn shared() -> Result<Arc<Slots>> {
 
 impl Device for Adler32Device {
     const NAME: &'static CStr = uapi::DEVICE_NAME;
-    const SIZE: i64 = session::TEXT_LEN as i64;
 
     type Data = Arc<Slots>;
     type Session = Pin<KBox<Session>>;
 
-    fn open(slots: &Arc<Slots>, file: &File) -> Result<Self::Session> {
+    fn open(slots: &Arc<Slots>, file: &File) -> Result<(Self::Session, i64)> {
         // The VFS would accept this open and then refuse the flag. It would release the file as if
         // it had been in use, and the empty session would replace the slot.
         if file.flags() & flags::O_DIRECT != 0 {
@@ -124,19 +126,36 @@ impl Device for Adler32Device {
         if mode.has_slot() {
             slots.reserve(owner, in_initial_user_ns(file.cred()))?;
         }
-        KBox::pin_init(Session::new(mode, owner, slots), GFP_KERNEL_ACCOUNT)
+        let session = KBox::pin_init(Session::new(mode, owner, slots), GFP_KERNEL_ACCOUNT)?;
+        Ok((session, mode.start()))
     }
 
     fn release(session: Self::Session) {
         session.publish();
     }
 
+    fn llseek(
+        session: Pin<&Session>,
+        position: &mut i64,
+        offset: i64,
+        whence: c_int,
+    ) -> Result<i64> {
+        session.seek(position, offset, whence)
+    }
+
     fn read_iter(mut kiocb: Kiocb<'_, Self::Session>, iov: &mut IovIterDest<'_>) -> Result<usize> {
-        let text = kiocb.file().text(kiocb.ki_pos())?;
-        let read = iov.simple_read_from_buffer(kiocb.ki_pos_mut(), &text)?;
-        if read == 0 && !iov.is_empty() && kiocb.ki_pos() < Self::SIZE {
+        let session = kiocb.file();
+        let position = session.position(kiocb.ki_pos());
+        let text = session.text(position)?;
+        let mut in_text = position.in_text();
+        let read = iov.simple_read_from_buffer(&mut in_text, &text)?;
+        if read == 0 && !iov.is_empty() && in_text < text.len() as i64 {
             return Err(EFAULT);
         }
+        if read > 0 {
+            session.has_read(position);
+        }
+        *kiocb.ki_pos_mut() += read as i64;
         Ok(read)
     }
 
@@ -144,9 +163,15 @@ impl Device for Adler32Device {
         mut kiocb: Kiocb<'_, Self::Session>,
         iov: &mut IovIterSource<'_>,
     ) -> Result<usize> {
-        // The next read returns the text of the new value.
-        *kiocb.ki_pos_mut() = 0;
-        kiocb.file().write(iov)
+        let session = kiocb.file();
+        let position = session.position(kiocb.ki_pos());
+        let written = session.write(position, iov)?;
+        *kiocb.ki_pos_mut() = match position {
+            // The next read returns the text of the new value.
+            Position::Text(_) => position::START,
+            Position::Offset(offset) => offset + written as i64,
+        };
+        Ok(written)
     }
 
     fn ioctl(session: Pin<&Session>, cmd: u32, arg: usize) -> Result<isize> {

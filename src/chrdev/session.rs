@@ -5,6 +5,8 @@
 use core::mem::MaybeUninit;
 
 use kernel::{
+    bindings,
+    ffi::c_int,
     iov::IovIterSource,
     new_condvar,
     new_spinlock,
@@ -23,6 +25,10 @@ use kernel::{
 
 use super::{
     input,
+    position::{
+        self,
+        Position, //
+    },
     slot::Slots,
     sum::Sum, //
 };
@@ -59,6 +65,19 @@ impl Mode {
         matches!(self, Self::Replace | Self::Append)
     }
 
+    /// Returns the initial position of the file.
+    pub(super) fn start(self) -> i64 {
+        if self.is_writable() {
+            position::START
+        } else {
+            0
+        }
+    }
+
+    fn is_writable(self) -> bool {
+        matches!(self, Self::Replace | Self::Append | Self::Private)
+    }
+
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::View => "view",
@@ -77,6 +96,37 @@ struct State {
     sum: Sum,
     /// `sum` has not been taken from the slot yet.
     view_due: bool,
+    /// The length of `sum` where offset 0 of the file is.
+    origin: u64,
+    /// `lseek` has set the position, and the text has not been read since.
+    sought: bool,
+}
+
+impl State {
+    /// Returns the offset in the file at which the session continues.
+    fn next(&self) -> i64 {
+        (self.sum.length() - self.origin) as i64
+    }
+
+    /// Returns [`ESPIPE`] unless a write at `position` continues the session.
+    fn admit(&mut self, position: Position) -> Result {
+        match position {
+            // After `lseek`, the caller expects the data elsewhere, except at the start of nothing.
+            Position::Text(text) if self.sought && (text != 0 || self.next() != 0) => Err(ESPIPE),
+            Position::Text(_) => {
+                self.sought = false;
+                Ok(())
+            }
+            Position::Offset(offset) if offset != self.next() => Err(ESPIPE),
+            Position::Offset(_) => Ok(()),
+        }
+    }
+
+    /// Replaces the sum by another, as if it were of the file's bytes so far.
+    fn replace(&mut self, sum: Sum) {
+        self.sum = sum;
+        self.origin = 0;
+    }
 }
 
 /// The state of an open file.
@@ -112,6 +162,8 @@ impl Session {
                 busy: false,
                 sum,
                 view_due,
+                origin: sum.length(),
+                sought: false,
             }),
             idle <- new_condvar!(),
         })
@@ -123,7 +175,55 @@ impl Session {
 
     /// Returns whether the file is open for writing.
     pub(super) fn is_writable(&self) -> bool {
-        matches!(self.mode, Mode::Replace | Mode::Append | Mode::Private)
+        self.mode.is_writable()
+    }
+
+    /// Interprets a position that the kernel passes for a read or a write.
+    pub(super) fn position(&self, position: i64) -> Position {
+        if self.is_writable() {
+            Position::new(position)
+        } else {
+            Position::Text(position)
+        }
+    }
+
+    /// Handles `lseek`. Returns its result.
+    ///
+    /// The position of a file that can be read is that in the text. Otherwise, it is where the
+    /// session continues.
+    pub(super) fn seek(&self, position: &mut i64, offset: i64, whence: c_int) -> Result<i64> {
+        const SET: c_int = bindings::SEEK_SET as c_int;
+        const CUR: c_int = bindings::SEEK_CUR as c_int;
+        const END: c_int = bindings::SEEK_END as c_int;
+        const MAX: c_int = bindings::SEEK_MAX as c_int;
+
+        let mut state = self.state.lock();
+        if self.mode.has_slot() {
+            return match (whence, offset) {
+                (CUR, 0) => Ok(state.next()),
+                (SET, offset) if offset == state.next() => Ok(offset),
+                (0..=MAX, _) => Err(ESPIPE),
+                _ => Err(EINVAL),
+            };
+        }
+        let start = self.mode.start();
+        let base = match whence {
+            SET => 0,
+            // Programs that leave holes go forward from where they are.
+            CUR if offset > 0 && self.is_writable() => return Err(ESPIPE),
+            CUR => *position - start,
+            END => TEXT_LEN as i64,
+            _ => return Err(EINVAL),
+        };
+        let text = base.checked_add(offset).ok_or(EINVAL)?;
+        if !(0..=TEXT_LEN as i64).contains(&text) {
+            return Err(EINVAL);
+        }
+        if (whence, offset) != (CUR, 0) {
+            *position = start + text;
+            state.sought = true;
+        }
+        Ok(text)
     }
 
     /// Stores the sum in the slot of the owner if the mode uses the slot. Called at the last close.
@@ -134,17 +234,24 @@ impl Session {
         }
     }
 
-    /// Returns the text that a `read` at position `pos` reads from.
-    pub(super) fn text(&self, pos: i64) -> Result<[u8; TEXT_LEN]> {
+    /// Returns the text for a read at `position`.
+    pub(super) fn text(&self, position: Position) -> Result<[u8; TEXT_LEN]> {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
 
-        let mut value = self.read(pos == 0)?.checksum().value();
+        let mut value = self.read(position.in_text() == 0)?.checksum().value();
         let mut text = [b'\n'; TEXT_LEN];
         for char in text.iter_mut().take(8) {
             value = value.rotate_left(4);
             *char = DIGITS[(value & 0xf) as usize];
         }
         Ok(text)
+    }
+
+    /// Notes that the text has been read from `position`.
+    pub(super) fn has_read(&self, position: Position) {
+        if matches!(position, Position::Text(_)) && self.is_writable() {
+            self.state.lock().sought = false;
+        }
     }
 
     /// Handles [`uapi::NR_GET`].
@@ -166,14 +273,14 @@ impl Session {
 
     /// Handles [`uapi::NR_RESET`].
     pub(super) fn reset(&self) -> Result {
-        self.lock_idle()?.sum = Sum::EMPTY;
+        self.lock_idle()?.replace(Sum::EMPTY);
         Ok(())
     }
 
     /// Handles [`uapi::NR_SET`].
     pub(super) fn set(&self, state: uapi::State) -> Result {
         let sum = Sum::from_state(state)?;
-        self.lock_idle()?.sum = sum;
+        self.lock_idle()?.replace(sum);
         Ok(())
     }
 
@@ -187,19 +294,20 @@ impl Session {
 
     /// Handles [`uapi::NR_UPDATE`].
     pub(super) fn update(&self, buffer: uapi::Buffer) -> Result {
-        let mut operation = self.begin()?;
+        let mut operation = self.begin(|_| Ok(()))?;
         operation.sum.check_room(buffer.length)?;
         let checksum = input::append_user(operation.sum.checksum(), buffer.address, buffer.length)?;
         operation.append(checksum, buffer.length)
     }
 
-    /// Appends the bytes of `iov`. Returns the number of bytes appended, which is less than their
-    /// number if the memory ends early or the caller is killed.
-    pub(super) fn write(&self, iov: &mut IovIterSource<'_>) -> Result<usize> {
+    /// Appends the bytes of `iov` if a write at `position` continues the session. Returns the number
+    /// of bytes appended, which is less than their number if the memory ends early or the caller is
+    /// killed.
+    pub(super) fn write(&self, position: Position, iov: &mut IovIterSource<'_>) -> Result<usize> {
         if iov.len() <= TINY {
-            return self.write_tiny(iov);
+            return self.write_tiny(position, iov);
         }
-        let mut operation = self.begin()?;
+        let mut operation = self.begin(|state| state.admit(position))?;
         operation.sum.check_room(iov.len() as u64)?;
 
         let mut written = 0;
@@ -216,13 +324,14 @@ impl Session {
 
     /// Does what [`Self::write`] does, for at most [`TINY`] bytes. These are copied before the lock
     /// is taken, so it is taken only once.
-    fn write_tiny(&self, iov: &mut IovIterSource<'_>) -> Result<usize> {
+    fn write_tiny(&self, position: Position, iov: &mut IovIterSource<'_>) -> Result<usize> {
         if iov.is_empty() {
             return Ok(0);
         }
         let mut buffer = [const { MaybeUninit::uninit() }; TINY];
         let data = input::copy(iov, &mut buffer)?;
         let mut state = self.lock_idle()?;
+        state.admit(position)?;
         let checksum = platform::update(state.sum.checksum(), data);
         state.sum = state.sum.extended(checksum, data.len() as u64)?;
         Ok(data.len())
@@ -259,9 +368,10 @@ impl Session {
         Ok(state)
     }
 
-    /// Makes the session busy with an operation that may take long.
-    fn begin(&self) -> Result<Operation<'_>> {
+    /// Makes the session busy with an operation that may take long, if `check` allows it.
+    fn begin(&self, check: impl FnOnce(&mut State) -> Result) -> Result<Operation<'_>> {
         let mut state = self.lock_idle()?;
+        check(&mut state)?;
         state.busy = true;
         // INVARIANT: `busy` was false, and was set just now for this operation.
         Ok(Operation {
@@ -308,8 +418,6 @@ pub(super) fn digest(digest: &uapi::Digest) -> Result<u32> {
 
 #[kunit_tests(adler32_sessions)]
 mod tests {
-    use kernel::bindings;
-
     use super::*;
     use crate::uapi::MAX_LENGTH;
 
@@ -380,12 +488,12 @@ mod tests {
         writer.set(ABC)?;
         writer.publish();
         assert_eq!(view.snapshot(), ABC);
-        assert_eq!(view.text(4)?, *b"024d0127\n");
+        assert_eq!(view.text(Position::Text(4))?, *b"024d0127\n");
         writer.reset()?;
         writer.publish();
         assert_eq!(view.snapshot(), ABC);
-        assert_eq!(view.text(4)?, *b"024d0127\n");
-        assert_eq!(view.text(0)?, *b"00000001\n");
+        assert_eq!(view.text(Position::Text(4))?, *b"024d0127\n");
+        assert_eq!(view.text(Position::Text(0))?, *b"00000001\n");
         assert_eq!(view.get(), Ok(EMPTY));
         Ok(())
     }
@@ -395,7 +503,7 @@ mod tests {
         let session = private()?;
         for sum in [ABC, EMPTY] {
             let before = session.snapshot();
-            let mut operation = session.begin()?;
+            let mut operation = session.begin(|_| Ok(()))?;
             assert!(session.state.lock().busy);
             assert_eq!(session.snapshot(), before);
             operation.sum = Sum::EMPTY;
@@ -421,7 +529,10 @@ mod tests {
         };
         assert_eq!(session.update(one_byte), Err(EOVERFLOW));
         assert_eq!(session.combine(state(1, 1)), Err(EOVERFLOW));
-        assert_eq!(session.begin()?.append(Adler32::EMPTY, 1), Err(EOVERFLOW));
+        assert_eq!(
+            session.begin(|_| Ok(()))?.append(Adler32::EMPTY, 1),
+            Err(EOVERFLOW)
+        );
         assert_eq!(session.combine(EMPTY), Ok(()));
         assert_eq!(session.get(), Ok(longest));
         Ok(())

@@ -52,6 +52,10 @@ impl Sum {
         self.checksum
     }
 
+    pub(super) fn length(self) -> u64 {
+        self.length
+    }
+
     /// Returns the sum after `more` bytes, with which the checksum becomes `checksum`, or
     /// [`EOVERFLOW`].
     pub(super) fn extended(self, checksum: Adler32, more: u64) -> Result<Self> {

@@ -46,18 +46,23 @@ type Borrowed<'a, T> = <<T as Device>::Session as ForeignOwnable>::Borrowed<'a>;
 pub(crate) trait Device: Sized + 'static {
     /// The name of the node below `/dev`.
     const NAME: &'static CStr;
-    /// The size in bytes to which `lseek` limits positions.
-    const SIZE: i64;
 
     /// The data that all open files share.
     type Data: Send + Sync;
     /// A pointer to the data of one open file.
     type Session: ForeignOwnable + Send + Sync;
 
-    /// Called for each `open(2)`.
-    fn open(data: &Self::Data, file: &File) -> Result<Self::Session>;
+    /// Called for each `open(2)`. Returns the data of the open file and its initial position.
+    fn open(data: &Self::Data, file: &File) -> Result<(Self::Session, i64)>;
     /// Called after the last reference to an open file is dropped.
     fn release(session: Self::Session);
+    /// Called for each `lseek(2)`, with the position of the file. Returns the result of the call.
+    fn llseek(
+        session: Borrowed<'_, Self>,
+        position: &mut i64,
+        offset: i64,
+        whence: c_int,
+    ) -> Result<i64>;
     /// Called for each read. Returns the number of bytes read.
     fn read_iter(kiocb: Kiocb<'_, Self::Session>, iov: &mut IovIterDest<'_>) -> Result<usize>;
     /// Called for each write. Returns the number of bytes consumed.
@@ -150,9 +155,16 @@ impl<T: Device> Adapter<T> {
     /// `file` must point to an open file of this device, and must be valid for the duration of the
     /// call.
     unsafe extern "C" fn llseek(file: *mut bindings::file, offset: i64, whence: c_int) -> i64 {
-        // SAFETY: The VFS calls this with a file that its caller holds open, as this function
-        // requires, and `fixed_size_llseek()` requires nothing else.
-        unsafe { bindings::fixed_size_llseek(file, offset, whence, T::SIZE) }
+        // SAFETY: The VFS calls this with a file that its caller holds open. `MiscDevice::open()` has
+        // stored a session in it, which stays there until the file is released.
+        let session = unsafe { T::Session::borrow((*file).private_data) };
+        // SAFETY: The file is valid as above. As in the VFS, nothing excludes that another thread
+        // changes the position at the same time. One of the two values is then lost.
+        let mut position = unsafe { (&raw const (*file).f_pos).read_volatile() };
+        let result = T::llseek(session, &mut position, offset, whence);
+        // SAFETY: As above.
+        unsafe { (&raw mut (*file).f_pos).write_volatile(position) };
+        result.unwrap_or_else(|error| error.to_errno().into())
     }
 }
 
@@ -177,7 +189,10 @@ impl<T: Device> MiscDevice for Adapter<T> {
         // data was initialized before it registered the device. `misc_open()` calls this with
         // `misc_mtx` held. The registration's `Drop` takes that mutex to deregister the device, so
         // it waits until this call has returned.
-        T::open(unsafe { &(*registration).data }, file)
+        let (session, position) = T::open(unsafe { &(*registration).data }, file)?;
+        // SAFETY: The file is being opened, and nothing else uses it yet.
+        unsafe { (*file.as_ptr()).f_pos = position };
+        Ok(session)
     }
 
     fn release(session: Self::Ptr, _file: &File) {

@@ -68,7 +68,15 @@ impl World<'_> {
             Op::SetFlags(flags) => self.set_flags(at, flags),
             Op::Close => self.close(at),
             Op::Write(data) => self.write(at, &[data], Call::Plain),
-            Op::PositionedWrite(data, offset) => self.write(at, &[data], Call::Positioned(offset)),
+            Op::PositionedWrite(data, offset) => {
+                // Offset 0 stands for the one at which the session continues.
+                let offset = if offset == 0 {
+                    self.open_file(at).next()
+                } else {
+                    offset
+                };
+                self.write(at, &[data], Call::Positioned(offset));
+            }
             Op::VectoredWrite(pieces) => self.write(at, &pieces, Call::Vectored),
             Op::Read(room) => self.read(at, room, None),
             Op::PositionedRead(room, offset) => self.read(at, room, Some(offset)),
@@ -168,12 +176,12 @@ impl World<'_> {
                     "an offset too large: {errno}"
                 );
             }
-            _ => {
-                let count = check_append(&mut open, result, &gathered);
-                // If nothing was written, the kernel leaves the position of the file as it was.
-                if count > 0 && !matches!(call, Call::Positioned(_)) {
-                    open.position = 0;
-                }
+            Call::Positioned(offset) => {
+                check_append(&mut open, result, &gathered, Some(offset));
+            }
+            Call::Plain | Call::Vectored => {
+                let count = check_append(&mut open, result, &gathered, None);
+                open.wrote(count);
             }
         }
     }
@@ -221,7 +229,7 @@ impl World<'_> {
         let text = self.text(&mut open, position);
         let count = self.check_read(result, &target, &text);
         if offset.is_none() {
-            open.position += count as i64;
+            open.has_read(count);
         }
     }
 
@@ -278,7 +286,8 @@ impl World<'_> {
         }
         let position = open.position;
         let text = self.text(&mut open, position);
-        open.position += self.check_read(result, &target, &text) as i64;
+        let count = self.check_read(result, &target, &text);
+        open.has_read(count);
     }
 
     fn seek(&mut self, at: usize, offset: i64, whence: c_int) {
@@ -286,6 +295,20 @@ impl World<'_> {
         let status = unsafe { libc::lseek(self.fd(at), offset, whence) };
         let result = Errno::result(status);
         let mut open = self.open_file(at);
+        if open.mode.has_slot() {
+            let expected = match whence {
+                libc::SEEK_CUR if offset == 0 => Ok(open.next()),
+                libc::SEEK_SET if offset == open.next() => Ok(offset),
+                0..=libc::SEEK_HOLE => Err(Errno::ESPIPE),
+                _ => Err(Errno::EINVAL),
+            };
+            assert_eq!(result, expected, "lseek");
+            return;
+        }
+        if open.mode.is_writable() && whence == libc::SEEK_CUR && offset > 0 {
+            assert_eq!(result, Err(Errno::ESPIPE), "lseek");
+            return;
+        }
         let base = match whence {
             libc::SEEK_SET => Some(0),
             libc::SEEK_CUR => Some(open.position),
@@ -297,6 +320,7 @@ impl World<'_> {
             Some(target) => {
                 assert_eq!(result, Ok(target), "lseek");
                 open.position = target;
+                open.sought |= (whence, offset) != (libc::SEEK_CUR, 0);
             }
             None => assert_eq!(result, Err(Errno::EINVAL), "lseek"),
         }
@@ -322,11 +346,11 @@ impl World<'_> {
                     if data.len() as u64 <= open.room() {
                         assert_eq!(count, data.len(), "some data was left");
                     }
+                    assert!(count == 0 || open.continues(None), "elsewhere");
                     open.append(&data[..count]);
-                    if count > 0 {
-                        open.position = 0;
-                    }
+                    open.wrote(count);
                 }
+                Err(Errno::ESPIPE) => assert!(!open.continues(None), "the write continues"),
                 Err(errno) => {
                     assert_eq!(errno, Errno::EOVERFLOW);
                     assert!(data.len() as u64 > open.room(), "there is room");
@@ -371,14 +395,14 @@ impl World<'_> {
         let mut read = Vec::new();
         File::from(reader).read_to_end(&mut read).expect("read");
         assert_eq!(read, text[..wanted], "what came out of the pipe");
-        open.position += wanted as i64;
+        open.has_read(wanted);
     }
 
     fn reset(&mut self, at: usize, argument: u64) {
         let result = self.files[at].file.ioctl(device::RESET, argument as usize);
         let mut open = self.open_file(at);
         if check_errors(result, &[(!open.mode.is_writable(), Errno::EBADF)]) {
-            open.state = device::EMPTY;
+            open.replace(device::EMPTY);
         }
     }
 
@@ -408,7 +432,7 @@ impl World<'_> {
             (!model::is_possible(state), Errno::EINVAL),
         ];
         if check_errors(result, &errors) {
-            open.state = state;
+            open.replace(state);
         }
     }
 
@@ -591,9 +615,15 @@ impl Gathered {
 }
 
 /// Checks the result of a write, and appends the bytes written to the model. Returns their number.
-fn check_append(open: &mut OpenFile, result: io::Result<usize>, data: &Gathered) -> usize {
+fn check_append(
+    open: &mut OpenFile,
+    result: io::Result<usize>,
+    data: &Gathered,
+    offset: Option<i64>,
+) -> usize {
     match result {
         Ok(count) => {
+            assert!(count == 0 || open.continues(offset), "a write elsewhere");
             if data.whole {
                 assert_eq!(count, data.there.len(), "a write is consumed whole");
             } else {
@@ -609,6 +639,7 @@ fn check_append(open: &mut OpenFile, result: io::Result<usize>, data: &Gathered)
             let expected = match error.raw_os_error() {
                 Some(libc::EFAULT) => data.foreign || !data.whole && data.there.is_empty(),
                 Some(libc::EINVAL) => data.negative,
+                Some(libc::ESPIPE) => !open.continues(offset),
                 Some(libc::EOVERFLOW) => overflow,
                 _ => false,
             };

@@ -77,7 +77,12 @@ pub struct OpenFile {
     pub state: State,
     /// Whether the state has yet to be taken from the slot.
     pub view_due: bool,
+    /// The position in the text.
     pub position: i64,
+    /// The length of the session at offset 0 of the file.
+    pub origin: u64,
+    /// Whether `lseek` has set the position, and nothing has been read since.
+    pub sought: bool,
 }
 
 impl OpenFile {
@@ -104,6 +109,41 @@ impl OpenFile {
             reference::append(self.state.value, data),
             self.state.length + data.len() as u64,
         );
+    }
+
+    /// Replaces the state, as RESET and SET do.
+    pub fn replace(&mut self, state: State) {
+        self.state = state;
+        self.origin = 0;
+    }
+
+    /// Returns the offset in the file at which the session continues.
+    pub fn next(&self) -> i64 {
+        (self.state.length - self.origin) as i64
+    }
+
+    /// Returns whether a write continues the session, with an offset or at the position of the file.
+    pub fn continues(&self, offset: Option<i64>) -> bool {
+        match offset {
+            Some(offset) => offset == self.next(),
+            None => !self.sought || self.position == 0 && self.next() == 0,
+        }
+    }
+
+    /// Notes a write at the position of the file.
+    pub fn wrote(&mut self, count: usize) {
+        if count > 0 {
+            self.position = 0;
+            self.sought = false;
+        }
+    }
+
+    /// Notes a read at the position of the file.
+    pub fn has_read(&mut self, count: usize) {
+        if count > 0 {
+            self.position += count as i64;
+            self.sought = false;
+        }
     }
 
     /// Returns how many more bytes the session can take.

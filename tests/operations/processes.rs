@@ -36,6 +36,7 @@ impl World<'_> {
             || !data.is_whole()
             || data.foreign
             || data.len as u64 > self.files[at].open.borrow().room()
+            || !self.files[at].open.borrow().continues(None)
         {
             return None;
         }
@@ -53,9 +54,7 @@ impl World<'_> {
         child.link().notify();
         child.join();
         open.borrow_mut().append(data.there);
-        if data.len > 0 {
-            open.borrow_mut().position = 0;
-        }
+        open.borrow_mut().wrote(data.len);
         self.release(open);
         Some(())
     }
@@ -75,8 +74,14 @@ impl World<'_> {
             return None;
         }
         let file = self.files[at].file.try_clone().expect("dup");
-        // Every write sets the position to 0. The child may be killed before its first.
-        (&file).rewind().expect("lseek");
+        let read_text = |mut file: &std::fs::File| {
+            if mode.is_readable() {
+                file.rewind().expect("lseek");
+                device::read_rest(file);
+            }
+        };
+        // After `lseek`, writes would be refused.
+        read_text(&file);
         // GET refreshes the view. While the view is open, the module cannot be unloaded.
         let view = self.as_user(owner, device::view);
         let arena = self.arena;
@@ -106,7 +111,11 @@ impl World<'_> {
 
         let before = open.borrow().state;
         let after = match &kept {
-            Some(file) => file.state(),
+            Some(file) => {
+                // The child may have been killed before its first write set the position.
+                read_text(file);
+                file.state()
+            }
             None => view.state(),
         };
         let more = after.length.checked_sub(before.length);
@@ -117,7 +126,8 @@ impl World<'_> {
             assert_eq!(more % PIECE as u64, 0, "UPDATE is all or none");
         }
         open.borrow_mut().state = after;
-        open.borrow_mut().position = 0;
+        open.borrow_mut().position = 9;
+        open.borrow_mut().sought = false;
         self.release(open);
         Some(())
     }

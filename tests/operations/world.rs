@@ -243,6 +243,8 @@ impl<'a> World<'a> {
             state,
             view_due: mode == Mode::View,
             position: 0,
+            origin: state.length,
+            sought: false,
         };
         self.files.push(Descriptor {
             file,

@@ -23,6 +23,9 @@ use crate::memory::Map;
 /// How long a worker thread of the kernel may take to start a request.
 const MOMENT: Duration = Duration::from_millis(50);
 
+/// The offset that means the position of the file.
+const CURRENT: u64 = u64::MAX;
+
 /// A ring, with the numbers of its requests.
 pub struct Ring {
     ring: IoUring,
@@ -124,19 +127,28 @@ fn fd(file: &impl AsRawFd) -> Fd {
 
 /// Returns an `IORING_OP_WRITE` at the position of the file.
 pub fn write(file: &File, address: usize, len: usize) -> Entry {
+    write_at(file, address, len, CURRENT)
+}
+
+/// Returns an `IORING_OP_WRITE` at `offset`.
+pub fn write_at(file: &File, address: usize, len: usize, offset: u64) -> Entry {
     opcode::Write::new(fd(file), address as *const u8, len as u32)
-        .offset(u64::MAX)
+        .offset(offset)
         .build()
 }
 
 /// Returns an `IORING_OP_WRITEV`. The pieces must live until the result has come.
 pub fn writev(file: &File, pieces: &[libc::iovec]) -> Entry {
-    opcode::Writev::new(fd(file), pieces.as_ptr(), pieces.len() as u32).build()
+    opcode::Writev::new(fd(file), pieces.as_ptr(), pieces.len() as u32)
+        .offset(CURRENT)
+        .build()
 }
 
 /// Returns an `IORING_OP_WRITE_FIXED` of memory in buffer 0.
 pub fn write_fixed(file: &File, address: usize, len: usize) -> Entry {
-    opcode::WriteFixed::new(fd(file), address as *const u8, len as u32, 0).build()
+    opcode::WriteFixed::new(fd(file), address as *const u8, len as u32, 0)
+        .offset(CURRENT)
+        .build()
 }
 
 /// Returns an `IORING_OP_READ` at position 0. The buffer must live until the result has come.

@@ -21,6 +21,7 @@ mod pinned;
 mod security;
 mod sharing;
 mod splice;
+mod stream;
 mod tools;
 mod transfer;
 mod unwind;
@@ -49,6 +50,7 @@ fn main() -> ExitCode {
         sharing::trials(),
         files::trials(),
         splice::trials(),
+        stream::trials(),
         ioctl::trials(),
         io_uring::trials(),
         compat::trials(),

@@ -48,7 +48,6 @@ trials!(after module::ensure_loaded:
     splice_of_pages_filled_in_part,
     splice_of_less_than_a_piece,
     splice_of_a_truncated_file,
-    splice_at_an_offset,
     splice_of_an_empty_pipe,
     splice_of_a_socket,
     splice_reads_the_text,
@@ -305,20 +304,6 @@ fn splice_of_a_truncated_file() {
         splice_whole(&reader, &file, data.len());
         assert_eq!(file.state(), device::state_of(&data));
     }
-}
-
-fn splice_at_an_offset() {
-    // The device ignores the offset.
-    let (reader, writer) = unistd::pipe().expect("pipe");
-    File::from(writer).write_all(b"Wikipedia").expect("write");
-    let file = device::private();
-    for mut offset in [5, 0, 1 << 40] {
-        let offset = Some(&mut offset);
-        let flags = SpliceFFlags::empty();
-        let count = fcntl::splice(&reader, None, &file, offset, 3, flags);
-        assert_eq!(count, Ok(3));
-    }
-    assert_eq!(file.text(), "11e60398\n");
 }
 
 fn splice_of_an_empty_pipe() {
