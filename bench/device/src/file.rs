@@ -12,9 +12,16 @@ use adler32::processor;
 use adler32::Adler32;
 use adler32::Session;
 use adler32::DRIVER_NAME;
+use adler32_tests::alg::Hash;
+use adler32_tests::memory::Map;
+use adler32_tests::reference;
 use anyhow::ensure;
 use anyhow::Context;
 use anyhow::Result;
+use bench_common::contender::Contender;
+use bench_common::group::Group;
+use bench_common::group::Workload;
+use bench_common::MIB;
 use nix::fcntl;
 use nix::fcntl::FcntlArg;
 use nix::fcntl::SpliceFFlags;
@@ -27,13 +34,6 @@ use nix::sys::sendfile;
 use nix::unistd;
 
 use crate::peer;
-use adler32_tests::alg::Hash;
-use adler32_tests::memory::Map;
-use adler32_tests::reference;
-use bench_common::contender::Contender;
-use bench_common::group::Group;
-use bench_common::group::Workload;
-use bench_common::MIB;
 
 /// The length of reads whose data stay in a fast cache. Reads of 1 MiB need fewer calls.
 const READ: usize = 128 << 10;

@@ -9,18 +9,18 @@ use adler32::processor;
 use adler32::Adler32;
 use adler32::Session;
 use adler32::DRIVER_NAME;
-use anyhow::ensure;
-use anyhow::Context;
-use anyhow::Result;
-
-use crate::peer;
 use adler32_tests::alg::Hash;
 use adler32_tests::memory::Map;
 use adler32_tests::reference;
+use anyhow::ensure;
+use anyhow::Context;
+use anyhow::Result;
 use bench_common::contender::Contender;
 use bench_common::group::Group;
 use bench_common::group::Workload;
 use bench_common::MIB;
+
+use crate::peer;
 
 const KIB: usize = 1 << 10;
 
