@@ -79,7 +79,8 @@ misplaced_unsafe() {
 # Words that other words have replaced, and turns that are not plain English.
 unused_words() {
 	local words='anew|[Mm]eanwhile|[Ww]hoever|[Ff]or want of|[Bb]ut for|mend(s|ed|ing)?|[Dd]oors?|
-		engines?|[Ff]olders?|fuzz[-_]doors|vm-suite|run-tests'
+		engines?|[Ff]olders?|fuzz[-_]doors|vm-suite|run-tests|[Bb]eside|gives? back|its like|
+		as things are|who computes|(behavi|col)our|licence'
 	files '*' | grep -vE '\.(svg|lock)$|^tests/suites/style.sh$' |
 		xargs grep -nIwE "${words//[$'\n\t']/}"
 }
