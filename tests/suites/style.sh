@@ -26,7 +26,7 @@ scripts() {
 finds_nothing() {
 	local found
 	# grep exits with 1 if it finds nothing.
-	found=$("$@") || [ $? = 1 ]
+	found=$("$@" 2>&1) || [ $? = 1 ]
 	[ -z "$found" ] || { echo "$found"; exit 1; }
 }
 
