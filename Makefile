@@ -64,7 +64,7 @@ loaddir ?= $(prefix)/lib/modules-load.d
 TOOL_FILES := \
 	755:$(TOOLS)/adler32:$(bindir)/adler32 \
 	755:$(TOOLS)/adler32sum:$(bindir)/adler32sum \
-	$(foreach page,adler32 adler32-bench adler32-combine adler32-info adler32-sum adler32-xrootd adler32sum,\
+	$(foreach page,adler32 adler32-bench adler32-combine adler32-copy adler32-info adler32-sum adler32-xrootd adler32sum,\
 		644:build/man/man1/$(page).1:$(mandir)/man1/$(page).1) \
 	644:docs/man/adler32.4:$(mandir)/man4/adler32.4 \
 	644:build/completions/adler32.bash:$(bashdir)/adler32 \

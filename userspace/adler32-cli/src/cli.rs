@@ -51,12 +51,17 @@ lines with two must not be mixed: the first such line determines the form of all
 lines after it. After a line with two spaces, a line with one is improperly
 formatted. After a line with one space, a second space belongs to the name.
 
-With 'adler32 sum -c', a list may also contain the lines of other programs: those
-of xrdcp, xrdfs, gfal-sum, dCache, Rucio, EOS and curl -I. In them, leading zeros
-of the checksum may be missing, it may have a label such as adler32: or ad:, and
-it may follow the name. A line in which the name could be the checksum as well is
-an error. With --strict, or under the name adler32sum, these lines are improperly
-formatted.
+With 'adler32 sum -c', a list may also contain lines as xrdcp, xrdfs, gfal-sum,
+dCache, Rucio, EOS and 'curl -I' print them: leading zeros of a checksum may be
+missing, a checksum may have a label such as adler32: or ad:, and it may follow
+the name. If a name could be the checksum as well, the line is an error. With
+--strict, or under the name adler32sum, such lines are improperly formatted.
+
+The option --xattr uses the attribute user.XrdCks.adler32 of XRootD, or with
+--xattr=storm, user.storm.checksum.adler32. XRootD's contains the time of
+modification of the file. If that is still the same, and nothing else changed
+since the attribute was written, the file is not read. A computed checksum is
+stored only if the file did not change in the meantime.
 
 The backends of --via are: device, which writes to /dev/adler32; ioctl, which
 uses the UPDATE ioctl of /dev/adler32; afalg, which uses an AF_ALG socket; and
@@ -132,6 +137,16 @@ pub enum Command {
     /// printed in place of its checksum. If a line is not a part, no checksum is printed. The exit
     /// status is 0 if the checksums of all files could be computed. Otherwise, it is 1.
     Combine(CombineArgs),
+    /// Copy files, and print the checksums of the copies
+    ///
+    /// Sums the bytes while copying them, so that no second pass over the file is needed. A copy gets its
+    /// name only when it is complete and on the disk; until then, nothing is changed. A file that changes
+    /// while it is copied is an error. If SOURCE is -, the standard input is copied. The exit status is 0
+    /// if all files were copied. Otherwise, it is 1.
+    #[command(override_usage = "\
+adler32 copy [OPTIONS] SOURCE DESTINATION
+       adler32 copy [OPTIONS] SOURCE... DIRECTORY")]
+    Copy(CopyArgs),
     /// Compute a checksum for an XRootD server
     ///
     /// Is called by the server, with the configuration 'xrootd.chksum max 4 adler32 /usr/bin/adler32
@@ -169,6 +184,33 @@ pub struct CombineArgs {
     /// Print one JSON object per file
     #[arg(long)]
     pub json: bool,
+}
+
+/// The arguments of `copy`.
+#[derive(clap::Args)]
+pub struct CopyArgs {
+    /// Preserve owner, mode, extended attributes and times
+    #[arg(short, long)]
+    pub preserve: bool,
+    /// Read each copy again, from the disk if possible, before it replaces an older file
+    #[arg(long)]
+    pub verify: bool,
+    /// Store the checksum in an extended attribute of the copy
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "xrootd",
+        value_enum
+    )]
+    pub xattr: Option<Format>,
+    /// Print one JSON object per copy
+    #[arg(long)]
+    pub json: bool,
+    /// Files to copy, and the name of the copy or a directory
+    #[arg(value_name = "FILE", required = true, num_args = 2..)]
+    pub files: Vec<OsString>,
 }
 
 /// The arguments of `xrootd`.

@@ -9,6 +9,7 @@ mod bench;
 mod check;
 mod cli;
 mod combine;
+mod copy;
 mod diagnosis;
 mod exit_code;
 mod field;
@@ -65,6 +66,7 @@ fn answer(asked: Asked, output: &mut Output) -> anyhow::Result<ExitCode> {
         Asked::Run(Command::Sum(args)) if args.check => check::run(&args, output),
         Asked::Run(Command::Sum(args)) => sum::run(&args, output),
         Asked::Run(Command::Combine(args)) => combine::run(&args, output),
+        Asked::Run(Command::Copy(args)) => copy::run(&args, output),
         Asked::Run(Command::Xrootd(args)) => Ok(xrootd::run(&args, output)),
         Asked::Run(Command::Bench(args)) => bench::run(&args, output),
         Asked::Run(Command::Info(args)) => Ok(info::run(&args, output)),
