@@ -6,7 +6,6 @@ use std::fs;
 use std::path::Path;
 use std::path::PathBuf;
 use std::process::Command;
-use std::process::Stdio;
 
 use adler32_tests::output;
 use anyhow::bail;
@@ -171,34 +170,25 @@ impl Debian {
                 .arg("8G"),
         )?;
         let boot = self.dir.join("boot");
-        let qemu = Command::new("timeout")
-            .args([LIMIT, "qemu-system-x86_64"])
-            .args([
-                "-nodefaults",
-                "-no-reboot",
-                "-display",
-                "none",
-                "-serial",
-                "stdio",
-            ])
-            .args(["-machine", "q35", "-cpu", "max", "-smp", "2", "-m", "1G"])
-            .arg("-kernel")
-            .arg(boot.join(format!("vmlinuz-{release}")))
-            .arg("-initrd")
-            .arg(boot.join(format!("initrd.img-{release}")))
-            .arg("-append")
-            .arg(
-                "root=/dev/vda rw console=ttyS0 quiet panic=-1 systemd.run='sh /root/checks' \
-                 systemd.run_success_action=poweroff systemd.run_failure_action=poweroff",
-            )
-            .arg("-drive")
-            .arg(format!("file={},format=raw,if=virtio", image.display()))
-            .stdin(Stdio::null())
-            .stderr(Stdio::inherit())
-            .output()
-            .context("cannot run QEMU")?;
+        let console = output(
+            Command::new("timeout")
+                .args([LIMIT, "qemu-system-x86_64", "-nodefaults", "-no-reboot"])
+                .args(["-display", "none", "-serial", "stdio"])
+                .args(["-machine", "q35", "-cpu", "max", "-smp", "2", "-m", "1G"])
+                .arg("-kernel")
+                .arg(boot.join(format!("vmlinuz-{release}")))
+                .arg("-initrd")
+                .arg(boot.join(format!("initrd.img-{release}")))
+                .arg("-append")
+                .arg(
+                    "root=/dev/vda rw console=ttyS0 quiet panic=-1 \
+                     systemd.run='sh /root/checks' systemd.run_success_action=poweroff \
+                     systemd.run_failure_action=poweroff",
+                )
+                .arg("-drive")
+                .arg(format!("file={},format=raw,if=virtio", image.display())),
+        )?;
         fs::remove_file(image)?;
-        let console = String::from_utf8_lossy(&qemu.stdout);
         ensure!(
             console.lines().any(|line| line.trim_end() == ALL_WELL),
             "a check failed in the system with {release}; its console:\n{console}"
