@@ -23,103 +23,33 @@ const MODULES: &str = "build/tests/modules";
 /// The lab's exit status when the kernel log reports trouble.
 const TROUBLE: i32 = 97;
 
-/// A fault: the arguments of modprobe that commit the fault, and the report of this fault alone.
-struct Fault {
-    name: &'static str,
-    module: &'static str,
-    report: &'static str,
-}
-
-const fn fault(name: &'static str, module: &'static str, report: &'static str) -> Fault {
-    Fault {
-        name,
-        module,
-        report,
-    }
-}
-
-/// The faults in the order in which they are committed. The inversion is first, because the kernel
-/// checks no locks after most other reports. The leak is last, because kmemleak then runs.
-const SURVIVED: &[Fault] = &[
-    fault(
-        "inversion",
-        "adler32_faulty fault=inversion",
-        "WARNING: possible circular locking dependency detected",
-    ),
-    fault(
-        "use_after_free",
-        "adler32_faulty fault=use_after_free",
-        "BUG: KASAN: slab-use-after-free in faulty_use_after_free",
-    ),
-    fault(
-        "out_of_bounds",
-        "adler32_faulty fault=out_of_bounds",
-        "BUG: KASAN: slab-out-of-bounds in faulty_out_of_bounds",
-    ),
-    fault(
-        "page_after_free",
-        "adler32_faulty fault=page_after_free",
-        "BUG: KASAN: use-after-free in faulty_page_after_free",
-    ),
-    fault(
-        "vmalloc_out_of_bounds",
-        "adler32_faulty fault=vmalloc_out_of_bounds",
-        "BUG: KASAN: vmalloc-out-of-bounds in faulty_vmalloc_out_of_bounds",
-    ),
-    fault(
-        "global_out_of_bounds",
-        "adler32_faulty fault=global_out_of_bounds",
-        "BUG: KASAN: global-out-of-bounds in faulty_global_out_of_bounds",
-    ),
-    fault(
-        "sleep",
-        "adler32_faulty fault=sleep",
-        "BUG: sleeping function called from invalid context",
-    ),
-    fault(
-        "timer",
-        "adler32_faulty fault=timer",
-        "ODEBUG: init active (active state 0) object",
-    ),
-    fault("list", "adler32_faulty fault=list", "list_add double add"),
-    fault(
-        "shift",
-        "adler32_faulty fault=shift",
-        "UBSAN: shift-out-of-bounds in",
-    ),
-    fault(
-        "index",
-        "adler32_faulty fault=index",
-        "UBSAN: array-index-out-of-bounds in",
-    ),
-    fault(
-        "warning",
-        "adler32_faulty fault=warning",
-        "a warning on purpose",
-    ),
-    fault(
-        "leak",
-        "adler32_faulty fault=leak",
-        "new suspected memory leaks",
-    ),
+/// The faults of `adler32_faulty` that a kernel survives, and the report of each fault alone, in the
+/// order in which they are committed. The inversion is first, because the kernel checks no locks
+/// after most other reports. The leak is last, because kmemleak then runs.
+#[rustfmt::skip]
+const SURVIVED: &[(&str, &str)] = &[
+    ("inversion", "WARNING: possible circular locking dependency detected"),
+    ("use_after_free", "BUG: KASAN: slab-use-after-free in faulty_use_after_free"),
+    ("out_of_bounds", "BUG: KASAN: slab-out-of-bounds in faulty_out_of_bounds"),
+    ("page_after_free", "BUG: KASAN: use-after-free in faulty_page_after_free"),
+    ("vmalloc_out_of_bounds", "BUG: KASAN: vmalloc-out-of-bounds in faulty_vmalloc_out_of_bounds"),
+    ("global_out_of_bounds", "BUG: KASAN: global-out-of-bounds in faulty_global_out_of_bounds"),
+    ("sleep", "BUG: sleeping function called from invalid context"),
+    ("timer", "ODEBUG: init active (active state 0) object"),
+    ("list", "list_add double add"),
+    ("shift", "UBSAN: shift-out-of-bounds in"),
+    ("index", "UBSAN: array-index-out-of-bounds in"),
+    ("warning", "a warning on purpose"),
+    ("leak", "new suspected memory leaks"),
 ];
 
-const FATAL: &[Fault] = &[
-    fault(
-        "exposure",
-        "adler32_faulty fault=exposure",
-        "usercopy: Kernel memory exposure attempt detected from SLUB object",
-    ),
-    fault(
-        "overflow",
-        "adler32_faulty_rust fault=1",
-        "attempt to add with overflow",
-    ),
-    fault(
-        "assertion",
-        "adler32_faulty_rust fault=2",
-        "false on purpose",
-    ),
+/// The faults that end a kernel: names, arguments of modprobe that commit them, and their reports.
+#[rustfmt::skip]
+const FATAL: &[(&str, &str, &str)] = &[
+    ("exposure", "adler32_faulty fault=exposure",
+        "usercopy: Kernel memory exposure attempt detected from SLUB object"),
+    ("overflow", "adler32_faulty_rust fault=1", "attempt to add with overflow"),
+    ("assertion", "adler32_faulty_rust fault=2", "false on purpose"),
 ];
 
 /// Only memory that is older than five seconds counts as leaked. The first scan records the memory,
@@ -151,10 +81,10 @@ fn main() -> ExitCode {
     arguments.test_threads = Some(1);
     let survived = SURVIVED
         .iter()
-        .map(|fault| Trial::test(fault.name, || survived(fault)));
+        .map(|(name, report)| Trial::test(*name, || survived(name, report)));
     let fatal = FATAL
         .iter()
-        .map(|fault| Trial::test(fault.name, || fatal(fault)));
+        .map(|(name, arguments, report)| Trial::test(*name, || fatal(arguments, report)));
     let sound = Trial::test("a_sound_module_is_not_reported", not_reported);
     let trials = survived.chain(fatal).chain([sound]).collect();
     libtest_mimic::run(&arguments, trials).exit_code()
@@ -187,10 +117,10 @@ fn commit(script: &str) -> Result<Output, Failed> {
 /// Commits all faults that a kernel survives. Returns the kernel log after each fault.
 fn commit_survived() -> Result<BTreeMap<String, String>, Failed> {
     let mut script = String::new();
-    for Fault { name, module, .. } in SURVIVED {
+    for (name, _) in SURVIVED {
         let look = if *name == "leak" { LOOK_FOR_LEAKS } else { "" };
         script += &format!(
-            "dmesg --clear; modprobe {module}; rmmod adler32_faulty {look}
+            "dmesg --clear; modprobe adler32_faulty fault={name}; rmmod adler32_faulty {look}
             echo '{MARK}{name}'; dmesg\n"
         );
     }
@@ -203,27 +133,24 @@ fn commit_survived() -> Result<BTreeMap<String, String>, Failed> {
         .collect())
 }
 
-fn survived(fault: &Fault) -> Result<(), Failed> {
+fn survived(name: &str, report: &str) -> Result<(), Failed> {
     static LOGS: OnceLock<Result<BTreeMap<String, String>, Failed>> = OnceLock::new();
     let logs = LOGS.get_or_init(commit_survived).as_ref();
-    let log = logs.map_err(Clone::clone)?.get(fault.name);
-    check(fault, log.ok_or("the kernel did not reach this fault")?)
+    let log = logs.map_err(Clone::clone)?.get(name);
+    check(report, log.ok_or("the kernel did not reach this fault")?)
 }
 
-fn fatal(fault: &Fault) -> Result<(), Failed> {
-    let output = commit(&format!("modprobe {}", fault.module))?;
-    check(fault, &String::from_utf8_lossy(&output.stderr))
+fn fatal(arguments: &str, report: &str) -> Result<(), Failed> {
+    let output = commit(&format!("modprobe {arguments}"))?;
+    check(report, &String::from_utf8_lossy(&output.stderr))
 }
 
-/// Checks that a log reports a fault and no other.
-fn check(fault: &Fault, log: &str) -> Result<(), Failed> {
-    let reports: Vec<_> = SURVIVED
-        .iter()
-        .chain(FATAL)
-        .map(|fault| fault.report)
-        .filter(|report| log.contains(report))
-        .collect();
-    if reports != [fault.report] {
+/// Checks that a log contains the report of one fault and no other.
+fn check(report: &str, log: &str) -> Result<(), Failed> {
+    let fatal = FATAL.iter().map(|(_, _, report)| *report);
+    let all = SURVIVED.iter().map(|(_, report)| *report).chain(fatal);
+    let reports: Vec<_> = all.filter(|report| log.contains(report)).collect();
+    if reports != [report] {
         return Err(format!("the reports are {reports:?} in this log:\n{log}").into());
     }
     Ok(())

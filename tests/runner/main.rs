@@ -28,7 +28,6 @@ use libtest_mimic::Completion;
 use libtest_mimic::Failed;
 use libtest_mimic::Trial;
 
-use suites::Scope;
 use suites::Stage;
 use suites::Suite;
 use tally::Tally;
@@ -62,9 +61,9 @@ fn main() -> Result<ExitCode> {
         "start this with `make test`, or in the top directory after `make lab tools`"
     );
     let scope = match (arguments.check, arguments.soak) {
-        (true, _) => Scope::Check,
-        (_, true) => Scope::Soak,
-        _ => Scope::Test,
+        (true, _) => suites::CHECK,
+        (_, true) => suites::SOAK,
+        _ => suites::TEST,
     };
     let mut suites = suites::of(scope)?;
     for name in &arguments.suites {
@@ -118,7 +117,7 @@ fn main() -> Result<ExitCode> {
 }
 
 /// Runs a suite and counts its cases.
-fn run(place: usize, suite: &Suite, scope: Scope) -> Result<Completion, Failed> {
+fn run(place: usize, suite: &Suite, scope: &str) -> Result<Completion, Failed> {
     let start = Instant::now();
     let (tally, outcome) = match &suite.unavailable {
         Some(reason) => (Tally::SKIPPED, Ok(Completion::ignored_with(reason))),
@@ -134,14 +133,14 @@ fn run(place: usize, suite: &Suite, scope: Scope) -> Result<Completion, Failed> 
 }
 
 /// Runs the script of a suite and returns the sum of its results.
-fn cases(suite: &Suite, scope: Scope) -> Result<Tally> {
+fn cases(suite: &Suite, scope: &str) -> Result<Tally> {
     let mut child = Command::new("sh")
         .args(["-c", r#"exec bash "$0" 2>&1"#, &suite.script])
         // The script is not part of a make that runs this program.
         .env_remove("MAKEFLAGS")
         .env("LAB", suites::LAB)
         .env("TOOLS", suites::TOOLS)
-        .env("SCOPE", scope.name())
+        .env("SCOPE", scope)
         .env("KERNEL", &suite.kernel)
         .env("NEWEST", &suite.newest)
         .stdin(Stdio::null())

@@ -10,9 +10,6 @@ use anyhow::Result;
 use Place::Each;
 use Place::Host;
 use Place::Newest;
-use Scope::Check;
-use Scope::Soak;
-use Scope::Test;
 use Stage::Build;
 use Stage::Use;
 
@@ -21,27 +18,13 @@ pub const LAB: &str = "build/lab/x86_64-unknown-linux-gnu/release/lab";
 /// The directory of the programs for guests.
 pub const TOOLS: &str = "build/userspace/x86_64-unknown-linux-gnu/release";
 
-/// Which suites run, and how long: `make check`, `make test` or `make soak`.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Scope {
-    Check,
-    Test,
-    Soak,
-}
-
-impl Scope {
-    /// Returns the name that scripts know.
-    pub fn name(self) -> &'static str {
-        match self {
-            Check => "check",
-            Test => "test",
-            Soak => "soak",
-        }
-    }
-}
+/// The scopes: `make check`, `make test` and `make soak`.
+pub const CHECK: &str = "check";
+pub const TEST: &str = "test";
+pub const SOAK: &str = "soak";
 
 /// When a suite runs. The suites of a stage run in parallel, after those of the stage before.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
     /// Programs and modules are built.
     Build,
@@ -58,38 +41,38 @@ enum Place {
 }
 
 /// The suites in the order in which they start.
-const SUITES: &[(&str, Stage, Place, &[Scope])] = &[
-    ("style", Build, Host, &[Check, Test]),
-    ("user-space", Build, Host, &[Check, Test]),
-    ("lab", Build, Host, &[Check, Test]),
-    ("bench", Build, Host, &[Test]),
-    ("fuzz", Build, Host, &[Test]),
-    ("memory", Build, Host, &[Test]),
-    ("examples", Build, Host, &[Test]),
-    ("grid", Build, Host, &[Test]),
-    ("lab-guest", Use, Host, &[Test]),
-    ("packages", Build, Host, &[Soak]),
-    ("module", Build, Each, &[Test]),
-    ("vm", Use, Each, &[Test]),
-    ("preempt-full", Use, Each, &[Soak]),
-    ("preempt-full", Use, Newest, &[Test]),
-    ("one-processor", Use, Each, &[Soak]),
-    ("no-avx2", Use, Each, &[Soak]),
-    ("no-avx2", Use, Newest, &[Test]),
-    ("portable", Use, Each, &[Soak]),
-    ("boot", Use, Newest, &[Check]),
-    ("learn", Use, Newest, &[Test]),
-    ("uml", Use, Newest, &[Test]),
-    ("uml-debug", Use, Newest, &[Test, Soak]),
-    ("debug", Use, Newest, &[Soak]),
-    ("detectors", Use, Newest, &[Test]),
-    ("inject", Use, Newest, &[Test]),
-    ("kunit", Use, Newest, &[Test]),
-    ("install", Use, Newest, &[Test]),
-    ("bench", Use, Newest, &[Test]),
-    ("operations", Use, Newest, &[Test, Soak]),
-    ("cycles", Use, Newest, &[Test, Soak]),
-    ("stress", Use, Newest, &[Test, Soak]),
+const SUITES: &[(&str, Stage, Place, &[&str])] = &[
+    ("style", Build, Host, &[CHECK, TEST]),
+    ("user-space", Build, Host, &[CHECK, TEST]),
+    ("lab", Build, Host, &[CHECK, TEST]),
+    ("bench", Build, Host, &[TEST]),
+    ("fuzz", Build, Host, &[TEST]),
+    ("memory", Build, Host, &[TEST]),
+    ("examples", Build, Host, &[TEST]),
+    ("grid", Build, Host, &[TEST]),
+    ("lab-guest", Use, Host, &[TEST]),
+    ("packages", Build, Host, &[SOAK]),
+    ("module", Build, Each, &[TEST]),
+    ("vm", Use, Each, &[TEST]),
+    ("preempt-full", Use, Each, &[SOAK]),
+    ("preempt-full", Use, Newest, &[TEST]),
+    ("one-processor", Use, Each, &[SOAK]),
+    ("no-avx2", Use, Each, &[SOAK]),
+    ("no-avx2", Use, Newest, &[TEST]),
+    ("portable", Use, Each, &[SOAK]),
+    ("boot", Use, Newest, &[CHECK]),
+    ("learn", Use, Newest, &[TEST]),
+    ("uml", Use, Newest, &[TEST]),
+    ("uml-debug", Use, Newest, &[TEST, SOAK]),
+    ("debug", Use, Newest, &[SOAK]),
+    ("detectors", Use, Newest, &[TEST]),
+    ("inject", Use, Newest, &[TEST]),
+    ("kunit", Use, Newest, &[TEST]),
+    ("install", Use, Newest, &[TEST]),
+    ("bench", Use, Newest, &[TEST]),
+    ("operations", Use, Newest, &[TEST, SOAK]),
+    ("cycles", Use, Newest, &[TEST, SOAK]),
+    ("stress", Use, Newest, &[TEST, SOAK]),
 ];
 
 /// A suite, in a kernel if it needs one.
@@ -105,7 +88,7 @@ pub struct Suite {
 }
 
 /// Returns the suites of a scope.
-pub fn of(scope: Scope) -> Result<Vec<Suite>> {
+pub fn of(scope: &str) -> Result<Vec<Suite>> {
     let series = series()?;
     let (newest, _) = series.last().context("`lab kernels` lists no kernel")?;
     let of = |places: &[Place], kernel: &str, unavailable: Option<&String>| {
