@@ -6,10 +6,12 @@ use std::ffi::OsStr;
 use std::io;
 use std::io::BufRead;
 use std::io::BufReader;
+use std::path::Path;
 
 use adler32::Error;
 use adler32::Sum;
 
+use crate::audit::Audit;
 use crate::cli::SumArgs;
 use crate::cli::STDIN;
 use crate::exit_code::ExitCode;
@@ -27,6 +29,7 @@ use crate::summer::Summer;
 pub fn run(args: &SumArgs, output: &mut Output) -> anyhow::Result<ExitCode> {
     let mut summer = Summer::new(args, output)?;
     let mut parser = Parser::new(!args.field_forms, args.name.as_deref());
+    let mut audit = Audit::default();
     let mut code = ExitCode::Success;
     for name in &args.files {
         let list = List {
@@ -34,9 +37,46 @@ pub fn run(args: &SumArgs, output: &mut Output) -> anyhow::Result<ExitCode> {
             name,
             counts: Counts::default(),
         };
-        code = code.max(list.check(&mut parser, &mut summer, output));
+        code = code.max(list.check(&mut parser, &mut audit, &mut summer, output));
     }
-    Ok(code)
+    match args.audit.is_empty() {
+        true => Ok(code),
+        false => Ok(code.max(report_unlisted(args, &audit, output))),
+    }
+}
+
+/// Reports the files that no list contains.
+fn report_unlisted(args: &SumArgs, audit: &Audit, output: &mut Output) -> ExitCode {
+    let mut unlisted = 0_usize;
+    let mut code = ExitCode::Success;
+    let directories = args.audit.iter();
+    for file in directories.flat_map(|directory| audit.unlisted(args, directory)) {
+        match file {
+            Ok(name) => {
+                unlisted += 1;
+                print_result(args, &name, "NOT LISTED", output);
+            }
+            Err((name, error)) => {
+                code = ExitCode::Failure;
+                output.error(format_args!("{}: {error}", quote(&name)));
+            }
+        }
+    }
+    match unlisted {
+        0 => return code,
+        _ if args.status => {}
+        1 => output.error("WARNING: 1 file is in no list"),
+        _ => output.error(format_args!("WARNING: {unlisted} files are in no list")),
+    }
+    ExitCode::Failure
+}
+
+fn print_result(args: &SumArgs, name: &OsStr, result: &str, output: &mut Output) {
+    if !args.status {
+        let (backslash, name) = line::escape(name);
+        let line = [backslash.as_bytes(), &name, b": ", result.as_bytes(), b"\n"];
+        output.print(&line.concat());
+    }
 }
 
 /// A line of a list.
@@ -72,6 +112,7 @@ impl List<'_> {
     fn check(
         mut self,
         parser: &mut Parser<'_>,
+        audit: &mut Audit,
         summer: &mut Summer,
         output: &mut Output,
     ) -> ExitCode {
@@ -84,6 +125,18 @@ impl List<'_> {
             }
         };
         let from_stdin = self.name == STDIN;
+        let audited = !self.args.audit.is_empty();
+        if audited {
+            audit.add(self.name);
+        }
+        let directory = match self.args.relative && !from_stdin {
+            true => Path::new(self.name).parent().unwrap_or(Path::new("/")),
+            false => Path::new(""),
+        };
+        let path = |name: &OsStr| match name == STDIN {
+            true => name.to_owned(),
+            false => directory.join(name).into_os_string(),
+        };
         let lines = (1..).zip(BufReader::new(reader).split(b'\n'));
         let lines = lines.filter_map(|(number, line)| {
             let Ok(line) = line else {
@@ -115,14 +168,18 @@ impl List<'_> {
             summer.threads(),
             lines,
             |line| match &line {
-                Line::Entry(entry) => (short(&entry.name), line),
+                Line::Entry(entry) => (short(&path(&entry.name)), line),
                 _ => (None, line),
             },
             |(short, line)| match line {
                 Line::Entry(entry) => {
+                    let path = path(&entry.name);
+                    if audited {
+                        audit.add(&path);
+                    }
                     let sum = short.unwrap_or_else(|| {
                         output.flush();
-                        summer.sum(&entry.name)
+                        summer.sum(&path)
                     });
                     self.count(&entry, sum, output);
                 }
@@ -178,11 +235,7 @@ impl List<'_> {
     }
 
     fn print(&self, entry: &Entry, result: &str, output: &mut Output) {
-        if !self.args.status {
-            let (backslash, name) = line::escape(&entry.name);
-            let line = [backslash.as_bytes(), &name, b": ", result.as_bytes(), b"\n"];
-            output.print(&line.concat());
-        }
+        print_result(self.args, &entry.name, result, output);
     }
 
     /// Prints the warnings about the whole list.

@@ -57,11 +57,11 @@ missing, a checksum may have a label such as adler32: or ad:, and it may follow
 the name. If a name could be the checksum as well, the line is an error. With
 --strict, or under the name adler32sum, such lines are improperly formatted.
 
-The option --xattr uses the attribute user.XrdCks.adler32 of XRootD, or with
---xattr=storm, user.storm.checksum.adler32. XRootD's contains the time of
-modification of the file. If that is still the same, and nothing else changed
-since the attribute was written, the file is not read. A computed checksum is
-stored only if the file did not change in the meantime.
+With --xattr, checksums are in the attribute user.XrdCks.adler32 of XRootD, or
+for the format storm, in user.storm.checksum.adler32. The one of XRootD contains
+the time of modification of the file. If that time is still the same, and nothing
+else changed since the attribute was written, the file is not read. A computed
+checksum is stored only if the file did not change in the meantime.
 
 The backends of --via are: device, which writes to /dev/adler32; ioctl, which
 uses the UPDATE ioctl of /dev/adler32; afalg, which uses an AF_ALG socket; and
@@ -279,6 +279,12 @@ pub struct SumArgs {
     /// follow symbolic links in it
     #[arg(short, long)]
     pub recursive: bool,
+    /// With --recursive, leave out directories on other file systems; -x only as 'adler32 sum -x'
+    #[arg(short = 'x', long)]
+    pub one_file_system: bool,
+    /// Read the names of the files to sum from FILE, in which each name ends with NUL
+    #[arg(long, value_name = "FILE")]
+    pub files0_from: Option<OsString>,
     /// Print lines like 'ADLER32 (name) = 05c801f0', as BSD tools do
     #[arg(long)]
     tag: bool,
@@ -332,6 +338,12 @@ pub struct SumArgs {
     /// Report which backend is used, and why the others are not
     #[arg(long)]
     pub debug: bool,
+    /// Also report the files below DIR that no list contains
+    #[arg(long, value_name = "DIR", help_heading = CHECKING)]
+    pub audit: Vec<PathBuf>,
+    /// Find the files of a list relative to the directory of the list
+    #[arg(long, help_heading = CHECKING)]
+    pub relative: bool,
     /// Do not fail or print a message for a listed file that does not exist
     #[arg(long, help_heading = CHECKING)]
     pub ignore_missing: bool,
@@ -389,7 +401,7 @@ impl SumArgs {
         let mut args = Self::from_arg_matches(matches)?;
         args.text_after_tag =
             args.tag && args.text && matches.index_of("text") > matches.index_of("tag");
-        if args.files.is_empty() {
+        if args.files.is_empty() && args.files0_from.is_none() {
             args.files.push(STDIN.into());
         }
         Ok(args)
@@ -452,8 +464,20 @@ impl SumArgs {
                  --text",
             ),
             (
-                self.xattr.is_some() && (self.range.is_some() || self.name.is_some()),
-                "--xattr does not support --range or --name",
+                self.xattr.is_some()
+                    && (self.range.is_some()
+                        || self.name.is_some()
+                        || !self.audit.is_empty()
+                        || self.relative),
+                "--xattr does not support --range, --name, --audit or --relative",
+            ),
+            (
+                self.files0_from.is_some() && !self.files.is_empty(),
+                "file operands cannot be combined with --files0-from",
+            ),
+            (
+                self.one_file_system && !self.recursive && self.audit.is_empty(),
+                "the --one-file-system option is meaningful only with --recursive or --audit",
             ),
             (
                 self.force && (self.xattr.is_none() || self.check),
@@ -471,6 +495,10 @@ impl SumArgs {
                 self.recursive && self.xattr.is_none(),
                 "--recursive option is",
             ),
+            (
+                self.files0_from.is_some() && self.xattr.is_none(),
+                "--files0-from option is",
+            ),
             (self.xrootd, "--xrootd option is"),
             (self.no_names, "--no-names option is"),
             (self.header.is_some(), "--header option is"),
@@ -484,6 +512,8 @@ impl SumArgs {
             (self.quiet, "quiet"),
             (self.strict, "strict"),
             (self.name.is_some(), "name"),
+            (!self.audit.is_empty(), "audit"),
+            (self.relative, "relative"),
         ];
         if let Some(text) = first(&wrong) {
             Some(text.to_owned())
@@ -538,7 +568,12 @@ impl BackendChoice {
 /// Returns the commands `adler32` and `adler32sum`, from which manual pages and completions are
 /// made.
 pub fn commands() -> [clap::Command; 2] {
-    [Adler32::command(), Adler32sum::command()]
+    [Adler32::command(), adler32sum()]
+}
+
+/// Returns the command `adler32sum`. The letter of this option is none of sha256sum's.
+fn adler32sum() -> clap::Command {
+    Adler32sum::command().mut_arg("one_file_system", |option| option.short(None))
 }
 
 /// The request in the arguments.
@@ -563,7 +598,7 @@ pub fn parse(arguments: &[OsString]) -> Invocation {
         .first()
         .and_then(|path| Path::new(path).file_name());
     let (program, mut command) = if called == Some(ADLER32SUM.as_ref()) {
-        (ADLER32SUM, Adler32sum::command())
+        (ADLER32SUM, adler32sum())
     } else {
         (ADLER32, Adler32::command())
     };

@@ -5,6 +5,7 @@
 #![warn(missing_docs)]
 
 mod attribute;
+mod audit;
 mod bench;
 mod check;
 mod cli;

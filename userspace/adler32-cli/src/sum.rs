@@ -3,7 +3,12 @@
 //! `adler32 sum`.
 
 use std::ffi::OsStr;
+use std::ffi::OsString;
+use std::io;
+use std::io::BufRead;
+use std::io::BufReader;
 use std::iter;
+use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 
 use adler32::Error;
@@ -17,6 +22,7 @@ use crate::line;
 use crate::ordered::in_order;
 use crate::output::Output;
 use crate::quote::quote;
+use crate::summer;
 use crate::summer::Summer;
 use crate::walk;
 use crate::walk::Found;
@@ -25,7 +31,7 @@ use crate::walk::Found;
 pub fn run(args: &SumArgs, output: &mut Output) -> anyhow::Result<ExitCode> {
     let mut summer = Summer::new(args, output)?;
     let files = all_files(args);
-    let threads = match args.recursive {
+    let threads = match args.recursive || args.files0_from.is_some() {
         true => summer.threads(),
         false => summer.threads().min(args.files.len()),
     };
@@ -83,14 +89,48 @@ fn line(
 
 /// Returns all files to sum.
 pub fn all_files(args: &SumArgs) -> impl Iterator<Item = Found> + Send + '_ {
-    args.files.iter().flat_map(|name| found(args, name))
+    let given = args.files.iter().map(|name| Ok(name.clone()));
+    let listed = args.files0_from.iter().flat_map(|list| names_in(list));
+    given.chain(listed).flat_map(|name| match name {
+        Ok(name) => found(args, name),
+        Err(error) => Box::new(iter::once(Err(error))),
+    })
+}
+
+/// Returns the names in a file, each of which ends with a NUL.
+fn names_in(list: &OsStr) -> impl Iterator<Item = Found> + Send + '_ {
+    let failed = move |error| (list.to_owned(), error);
+    let (names, error) = match summer::open(list) {
+        Ok(file) => (Some(BufReader::new(file).split(0)), None),
+        Err(error) => (None, Some(Err(failed(error)))),
+    };
+    let names = (1..).zip(names.into_iter().flatten());
+    let names = names.map(move |(number, name)| {
+        let invalid = |text| Err((list.to_owned(), Error::Read(io::Error::other(text))));
+        match name {
+            Ok(name) if name.is_empty() => invalid(format!("name {number} has no length")),
+            Ok(name) if list == STDIN && name == STDIN.as_bytes() => {
+                invalid(format!("name {number} is that of the standard input"))
+            }
+            Ok(name) => Ok(OsString::from_vec(name)),
+            Err(error) => Err(failed(Error::Read(error))),
+        }
+    });
+    // Reading after an error would fail again, without end.
+    let mut readable = true;
+    let names = names.map_while(move |name| {
+        let go_on = readable;
+        readable = !matches!(&name, Err((_, Error::Read(error))) if error.raw_os_error().is_some());
+        go_on.then_some(name)
+    });
+    error.into_iter().chain(names)
 }
 
 /// Returns the files that a name stands for.
-fn found(args: &SumArgs, name: &OsStr) -> Box<dyn Iterator<Item = Found> + Send> {
-    if args.recursive && name != STDIN && Path::new(name).is_dir() {
-        Box::new(walk::files(name))
+fn found(args: &SumArgs, name: OsString) -> Box<dyn Iterator<Item = Found> + Send> {
+    if args.recursive && name != STDIN && Path::new(&name).is_dir() {
+        Box::new(walk::files(&name, args.one_file_system))
     } else {
-        Box::new(iter::once(Ok(name.to_owned())))
+        Box::new(iter::once(Ok(name)))
     }
 }

@@ -53,7 +53,10 @@ impl Summer {
         let typed = args.files.iter().any(|name| name == STDIN) && io::stdin().is_terminal();
         if !typed {
             // The files in lists and directories are not known yet, and a range is only a part.
-            let known = !args.check && !args.recursive && args.range.is_none();
+            let known = !args.check
+                && !args.recursive
+                && args.range.is_none()
+                && args.files0_from.is_none();
             output.show_progress(&bar, known.then_some(&args.files));
         }
         Ok(Self {

@@ -12,8 +12,12 @@ use walkdir::WalkDir;
 pub type Found = Result<OsString, (OsString, Error)>;
 
 /// Returns the regular files in a directory and in the directories below it, sorted by name.
-pub fn files(directory: &OsStr) -> impl Iterator<Item = Found> + Send {
-    let entries = WalkDir::new(directory).sort_by_file_name();
+///
+/// `one_file_system` leaves out directories on other file systems.
+pub fn files(directory: &OsStr, one_file_system: bool) -> impl Iterator<Item = Found> + Send {
+    let entries = WalkDir::new(directory)
+        .same_file_system(one_file_system)
+        .sort_by_file_name();
     entries.into_iter().filter_map(|entry| match entry {
         Ok(entry) if entry.file_type().is_file() => Some(Ok(entry.into_path().into())),
         Ok(_) => None,

@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::io::Write;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
@@ -241,5 +242,152 @@ fn fields_of_http_headers() {
             let checked = run_with(directory.path(), &["sum", "-c", "--name", name], line);
             assert_eq!(checked, outcome(&format!("{name}: OK\n"), "", 0));
         }
+    }
+}
+
+#[test]
+fn names_from_a_list() {
+    let directory = files(&[
+        ("a", b"abcde"),
+        ("new\nline", &[0; 4]),
+        ("names", b"a\0new\nline\0"),
+        ("bad", b"a\0\0none\0-"),
+    ]);
+    fs::create_dir(directory.path().join("sub")).unwrap();
+    fs::write(directory.path().join("sub/b"), "").unwrap();
+    let sum = |arguments: &[&str], stdin: &str| {
+        let arguments = [&["sum"], arguments].concat();
+        run_with(directory.path(), &arguments, stdin)
+    };
+    let lines = "05c801f0  a\n\\00040001  new\\nline\n";
+    assert_eq!(sum(&["--files0-from", "names"], ""), outcome(lines, "", 0));
+    assert_eq!(
+        sum(&["--files0-from=-"], "a\0new\nline"),
+        outcome(lines, "", 0)
+    );
+    assert_eq!(
+        sum(&["-r", "--files0-from=-"], "sub\0a"),
+        outcome("00000001  sub/b\n05c801f0  a\n", "", 0)
+    );
+    assert_eq!(
+        sum(&["--files0-from", "bad"], "abcde"),
+        outcome(
+            "05c801f0  a\n05c801f0  -\n",
+            "adler32: bad: name 2 has no length\n\
+             adler32: none: No such file or directory\n",
+            1
+        )
+    );
+    assert_eq!(
+        sum(&["--files0-from=-"], "-\0a\0"),
+        outcome(
+            "05c801f0  a\n",
+            "adler32: -: name 1 is that of the standard input\n",
+            1
+        )
+    );
+    assert_eq!(
+        sum(&["--files0-from", "none"], ""),
+        outcome("", "adler32: none: No such file or directory\n", 1)
+    );
+    assert_eq!(
+        sum(&["--files0-from", "."], ""),
+        outcome("", "adler32: .: Is a directory\n", 1)
+    );
+    let (_, error, status) = sum(&["--files0-from", "names", "a"], "");
+    assert!(error.contains("cannot be combined with --files0-from") && status == 1);
+    let (_, error, status) = sum(&["-c", "--files0-from", "names"], "");
+    assert!(error.contains("meaningless when verifying") && status == 1);
+}
+
+#[test]
+fn names_relative_to_the_list() {
+    let directory = files(&[("a", b"other")]);
+    fs::create_dir(directory.path().join("sub")).unwrap();
+    fs::write(directory.path().join("sub/a"), "abcde").unwrap();
+    fs::write(directory.path().join("sub/list"), "05c801f0  a\n").unwrap();
+    let check = |arguments: &[&str]| {
+        let arguments = [&["sum", "-c"], arguments].concat();
+        run(directory.path(), &arguments)
+    };
+    assert_eq!(
+        check(&["--relative", "sub/list"]),
+        outcome("a: OK\n", "", 0)
+    );
+    assert_eq!(check(&["--status", "sub/list"]).2, 1);
+    let list = directory.path().join("sub/list");
+    let list = list.to_str().unwrap();
+    assert_eq!(check(&["--relative", list]), outcome("a: OK\n", "", 0));
+}
+
+#[test]
+fn files_in_no_list() {
+    let directory = files(&[]);
+    let root = directory.path();
+    fs::create_dir_all(root.join("data/sub")).unwrap();
+    for name in ["data/a", "data/sub/a", "data/sub/b"] {
+        fs::write(root.join(name), "abcde").unwrap();
+    }
+    fs::write(
+        root.join("data/list"),
+        "05c801f0  data/a\n05c801f0  data/./sub/../sub/a\n",
+    )
+    .unwrap();
+    let audit = |arguments: &[&str]| {
+        let arguments = [&["sum", "-c", "--quiet"], arguments].concat();
+        run(root, &arguments)
+    };
+    let unlisted = "data/sub/b: NOT LISTED\n";
+    let warning = "adler32: WARNING: 1 file is in no list\n";
+    assert_eq!(
+        audit(&["--audit", "data", "data/list"]),
+        outcome(unlisted, warning, 1)
+    );
+    assert_eq!(
+        audit(&[
+            "--audit",
+            "data/sub",
+            "--audit",
+            "data",
+            "--status",
+            "data/list"
+        ]),
+        outcome("", "", 1)
+    );
+    fs::write(root.join("more"), "05c801f0  sub/b\n").unwrap();
+    fs::rename(root.join("more"), root.join("data/more")).unwrap();
+    // Every list counts, and a list is no data.
+    fs::write(root.join("data/list"), "05c801f0  a\n05c801f0  sub/a\n").unwrap();
+    assert_eq!(
+        audit(&["--relative", "--audit", "data", "data/list", "data/more"]),
+        outcome("", "", 0)
+    );
+    let (_, error, status) = audit(&["--relative", "--audit", "none", "data/list"]);
+    assert_eq!(
+        (&*error, status),
+        ("adler32: none: No such file or directory\n", 1)
+    );
+}
+
+#[test]
+fn one_file_system() {
+    let device = |path: &str| fs::metadata(path).map(|metadata| metadata.dev()).ok();
+    let shared = tempfile::Builder::new().tempfile_in("/dev/shm");
+    if let (Ok(file), true) = (shared, device("/dev") != device("/dev/shm")) {
+        let (lines, ..) = run(Path::new("/"), &["sum", "-r", "-x", "/dev"]);
+        assert!(!lines.contains(file.path().to_str().unwrap()), "{lines}");
+    }
+    let directory = files(&[("a", b"abcde")]);
+    let sum = |arguments: &[&str]| run(directory.path(), arguments);
+    for option in ["-x", "--one-file-system"] {
+        assert_eq!(
+            sum(&["sum", "-r", option, "."]),
+            outcome("05c801f0  ./a\n", "", 0)
+        );
+        let (_, error, status) = sum(&["sum", option, "a"]);
+        assert!(
+            error.contains("only with --recursive") && status == 1,
+            "{error}"
+        );
     }
 }

@@ -36,7 +36,7 @@ pub fn all() -> Result<Vec<(String, String)>> {
         .context("adler32 has no subcommand sum")?;
     let mut pages = vec![
         page("adler32", &[&adler32])?,
-        page("adler32sum", &[&adler32sum, sum])?,
+        page("adler32sum", &[sum, &adler32sum])?,
     ];
     for command in adler32.get_subcommands() {
         if command.get_name() != SUM {
