@@ -36,9 +36,9 @@ fn outcome(stdout: &str, stderr: &str, status: i32) -> (String, String, i32) {
     (stdout.to_owned(), stderr.to_owned(), status)
 }
 
-/// Makes a directory with files that were modified an hour ago. The directory for temporary files may
-/// be on a file system without attributes.
+/// Makes a directory with files that were modified an hour ago.
 fn files(files: &[(&str, &[u8])]) -> TempDir {
+    // The directory for temporary files may be on a file system without attributes.
     let directory = tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory");
     for (name, data) in files {
         let path = directory.path().join(name);
@@ -70,7 +70,7 @@ fn set(path: &Path, name: &str, value: &[u8]) {
     rustix::fs::setxattr(path, name, value, XattrFlags::empty()).expect("attributes");
 }
 
-/// XRootD's record, as Python's `struct.pack(">16sqihbb64s", ...)` makes it.
+/// Returns a record of XRootD: `struct.pack(">16sqihbb64s", ...)` in Python.
 fn record(checksum: u32, modified: i64, since: i32) -> Vec<u8> {
     let mut record = b"adler32".to_vec();
     record.resize(16, 0);
@@ -86,7 +86,7 @@ fn modified(path: &Path) -> i64 {
     fs::metadata(path).unwrap().mtime()
 }
 
-/// The seconds from the modification until now.
+/// Returns how many seconds ago a file was modified.
 fn age(path: &Path) -> i32 {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     i32::try_from(now.unwrap().as_secs() as i64 - modified(path)).unwrap()
@@ -108,7 +108,7 @@ fn stores_and_takes_the_record_of_xrootd() {
         .iter()
         .any(|age| stored == record(0x05c8_01f0, modified(&path), *age)));
 
-    // A stored checksum is taken without reading: this one is wrong.
+    // The command prints a stored checksum without reading the file. This one is wrong.
     set(
         &path,
         XROOTD,
@@ -128,7 +128,7 @@ fn stores_and_takes_the_record_of_xrootd() {
     assert_eq!(object, expected);
     let stored = run(&directory, &["xrootd", "--xattr", path.to_str().unwrap()]);
     assert_eq!(stored, outcome("00620062\n", "", 0));
-    // Without the option, it is not.
+    // Without the option, the command reads the file.
     assert_eq!(run(&directory, &["sum", "a"]), computed);
 
     assert_eq!(sum(&["--force"]), computed);
@@ -144,14 +144,14 @@ fn outdated_checksums_are_not_taken() {
         ("d", b"abcde"),
     ]);
     let [a, b, c, d] = ["a", "b", "c", "d"].map(|name| directory.path().join(name));
-    // Modified since.
+    // These files were modified after their checksums were stored.
     set(&a, XROOTD, &record(0x0062_0062, modified(&a) - 1, age(&a)));
     set(
         &b,
         LEGACY,
         format!("00620062:{}", modified(&b) - 1).as_bytes(),
     );
-    // Stored, and then changed with its time of modification set back.
+    // These files were changed after their checksums were stored, and their times set back.
     set(&c, XROOTD, &record(0x05c8_01f0, modified(&c), age(&c) - 10));
     set(&d, LEGACY, format!("05c801f0:{}", modified(&d)).as_bytes());
     let lines = "05c801f0  a\n05c801f0  b\n05c801f0  c\n05c801f0  d\n";
@@ -267,7 +267,7 @@ fn checks_a_tree_against_its_attributes() {
 #[test]
 fn checks_the_attribute_of_storm() {
     let directory = files(&[("a", &[0; 4]), ("b", b"abcde")]);
-    // As the gateway for WebDAV writes it.
+    // The gateway for WebDAV writes checksums without leading zeros.
     set(&directory.path().join("a"), STORM, b"40001");
     set(&directory.path().join("b"), STORM, b"00040001");
     let (lines, _, status) = run(&directory, &["sum", "-c", "--xattr=storm", "a", "b"]);
@@ -295,7 +295,7 @@ fn attributes_that_cannot_be_written_are_warnings() {
         let warning = "adler32: a: checksum not stored: Permission denied\n";
         assert_eq!(sum, outcome("05c801f0  a\n", warning, 0));
     }
-    // What is not a regular file has no attributes of this kind.
+    // Only regular files have such attributes.
     let null = run(&directory, &["sum", "--xattr", "/dev/null"]);
     assert_eq!(null, outcome("00000001  /dev/null\n", "", 0));
 }

@@ -97,7 +97,7 @@ fn copies_and_sums() {
     });
     assert_eq!(serde_json::from_str::<Value>(&line).unwrap(), expected);
     assert_eq!(names(&directory), ["a b", "empty", "long", "new", "to"]);
-    // A file with bytes, though its size is 0.
+    // This file has a size of 0, but is not empty.
     let (line, _, status) = copy(&directory, &["/proc/version", "new"]);
     let version = fs::read("/proc/version").unwrap();
     assert_eq!(line, format!("{:08x}  new\n", sum(&version)));
@@ -117,7 +117,7 @@ fn copies_streams() {
         .unwrap();
     let mut pipe = child.stdin.take().unwrap();
     pipe.write_all(b"abc").unwrap();
-    // Until all is there, there is no file of that name.
+    // The file does not appear before it is complete.
     std::thread::sleep(Duration::from_millis(50));
     assert!(!directory.path().join("new").exists());
     pipe.write_all(b"de").unwrap();
@@ -196,7 +196,7 @@ fn a_failure_changes_nothing() {
     fails(&["a", "none/b"], "none/b: No such file or directory");
     fails(&["a", "old", "new"], "target new: Not a directory");
     fails(&["a", "/dev/null"], "/dev/null: not a regular file");
-    // A full disk, as a limit for files.
+    // A limit on the size of files stands for a full disk.
     let script = "ulimit -f 10; trap '' XFSZ; exec \"$0\" copy big old";
     let full = Command::new("bash")
         .args(["-c", script, env!("CARGO_BIN_EXE_adler32")])

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! The command among the programs of grid storage.
+//! The command as a program for grid storage.
 
 use std::fs;
 use std::io::Write;
@@ -14,8 +14,8 @@ use nix::unistd;
 use tempfile::tempdir;
 use tempfile::TempDir;
 
-/// Runs the command with arguments in a directory, with a standard input. Returns what it printed on the
-/// standard output and on the standard error, and its exit status.
+/// Runs the command in a directory with a standard input. Returns its standard output, its standard
+/// error and its exit status.
 fn run_with(directory: &Path, arguments: &[&str], stdin: &str) -> (String, String, i32) {
     let mut child = Command::new(env!("CARGO_BIN_EXE_adler32"))
         .args(arguments)
@@ -79,14 +79,14 @@ fn the_checksum_program_of_xrootd() {
     };
     let (a_b, zeros) = (path("a b"), path("zeros"));
     assert_eq!(xrootd(&[&a_b]), outcome("05c801f0\n", "", 0));
-    // With several types. The names of the client and the user are not options.
+    // The name of the type may come first. The operands after the path are not options.
     for operands in [
         &["adler32", &zeros, "root.1:2@host"][..],
         &["ADLER32", &zeros, "--help", "-x"],
     ] {
         assert_eq!(xrootd(operands), outcome("00040001\n", "", 0));
     }
-    // The path is below the root of the server, as the server or the option says.
+    // The option or the environment variable gives the root of the server, above the path.
     let root = directory.path().to_str().unwrap();
     for path in ["/zeros", "zeros", "//zeros"] {
         assert_eq!(
@@ -100,7 +100,7 @@ fn the_checksum_program_of_xrootd() {
         .output();
     assert_eq!(output.unwrap().stdout, b"00040001\n");
 
-    // The reason is on the standard output, and the exit status is the number of the error.
+    // The command prints the reason on its standard output, and exits with the error number.
     let fails = |operands: &[&str], reason: &str, errno: i32| {
         let error = format!("adler32: {reason}\n");
         assert_eq!(xrootd(operands), outcome(reason, &error, errno));
@@ -165,7 +165,7 @@ fn lists_of_the_field() {
             "{line}"
         );
     }
-    // A wrong checksum or size is found in each form.
+    // Lines in each form, with a wrong checksum or a wrong size.
     for line in [
         "40002  z",
         "ad:40002  z",
@@ -237,7 +237,7 @@ fn fields_of_http_headers() {
     ] {
         let printed = run(directory.path(), &["sum", "--header", field, "a", "zeros"]);
         assert_eq!(printed, outcome(&(lines.join("\n") + "\n"), "", 0));
-        // What we print, we accept.
+        // The command accepts the lines that it prints.
         for (name, line) in ["a", "zeros"].into_iter().zip(lines) {
             let checked = run_with(directory.path(), &["sum", "-c", "--name", name], line);
             assert_eq!(checked, outcome(&format!("{name}: OK\n"), "", 0));
