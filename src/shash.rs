@@ -24,8 +24,8 @@ use crate::{
 
 pub(crate) struct Adler32Shash;
 
-/// The start value of all hashes of a transform.
-pub(crate) struct Seed(Atomic<u32>);
+/// The key of a transform: the start value of all its hashes.
+pub(crate) struct Key(Atomic<u32>);
 
 /// Parses a key or an exported state.
 fn checksum(bytes: &[u8]) -> Result<Adler32> {
@@ -41,22 +41,22 @@ impl Shash for Adler32Shash {
     const PRIORITY: i32 = 90;
     const BLOCK_SIZE: u32 = 1;
 
-    type Transform = Seed;
+    type Transform = Key;
     type Descriptor = Adler32;
     type Digest = [u8; 4];
     type State = [u8; 4];
 
-    fn new_transform() -> Seed {
-        Seed(Atomic::new(Adler32::EMPTY.value()))
+    fn new_transform() -> Key {
+        Key(Atomic::new(Adler32::EMPTY.value()))
     }
 
-    fn set_key(seed: &Seed, key: &[u8]) -> Result {
-        seed.0.store(checksum(key)?.value(), Relaxed);
+    fn set_key(key: &Key, bytes: &[u8]) -> Result {
+        key.0.store(checksum(bytes)?.value(), Relaxed);
         Ok(())
     }
 
-    fn init(seed: &Seed) -> Adler32 {
-        Adler32::from_value(seed.0.load(Relaxed)).unwrap_or(Adler32::EMPTY)
+    fn init(key: &Key) -> Adler32 {
+        Adler32::from_value(key.0.load(Relaxed)).unwrap_or(Adler32::EMPTY)
     }
 
     fn update(sum: &mut Adler32, data: &[u8]) {
