@@ -852,7 +852,7 @@ fn refuses_wrong_usage() {
         (&["--foo"], "adler32", "unrecognized option '--foo'"),
         (&["info", "file"], "adler32 info", "extra operand 'file'"),
         (&["info", "-x"], "adler32 info", "invalid option -- 'x'"),
-        (&["sum", "-x"], "adler32 sum", "invalid option -- 'x'"),
+        (&["sum", "-y"], "adler32 sum", "invalid option -- 'y'"),
         (
             &["sum", "--st"],
             "adler32 sum",
