@@ -122,7 +122,8 @@ impl OpenFile {
         (self.state.length - self.origin) as i64
     }
 
-    /// Returns whether a write continues the session, with an offset or at the position of the file.
+    /// Returns whether a write continues the session, with an offset or at the position of the
+    /// file.
     pub fn continues(&self, offset: Option<i64>) -> bool {
         match offset {
             Some(offset) => offset == self.next(),
