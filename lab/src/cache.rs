@@ -2,13 +2,9 @@
 
 //! The cache directory, which holds everything that can be made again, and its locks.
 
-use std::ffi::OsString;
 use std::fs;
-use std::fs::DirBuilder;
 use std::fs::File;
-use std::fs::TryLockError;
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::path::PathBuf;
@@ -16,19 +12,25 @@ use std::path::PathBuf;
 use anyhow::bail;
 use anyhow::Context;
 use anyhow::Result;
-use rust_kernel_kit::lock;
+use rust_kernel_kit::owned;
+use rust_kernel_kit::owned::Lock;
+use rust_kernel_kit::owned::Mark;
 
 /// The environment variable that names another cache directory.
 const VARIABLE: &str = "ADLER32_CACHE";
 /// The name of the cache directory in the user's cache home.
 const NAME: &str = "adler32";
-/// The file that marks a directory as the lab's.
-const TAG: &str = "CACHEDIR.TAG";
-/// The tag's contents, as <https://bford.info/cachedir/> specifies: backup programs skip the
-/// directory.
-const SIGNATURE: &str = "Signature: 8a477f597d28d172789f06886806bc55\n# Made by lab.\n";
-/// A part of the tags that cargo writes.
-const CARGO_SIGNATURE: &str = "# This file is a cache directory tag created by cargo.";
+/// What marks the directory as the lab's, as <https://bford.info/cachedir/> specifies: backup
+/// programs skip the directory.
+const MARK: Mark = Mark {
+    name: "CACHEDIR.TAG",
+    text: "Signature: 8a477f597d28d172789f06886806bc55\n# Made by lab.\n",
+};
+/// What marks the directories of cargo.
+const CARGO_MARK: Mark = Mark {
+    name: MARK.name,
+    text: "# This file is a cache directory tag created by cargo.",
+};
 
 /// The root, and the name that it has while it is made.
 pub const ROOT: &str = "root";
@@ -43,7 +45,7 @@ const CHANGING: &str = "changing";
 /// The cache directory. A shared lock marks the cache as in use until this value is dropped.
 pub struct Cache {
     dir: PathBuf,
-    _in_use: File,
+    _in_use: Lock,
 }
 
 impl Cache {
@@ -66,14 +68,10 @@ impl Cache {
     /// use.
     pub fn open(dir: &Path) -> Result<Self> {
         mark(dir)?;
-        let in_use = open_lock(&dir.join(IN_USE))?;
-        if let Err(TryLockError::WouldBlock) = in_use.try_lock_shared() {
-            eprintln!("lab: waiting for `lab clean` of {}", dir.display());
-        }
-        in_use.lock_shared()?;
+        let waiting = format!("waiting for `lab clean` of {}", dir.display());
         Ok(Self {
             dir: dir.to_owned(),
-            _in_use: in_use,
+            _in_use: owned::lock_shared(&dir.join(IN_USE), &waiting)?,
         })
     }
 
@@ -84,13 +82,11 @@ impl Cache {
 
     /// Waits until no other lab changes the cache, and keeps others from changing the cache until
     /// the returned lock is dropped.
-    pub fn lock(&self) -> Result<File> {
-        let file = open_lock(&self.join(CHANGING))?;
-        if let Err(TryLockError::WouldBlock) = file.try_lock() {
-            eprintln!("lab: waiting for another lab to finish its setup");
-        }
-        file.lock()?;
-        Ok(file)
+    pub fn lock(&self) -> Result<Lock> {
+        owned::lock(
+            &self.join(CHANGING),
+            "waiting for another lab to finish its setup",
+        )
     }
 
     /// Removes everything that the lab made, once no lab uses the cache. Removes the directory if
@@ -99,28 +95,25 @@ impl Cache {
         if !dir.exists() {
             return Ok(());
         }
-        if !is_marked(dir) {
+        if !MARK.is_on(dir) {
             // Removing an empty directory loses nothing.
             return fs::remove_dir(dir).with_context(|| {
                 format!(
-                    "{} contains no {TAG} of the lab's: the lab did not make the directory",
-                    dir.display()
+                    "{} contains no {} of the lab's: the lab did not make the directory",
+                    dir.display(),
+                    MARK.name
                 )
             });
         }
-        let in_use = open_lock(&dir.join(IN_USE))?;
-        if let Err(TryLockError::WouldBlock) = in_use.try_lock() {
-            eprintln!("lab: waiting for other labs to end");
-        }
-        in_use.lock()?;
+        let _in_use = owned::lock(&dir.join(IN_USE), "waiting for other labs to end")?;
         check_mounts(dir)?;
         for name in [ROOT, NEW_ROOT] {
-            remove_dir(&dir.join(name))?;
+            owned::remove(&dir.join(name))?;
         }
         remove_crates(&dir.join(CRATES))?;
-        let left: Vec<_> = names(dir)?
+        let left: Vec<_> = owned::names(dir)?
             .into_iter()
-            .filter(|name| ![TAG, IN_USE, CHANGING].iter().any(|own| name == own))
+            .filter(|name| ![MARK.name, IN_USE, CHANGING].iter().any(|own| name == own))
             .map(|name| name.display().to_string())
             .collect();
         if !left.is_empty() {
@@ -132,7 +125,7 @@ impl Cache {
             return Ok(());
         }
         let remove = || {
-            for name in [CHANGING, TAG, IN_USE] {
+            for name in [CHANGING, MARK.name, IN_USE] {
                 match fs::remove_file(dir.join(name)) {
                     Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                     result => result?,
@@ -144,24 +137,15 @@ impl Cache {
     }
 }
 
-/// Removes the directory `dir` and its contents, if it exists. Does not follow a symbolic link.
-pub fn remove_dir(dir: &Path) -> Result<()> {
-    if !dir.is_symlink() && dir.is_dir() {
-        fs::remove_dir_all(dir).with_context(|| format!("cannot remove {}", dir.display()))?;
-    }
-    Ok(())
-}
-
 /// Removes the directories in `dir` that cargo marked, then those that are empty.
 fn remove_crates(dir: &Path) -> Result<()> {
-    if dir.is_symlink() || !dir.is_dir() {
+    if !owned::is_dir(dir) {
         return Ok(());
     }
-    let tag = fs::read_to_string(dir.join(TAG)).unwrap_or_default();
-    if tag.contains(CARGO_SIGNATURE) {
-        return remove_dir(dir);
+    if CARGO_MARK.is_on(dir) {
+        return owned::remove(dir);
     }
-    for name in names(dir)? {
+    for name in owned::names(dir)? {
         remove_crates(&dir.join(name))?;
     }
     // Fails if the directory is not empty.
@@ -199,21 +183,17 @@ fn mount_in(mountinfo: &str, dir: &Path) -> Option<PathBuf> {
 /// Makes `dir` if needed and marks it as the lab's. Fails if others made it.
 fn mark(dir: &Path) -> Result<()> {
     let shown = dir.display();
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o755)
-        .create(dir)
-        .with_context(|| format!("cannot make {shown}"))?;
+    owned::make(dir)?;
     if fs::metadata(dir)?.mode() & 0o002 != 0 {
         bail!("{shown} cannot be the cache: everybody can change it");
     }
     // Another lab may mark the directory at the same time.
     let guard = File::open(dir)?;
     guard.lock()?;
-    if is_marked(dir) {
+    if MARK.is_on(dir) {
         return Ok(());
     }
-    let foreign = names(dir)?.into_iter().find(|name| name != CRATES);
+    let foreign = owned::names(dir)?.into_iter().find(|name| name != CRATES);
     if let Some(name) = foreign {
         bail!(
             "{shown} contains {}, which the lab did not make: \
@@ -221,30 +201,12 @@ fn mark(dir: &Path) -> Result<()> {
             name.display()
         );
     }
-    fs::write(dir.join(TAG), SIGNATURE).with_context(|| format!("cannot write in {shown}"))
-}
-
-/// Returns whether the lab marked `dir`.
-fn is_marked(dir: &Path) -> bool {
-    let tag = dir.join(TAG);
-    !tag.is_symlink() && fs::read_to_string(tag).is_ok_and(|text| text == SIGNATURE)
-}
-
-fn open_lock(path: &Path) -> Result<File> {
-    lock::open(path).with_context(|| format!("cannot open {}", path.display()))
-}
-
-/// Returns the names of everything in `dir`.
-fn names(dir: &Path) -> Result<Vec<OsString>> {
-    let entries = fs::read_dir(dir).with_context(|| format!("cannot read {}", dir.display()))?;
-    Ok(entries
-        .map(|entry| entry.map(|entry| entry.file_name()))
-        .collect::<io::Result<_>>()?)
+    MARK.put(dir)
+        .with_context(|| format!("cannot write in {shown}"))
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
     use std::fs::Permissions;
     use std::os::unix::fs::symlink;
     use std::os::unix::fs::PermissionsExt;
@@ -252,15 +214,12 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
+    use crate::testing::tree;
+    use crate::testing::write;
 
     /// What cargo writes into its directories.
     const CARGO_TAG: &str = "Signature: 8a477f597d28d172789f06886806bc55\n\
         # This file is a cache directory tag created by cargo.\n";
-
-    fn write(file: &Path, text: &str) {
-        fs::create_dir_all(file.parent().unwrap()).unwrap();
-        fs::write(file, text).unwrap();
-    }
 
     /// Makes a directory with `files`.
     fn directory(files: &[(&str, &str)]) -> TempDir {
@@ -269,20 +228,6 @@ mod tests {
             write(&dir.path().join(name), text);
         }
         dir
-    }
-
-    /// Returns the files and symbolic links in `dir`.
-    fn files(dir: &Path) -> BTreeSet<PathBuf> {
-        let mut all = BTreeSet::new();
-        for entry in fs::read_dir(dir).into_iter().flatten() {
-            let path = entry.unwrap().path();
-            if path.symlink_metadata().unwrap().is_dir() {
-                all.append(&mut files(&path));
-            } else {
-                all.insert(path);
-            }
-        }
-        all
     }
 
     fn open(dir: &Path) -> Result<()> {
@@ -299,12 +244,12 @@ mod tests {
             &[("cargo/Cargo.toml", "[package]"), ("README.md", "")],
         ] {
             let dir = directory(contents);
-            let before = files(dir.path());
+            let before = tree(dir.path());
             let opened = open(dir.path()).map_err(|error| error.to_string());
-            assert_eq!(files(dir.path()), before, "{opened:?}");
+            assert_eq!(tree(dir.path()), before, "{opened:?}");
             assert!(opened.unwrap_err().contains("did not make"));
             let cleaned = Cache::clean(dir.path()).map_err(|error| error.to_string());
-            assert_eq!(files(dir.path()), before, "{cleaned:?}");
+            assert_eq!(tree(dir.path()), before, "{cleaned:?}");
             assert!(cleaned.unwrap_err().contains("did not make"));
         }
     }
@@ -316,18 +261,15 @@ mod tests {
         open(dir).unwrap();
         write(&dir.join("root/usr/bin/gcc"), "");
         write(&dir.join("root.new/usr/bin/gcc"), "");
-        let others = ["notes", "photos/1.jpg", "cargo/src/main.rs"].map(|name| dir.join(name));
+        let others = ["cargo/src/main.rs", "notes", "photos/1.jpg"].map(|name| dir.join(name));
         for file in &others {
             write(file, "keep me");
         }
         Cache::clean(dir).unwrap();
-        let mut left = files(dir);
-        left.retain(|file| {
-            !["CACHEDIR.TAG", "changing", "in-use"]
-                .map(|name| dir.join(name))
-                .contains(file)
-        });
-        assert_eq!(left, BTreeSet::from(others));
+        let own = ["CACHEDIR.TAG", "changing", "in-use"].map(|name| dir.join(name));
+        let mut left = tree(dir);
+        left.retain(|file, _| file.is_file() && !own.contains(file));
+        assert_eq!(left.into_keys().collect::<Vec<_>>(), others);
         // The directory is still the lab's.
         open(dir).unwrap();
     }
@@ -367,7 +309,7 @@ mod tests {
         let dir = directory(&[]);
         fs::set_permissions(&dir, Permissions::from_mode(0o777)).unwrap();
         let opened = open(dir.path()).map_err(|error| error.to_string());
-        assert!(files(dir.path()).is_empty(), "{opened:?}");
+        assert!(tree(dir.path()).is_empty(), "{opened:?}");
         assert!(opened.unwrap_err().contains("everybody can change"));
     }
 

@@ -11,8 +11,8 @@ use anyhow::Result;
 use clap::ValueEnum;
 use rust_kernel_kit::archive;
 use rust_kernel_kit::command;
+use rust_kernel_kit::owned;
 
-use crate::cache::remove_dir;
 use crate::cache::Cache;
 use crate::kernel::Kernel;
 use crate::kernel::Series;
@@ -278,7 +278,7 @@ pub fn ensure(cache: &Cache, root: &Root, kernel: &Kernel, flavour: Flavour) -> 
     }
     let modules = format!("usr/lib/modules/{}", variant.release);
     for dir in [variant.dir().trim_start_matches('/'), &modules] {
-        remove_dir(&root.join(dir))?;
+        owned::remove(&root.join(dir))?;
     }
     build(root, kernel, recipe, &variant)?;
     root.write_stamp(&stamp(&variant), &inputs(kernel, recipe))

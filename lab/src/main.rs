@@ -20,6 +20,9 @@ mod sandbox;
 mod source;
 mod stock;
 mod terminal;
+#[cfg(test)]
+#[path = "../kit/src/testing.rs"]
+mod testing;
 mod uml;
 mod vm;
 

@@ -3,7 +3,6 @@
 //! The root: a Debian trixie system with the kernel's toolchain, QEMU and the guest's user space.
 
 use std::fs;
-use std::fs::File;
 use std::path::Path;
 use std::path::PathBuf;
 use std::process::Command;
@@ -15,8 +14,9 @@ use anyhow::Context;
 use anyhow::Result;
 use nix::mount::MsFlags;
 use rust_kernel_kit::command;
+use rust_kernel_kit::owned;
+use rust_kernel_kit::owned::Lock;
 
-use crate::cache::remove_dir;
 use crate::cache::Cache;
 use crate::cache::NEW_ROOT;
 use crate::cache::ROOT;
@@ -149,7 +149,7 @@ impl Root {
     }
 
     /// Downloads the package index again, unless it is fresh. `lock` is the cache's lock.
-    pub fn refresh_stale_index(&self, lock: &File) -> Result<()> {
+    pub fn refresh_stale_index(&self, lock: &Lock) -> Result<()> {
         let age = fs::metadata(self.join(STAMPS).join("index"))
             .and_then(|stamp| stamp.modified())
             .ok()
@@ -162,7 +162,7 @@ impl Root {
 
     /// Downloads the package index again. `lock` is the cache's lock: apt fails if another lab
     /// downloads the index at the same time.
-    pub fn refresh_index(&self, _lock: &File) -> Result<()> {
+    pub fn refresh_index(&self, _lock: &Lock) -> Result<()> {
         command::step(
             "download the package index",
             self.command("apt-get")?.arg("update"),
@@ -236,7 +236,7 @@ fn hides_system(dir: &Path) -> bool {
 /// Makes the root in `new`, then renames it to `dir`.
 fn create(dir: &Path, new: &Path) -> Result<()> {
     host::ensure_packages()?;
-    remove_dir(new)?;
+    owned::remove(new)?;
     command::step(
         &format!("make a Debian {SUITE} root with the toolchain"),
         Command::new("mmdebstrap")

@@ -44,6 +44,11 @@ fn output(dir: &Path, arguments: &[&str]) -> Output {
     lab(dir, arguments).output().expect("lab must start")
 }
 
+/// Runs the lab with `arguments` and a guest of `flavour`.
+fn vm(dir: &Path, flavour: &str, arguments: &[&str]) -> Output {
+    output(dir, &[&["vm", "--flavour", flavour], arguments].concat())
+}
+
 /// Makes an empty directory for the test `name`.
 fn directory(name: &str) -> PathBuf {
     let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
@@ -66,10 +71,7 @@ fn a_command_runs_in_the_current_directory() {
     fs::set_permissions(&tool, PermissionsExt::from_mode(0o755)).unwrap();
 
     for flavour in FLAVOURS {
-        let output = output(
-            &dir,
-            &["vm", "--flavour", flavour, "--path", "bin", "--", "tool"],
-        );
+        let output = vm(&dir, flavour, &["--path", "bin", "--", "tool"]);
         let errors = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(42), "{flavour}: {errors}");
         assert!(
@@ -100,10 +102,7 @@ fn the_guest_is_a_system() {
     let dir = directory("system");
     for (flavour, module, device) in [("stock", "dummy", "fuse"), ("uml", "ecb", "null")] {
         let script = format!("MODULE={module} DEVICE={device}\n{script}");
-        let first = output(
-            &dir,
-            &["vm", "--flavour", flavour, "--", "sh", "-c", &script],
-        );
+        let first = vm(&dir, flavour, &["--", "sh", "-c", &script]);
         assert!(first.status.success(), "{flavour}: {first:?}");
         assert_eq!(first.stdout, b"x\n", "{flavour}");
         let gone = output(
@@ -123,7 +122,7 @@ fn a_crash_is_a_failure_with_the_log() {
     let dir = directory("crash");
     for flavour in FLAVOURS {
         let crash = "echo c > /proc/sysrq-trigger";
-        let output = output(&dir, &["vm", "--flavour", flavour, "--", "sh", "-c", crash]);
+        let output = vm(&dir, flavour, &["--", "sh", "-c", crash]);
         assert_eq!(output.status.code(), Some(97), "{flavour}: {output:?}");
         let errors = String::from_utf8_lossy(&output.stderr);
         assert!(
@@ -139,11 +138,7 @@ fn a_run_that_takes_too_long_is_ended() {
     let dir = directory("timeout");
     for flavour in FLAVOURS {
         let started = Instant::now();
-        let command = ["--timeout", "5", "--", "sleep", "1000"];
-        let output = output(
-            &dir,
-            &[&["vm", "--flavour", flavour], &command[..]].concat(),
-        );
+        let output = vm(&dir, flavour, &["--timeout", "5", "--", "sleep", "1000"]);
         assert_eq!(output.status.code(), Some(124), "{flavour}: {output:?}");
         assert!(started.elapsed() < Duration::from_secs(60), "{flavour}");
     }
@@ -169,8 +164,8 @@ fn time_passes_with_instructions() {
     let built = output(&dir, &["run", "gcc", "-o", "loop", "loop.c"]);
     assert!(built.status.success(), "{built:?}");
 
-    let icount = ["vm", "--icount", "--append", "cryptomgr.notests"];
-    let output = output(&dir, &[&icount[..], &["--", "./loop"]].concat());
+    let icount = ["--icount", "--append", "cryptomgr.notests", "--", "./loop"];
+    let output = vm(&dir, "stock", &icount);
     assert!(output.status.success(), "{output:?}");
     let time: u64 = String::from_utf8_lossy(&output.stdout).parse().unwrap();
     // Two instructions per round, and interrupts.
@@ -273,11 +268,7 @@ fn a_rust_module_loads() {
     fs::write(dir.join("lab_greets.rs"), source).unwrap();
     for flavour in FLAVOURS {
         let script = "modprobe lab_greets && rmmod lab_greets && dmesg";
-        let command = ["--build", ".", "--", "sh", "-c", script];
-        let output = output(
-            &dir,
-            &[&["vm", "--flavour", flavour], &command[..]].concat(),
-        );
+        let output = vm(&dir, flavour, &["--build", ".", "--", "sh", "-c", script]);
         assert!(output.status.success(), "{flavour}: {output:?}");
         let log = String::from_utf8_lossy(&output.stdout);
         assert!(log.contains("lab_greets: hello from 3"), "{flavour}: {log}");

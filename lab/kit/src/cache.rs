@@ -5,10 +5,6 @@
 //! Root builds modules with the makefiles in the cache, so nobody else may be able to change them.
 //! And the kit removes directories in the cache, so everything there must be its own.
 
-use std::fs;
-use std::fs::DirBuilder;
-use std::fs::File;
-use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::path::PathBuf;
@@ -16,8 +12,6 @@ use std::path::PathBuf;
 use anyhow::bail;
 use anyhow::Context;
 use anyhow::Result;
-use nix::fcntl::Flock;
-use nix::fcntl::FlockArg;
 use nix::sys::stat::umask;
 use nix::sys::stat::Mode;
 use nix::unistd::geteuid;
@@ -25,13 +19,12 @@ use nix::unistd::geteuid;
 use crate::build_dir;
 use crate::directory;
 use crate::headers::Headers;
-use crate::lock;
 use crate::metadata::Metadata;
+use crate::owned;
 
 /// The file in the cache that is locked while the cache is changed.
 const LOCK: &str = "lock";
-/// The permissions of the cache. Others may read it, whatever the umask is.
-const MODE: u32 = 0o755;
+/// Others may read the cache, whatever the caller's umask is.
 const UMASK: Mode = Mode::from_bits_truncate(0o022);
 
 /// Returns the directory in `cache` that modules for `headers` are built against, if it exists.
@@ -49,18 +42,16 @@ pub fn provide(
     generate: impl FnOnce(&Path) -> Result<Metadata>,
 ) -> Result<PathBuf> {
     umask(UMASK);
-    DirBuilder::new()
-        .recursive(true)
-        .mode(MODE)
-        .create(cache)
-        .with_context(|| {
-            format!(
-                "cannot make {}: run rust-kernel-kit as root",
-                cache.display()
-            )
-        })?;
+    owned::make(cache).context("run rust-kernel-kit as root")?;
     check(cache)?;
-    let _lock = hold_lock(cache)?;
+    let _lock = owned::lock(
+        &cache.join(LOCK),
+        &format!(
+            "waiting for another process that changes {}",
+            cache.display()
+        ),
+    )
+    .context("run rust-kernel-kit as root")?;
     let dir = cache.join(&headers.release);
     if !build_dir::is_current(&dir, headers) {
         remove_stale(cache)?;
@@ -104,43 +95,28 @@ fn check(cache: &Path) -> Result<()> {
             );
         }
     }
-    for entry in fs::read_dir(cache).with_context(|| format!("cannot read {}", cache.display()))? {
-        let entry = entry?;
-        let is_lock = entry.file_name() == LOCK && entry.file_type()?.is_file();
-        if !is_lock && !directory::is_own(&entry.path())? {
+    for name in owned::names(cache)? {
+        let path = cache.join(&name);
+        let is_lock = name == LOCK && owned::is_file(&path);
+        if !is_lock && !directory::is_own(&path)? {
             bail!(
                 "{} contains {}, which rust-kernel-kit did not make: \
                  choose a new or empty directory with --cache",
                 cache.display(),
-                entry.file_name().to_string_lossy()
+                name.to_string_lossy()
             );
         }
     }
     Ok(())
 }
 
-/// Waits until no other process changes `cache`, and keeps others from changing it until the
-/// returned lock is dropped.
-fn hold_lock(cache: &Path) -> Result<Flock<File>> {
-    let lock = lock::open(&cache.join(LOCK)).with_context(|| {
-        format!(
-            "cannot write in {}: run rust-kernel-kit as root",
-            cache.display()
-        )
-    })?;
-    Flock::lock(lock, FlockArg::LockExclusive).map_err(|(_, error)| error.into())
-}
-
 /// Removes the directories of kernels whose headers are no longer installed, and what interrupted
 /// runs left.
 fn remove_stale(cache: &Path) -> Result<()> {
-    for entry in fs::read_dir(cache)? {
-        let entry = entry?;
-        let headers = Path::new("/lib/modules")
-            .join(entry.file_name())
-            .join("build");
-        if entry.file_type()?.is_dir() && !headers.exists() {
-            directory::remove(&entry.path())?;
+    for name in owned::names(cache)? {
+        let headers = Path::new("/lib/modules").join(&name).join("build");
+        if owned::is_dir(&cache.join(&name)) && !headers.exists() {
+            directory::remove(&cache.join(&name))?;
         }
     }
     Ok(())
@@ -148,7 +124,7 @@ fn remove_stale(cache: &Path) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
+    use std::fs;
     use std::fs::Permissions;
     use std::os::unix::fs::chown;
     use std::os::unix::fs::symlink;
@@ -157,6 +133,8 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
+    use crate::testing::tree;
+    use crate::testing::write;
 
     /// A release that no kernel on the host has.
     const RELEASE: &str = "7.3.4-test";
@@ -208,57 +186,12 @@ mod tests {
         }
     }
 
-    /// Writes a file and its parent directories, which others cannot change whatever the umask is.
-    fn write(file: &Path, text: &str) {
-        make_dir(file.parent().unwrap());
-        fs::write(file, text).unwrap();
-    }
-
-    fn make_dir(dir: &Path) {
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o755)
-            .create(dir)
-            .unwrap();
-    }
-
-    /// Returns everything in `dir`: files with their contents, symbolic links with their targets.
-    fn tree(dir: &Path) -> BTreeMap<PathBuf, String> {
-        let mut tree = BTreeMap::new();
-        for entry in fs::read_dir(dir).unwrap() {
-            let path = entry.unwrap().path();
-            let metadata = path.symlink_metadata().unwrap();
-            let text = if metadata.is_symlink() {
-                fs::read_link(&path).unwrap().display().to_string()
-            } else if metadata.is_dir() {
-                tree.append(&mut self::tree(&path));
-                String::new()
-            } else {
-                fs::read_to_string(&path).unwrap()
-            };
-            tree.insert(path, text);
-        }
-        tree
-    }
-
     /// Checks that the kit refuses `cache` with a message that contains `reason`, and that it
     /// changes nothing in `around`.
     fn assert_refused(place: &Place, cache: &Path, around: &Path, reason: &str) {
         let before = tree(around);
         let result = place.provide(cache);
-        let after = tree(around);
-        let lost: Vec<_> = before
-            .keys()
-            .filter(|path| after.get(*path) != before.get(*path))
-            .collect();
-        let new: Vec<_> = after
-            .keys()
-            .filter(|path| !before.contains_key(*path))
-            .collect();
-        assert!(
-            lost.is_empty() && new.is_empty(),
-            "lost: {lost:?}, new: {new:?}"
-        );
+        assert_eq!(tree(around), before);
         let error = format!("{:#}", result.expect_err("the cache is accepted"));
         assert!(error.contains(reason), "{error}");
         assert!(check(cache).is_err(), "--check accepts the cache");
@@ -318,7 +251,7 @@ mod tests {
             directory::make(&cache.join(name)).unwrap();
             write(&cache.join(name).join("rust/core.rmeta"), "");
         }
-        make_dir(&cache.join("7.3.2-none.work"));
+        owned::make(&cache.join("7.3.2-none.work")).unwrap();
         write(&place.headers.dir.join("Module.symvers"), "changed");
         place.provide(&cache).unwrap();
         let names: Vec<_> = tree(&cache)
@@ -338,7 +271,7 @@ mod tests {
         let cache = place.cache();
         let dir = place.provide(&cache).unwrap();
         let unmark = |dir: &Path| {
-            let _ = fs::remove_file(dir.join(directory::MARK));
+            let _ = fs::remove_file(dir.join(directory::MARK.name));
         };
         unmark(&dir);
         // The directory is still used ...
@@ -350,7 +283,7 @@ mod tests {
         unmark(&dir);
         write(&place.headers.dir.join(".config"), "changed");
         place.provide(&cache).unwrap();
-        assert!(dir.join(directory::MARK).exists());
+        assert!(dir.join(directory::MARK.name).exists());
     }
 
     #[test]
@@ -361,7 +294,7 @@ mod tests {
             let (file, dir) = (place.dir.path().join("file"), place.dir.path().join("dir"));
             write(&file, "keep me");
             write(&dir.join("file"), "keep me");
-            make_dir(&cache);
+            owned::make(&cache).unwrap();
             let to = if name == "lock" { &file } else { &dir };
             symlink(to, cache.join(name)).unwrap();
             assert_refused(&place, &cache, place.dir.path(), name);
@@ -369,7 +302,7 @@ mod tests {
         // The cache itself.
         let place = Place::new();
         let dir = place.dir.path().join("dir");
-        make_dir(&dir);
+        owned::make(&dir).unwrap();
         symlink(&dir, place.cache()).unwrap();
         assert_refused(
             &place,
@@ -381,7 +314,7 @@ mod tests {
         let place = Place::new();
         let dir = place.cache().join("7.3.3-none");
         write(&dir.join("keep"), "me");
-        symlink("keep", dir.join(directory::MARK)).unwrap();
+        symlink("keep", dir.join(directory::MARK.name)).unwrap();
         assert_refused(&place, &place.cache(), place.dir.path(), "7.3.3-none");
     }
 
@@ -390,14 +323,14 @@ mod tests {
         for mode in [0o777, 0o1777, 0o775, 0o757] {
             let place = Place::new();
             let cache = place.cache();
-            make_dir(&cache);
+            owned::make(&cache).unwrap();
             fs::set_permissions(&cache, Permissions::from_mode(mode)).unwrap();
             assert_refused(&place, &cache, &cache, "others can change");
         }
         // A directory that contains the cache.
         let place = Place::new();
         let cache = place.cache().join("cache");
-        make_dir(&cache);
+        owned::make(&cache).unwrap();
         fs::set_permissions(place.cache(), Permissions::from_mode(0o777)).unwrap();
         assert_refused(&place, &cache, &cache, "others can change");
         fs::set_permissions(place.cache(), Permissions::from_mode(0o1777)).unwrap();
@@ -412,7 +345,7 @@ mod tests {
         }
         let place = Place::new();
         let cache = place.cache();
-        make_dir(&cache);
+        owned::make(&cache).unwrap();
         chown(&cache, Some(65534), None).unwrap();
         assert_refused(&place, &cache, &cache, "others can change");
     }

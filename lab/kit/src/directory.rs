@@ -3,7 +3,6 @@
 //! Directories that the kit makes. A mark in each of them shows that the kit may remove it.
 
 use std::fs;
-use std::fs::File;
 use std::io;
 use std::path::Path;
 
@@ -11,18 +10,23 @@ use anyhow::bail;
 use anyhow::Context;
 use anyhow::Result;
 
+use crate::owned::is_dir;
+use crate::owned::is_file;
+use crate::owned::names;
+use crate::owned::Mark;
+
 /// The file that marks a directory.
-pub const MARK: &str = ".rust-kernel-kit";
+pub const MARK: Mark = Mark {
+    name: ".rust-kernel-kit",
+    text: "",
+};
 
 /// Makes an empty directory, in place of one that the kit made before.
 pub fn make(dir: &Path) -> Result<()> {
     remove(dir)?;
-    let make = || {
-        fs::create_dir(dir)?;
-        File::create_new(dir.join(MARK))
-    };
-    make().with_context(|| format!("cannot make {}", dir.display()))?;
-    Ok(())
+    fs::create_dir(dir)
+        .and_then(|()| MARK.put(dir))
+        .with_context(|| format!("cannot make {}", dir.display()))
 }
 
 /// Removes a directory that the kit made, if it exists.
@@ -41,54 +45,35 @@ pub fn remove(dir: &Path) -> Result<()> {
 
 /// Removes everything in `dir`, and last the mark, so that an interrupted removal can be repeated.
 fn remove_marked(dir: &Path) -> io::Result<()> {
-    if !exists(&dir.join(MARK))? {
-        File::create_new(dir.join(MARK))?;
+    if !MARK.is_on(dir) {
+        MARK.put(dir)?;
     }
     for entry in fs::read_dir(dir)? {
         let entry = entry?;
         if entry.file_type()?.is_dir() {
             fs::remove_dir_all(entry.path())?;
-        } else if entry.file_name() != MARK {
+        } else if entry.file_name() != MARK.name {
             fs::remove_file(entry.path())?;
         }
     }
-    fs::remove_file(dir.join(MARK))?;
+    fs::remove_file(dir.join(MARK.name))?;
     fs::remove_dir(dir)
 }
 
 /// Returns whether `dir` may be removed: the kit made it, it is empty, or nothing exists there.
 pub fn is_own(dir: &Path) -> Result<bool> {
-    let check = || {
-        if !exists(dir)? {
-            return Ok(true);
-        }
-        let is_empty_or_marked = dir.symlink_metadata()?.is_dir()
-            && (is_file(&dir.join(MARK)) || fs::read_dir(dir)?.next().is_none());
-        Ok::<_, io::Error>(is_empty_or_marked || is_of_earlier_version(dir))
+    match dir.symlink_metadata() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
+        result => result.with_context(|| format!("cannot read {}", dir.display()))?,
     };
-    check().with_context(|| format!("cannot read {}", dir.display()))
+    Ok(is_dir(dir) && (MARK.is_on(dir) || names(dir)?.is_empty() || is_of_earlier_version(dir)))
 }
 
 /// Returns whether an earlier version of the kit, which made no marks, made and completed `dir`.
 fn is_of_earlier_version(dir: &Path) -> bool {
-    let is_link = |name: &str| fs::symlink_metadata(dir.join(name)).is_ok_and(|it| it.is_symlink());
     // No kernel build makes the file `rustc.version`.
-    !dir.is_symlink()
-        && !is_link(MARK)
+    !dir.join(MARK.name).is_symlink()
         && is_file(&dir.join("rust/rustc.version"))
         && is_file(&dir.join("scripts/target.json"))
-        && is_link("arch")
-}
-
-fn is_file(path: &Path) -> bool {
-    path.symlink_metadata()
-        .is_ok_and(|metadata| metadata.is_file())
-}
-
-/// Returns whether `path` exists, even as a symbolic link that leads nowhere.
-fn exists(path: &Path) -> io::Result<bool> {
-    match path.symlink_metadata() {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        result => result.map(|_| true),
-    }
+        && dir.join("arch").is_symlink()
 }

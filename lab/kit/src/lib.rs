@@ -15,10 +15,12 @@ mod cli;
 pub mod command;
 mod directory;
 mod headers;
-pub mod lock;
 mod metadata;
 mod needs;
+pub mod owned;
 mod source;
+#[cfg(test)]
+mod testing;
 
 pub use cli::main;
 pub use cli::NAME;
