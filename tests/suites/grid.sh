@@ -18,4 +18,5 @@ run_case "xrdadler32 and the command take each other's attributes" \
 	in_root "xrootd-client strace attr" sh tests/suites/attributes.sh
 run_case "curl and davix take the digests that the command prints" \
 	in_root "curl gfal2-util-scripts gfal2-plugin-http python3" sh tests/suites/http.sh
+run_case "Rucio computes checksums with the command" sh tests/suites/rucio.sh
 print_result
