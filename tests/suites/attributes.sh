@@ -1,11 +1,11 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0 OR MIT
 #
-# The command and xrdadler32 take the checksums that the other has stored in attributes, without reading
-# the files.
+# The command and xrdadler32 take the checksums that the other has stored in attributes, without
+# reading the files.
 set -eu
 # The directory for temporary files may be on a file system without attributes.
-directory=$(mktemp -d -p build)
+directory=$(realpath "$(mktemp -d -p build)")
 trap 'rm -rf "$directory"' EXIT
 cd "$directory"
 setfattr -n user.test -v x . || {
@@ -49,7 +49,7 @@ $read" "$(sum_with xrdadler32 theirs)"
 $taken" "$(sum_with adler32 sum --xrootd --xattr theirs)"
 	check "the checksum program" "$sum
 $taken" "$(sum_with adler32 xrootd --xattr "$PWD/theirs")"
-	# Both records are the same but for the time that the attribute was written.
+	# Both records differ only in the time when the attribute was written.
 	for file in ours theirs; do
 		getfattr --only-values -n user.XrdCks.adler32 $file | od -A d -t x1 | sed '/^0000016/s/\(\( ..\)\{8\}\).*/\1/' > $file.record
 	done

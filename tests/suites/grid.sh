@@ -19,4 +19,6 @@ run_case "xrdadler32 and the command take each other's attributes" \
 run_case "curl and davix take the digests that the command prints" \
 	in_root "curl gfal2-util-scripts gfal2-plugin-http python3" sh tests/suites/http.sh
 run_case "Rucio computes checksums with the command" sh tests/suites/rucio.sh
+run_case "the commands of docs/grid.md work" \
+	in_root "jq findutils attr" bash tests/suites/recipes.sh
 print_result

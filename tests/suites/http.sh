@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0 OR MIT
 #
-# A server sends the digests that the command prints. The command checks the headers that curl prints,
-# and davix takes the digests.
+# A server sends the digests that the command prints. The command checks the headers that curl
+# prints, and davix takes the digests.
 set -eu
 directory=$(mktemp -d)
 files=$directory/files

@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0 OR MIT
 #
-# Rucio's client computes checksums with the command. Exits with 77 if the client cannot be installed.
+# Rucio's client computes checksums with the command. Exits with 77 if the client cannot be
+# installed.
 set -eu
 VENV=build/examples/rucio
 log=$(mktemp)

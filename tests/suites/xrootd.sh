@@ -1,4 +1,5 @@
 #!/bin/sh
+#!/bin/sh
 # SPDX-License-Identifier: GPL-2.0 OR MIT
 #
 # An XRootD server whose checksum program is the command, and its clients. The server cannot be

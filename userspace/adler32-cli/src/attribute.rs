@@ -68,8 +68,8 @@ impl State {
 }
 
 impl Stored {
-    /// Returns whether the file has not been modified since, as far as its time of modification tells.
-    /// There is no answer for StoRM.
+    /// Returns whether the file has not been modified since, as far as its time of modification
+    /// tells. There is no answer for StoRM.
     pub fn is_current(&self, state: &State) -> Option<bool> {
         self.modified.map(|modified| modified == state.modified.0)
     }
@@ -77,9 +77,9 @@ impl Stored {
     /// Returns whether the checksum is the file's, so that the file need not be read.
     ///
     /// A program can set the time of modification back, but not the time of the last change. If the
-    /// latter is the time when the checksum was stored, then nothing has changed since. That time is
-    /// stored in seconds, and the attribute may be written in the next one. In the same second, the file
-    /// may have been written again. But then, both times of the file are the same.
+    /// latter is the time when the checksum was stored, then nothing has changed since. That time
+    /// is stored in seconds, and the attribute may be written in the next one. In the same second,
+    /// the file may have been written again. But then, both times of the file are the same.
     pub fn is_fresh(&self, state: &State) -> bool {
         self.is_current(state) == Some(true)
             && self
@@ -107,8 +107,8 @@ impl Format {
         }
     }
 
-    /// Writes the attribute for the checksum of a file that had the state `before` when it was opened.
-    /// The error is why there is no attribute now, or none that others may believe.
+    /// Writes the attribute for the checksum of a file that had the state `before` when it was
+    /// opened. The error is why there is no attribute now, or none that others may believe.
     pub fn write(self, file: &File, checksum: u32, before: &State) -> Result<(), String> {
         let text = |error: io::Error| format!("checksum not stored: {}", describe(&error));
         let changed = || "checksum not stored: the file changed while it was read".to_owned();
@@ -153,9 +153,9 @@ fn get(file: &File, name: &str) -> Option<Vec<u8>> {
 const RECORD: usize = 96;
 const NAME: &[u8; 16] = b"adler32\0\0\0\0\0\0\0\0\0";
 
-/// Returns XRootD's record: the name of the algorithm, the time of modification, the seconds from then
-/// until now, reserved bytes, the length of the checksum, and the checksum in 64 bytes. Numbers are
-/// big-endian.
+/// Returns XRootD's record: the name of the algorithm, the time of modification, the seconds from
+/// then until now, reserved bytes, the length of the checksum, and the checksum in 64 bytes.
+/// Numbers are big-endian.
 fn encode(checksum: u32, modified: i64, now: i64) -> [u8; RECORD] {
     let since = i32::try_from(now.saturating_sub(modified)).unwrap_or(match now > modified {
         true => i32::MAX,

@@ -139,20 +139,21 @@ pub enum Command {
     Combine(CombineArgs),
     /// Copy files, and print the checksums of the copies
     ///
-    /// Sums the bytes while copying them, so that no second pass over the file is needed. A copy gets its
-    /// name only when it is complete and on the disk; until then, nothing is changed. A file that changes
-    /// while it is copied is an error. If SOURCE is -, the standard input is copied. The exit status is 0
-    /// if all files were copied. Otherwise, it is 1.
+    /// Sums the bytes while copying them, so that no second pass over the file is needed. A copy
+    /// gets its name only when it is complete and on the disk; until then, nothing is changed. A
+    /// file that changes while it is copied is an error. If SOURCE is -, the standard input is
+    /// copied. The exit status is 0 if all files were copied. Otherwise, it is 1.
     #[command(override_usage = "\
 adler32 copy [OPTIONS] SOURCE DESTINATION
        adler32 copy [OPTIONS] SOURCE... DIRECTORY")]
     Copy(CopyArgs),
     /// Compute a checksum for an XRootD server
     ///
-    /// Is called by the server, with the configuration 'xrootd.chksum max 4 adler32 /usr/bin/adler32
-    /// xrootd'. Prints the checksum. If it cannot be computed, prints the reason in its place, which the
-    /// server sends to the client. The exit status is 0 if the checksum could be computed. Otherwise, it
-    /// is an error number, which the server translates for the client.
+    /// Is called by the server, with the configuration 'xrootd.chksum max 4 adler32
+    /// /usr/bin/adler32 xrootd'. Prints the checksum. If it cannot be computed, prints the reason
+    /// in its place, which the server sends to the client. The exit status is 0 if the checksum
+    /// could be computed. Otherwise, it is an error number, which the server translates for the
+    /// client.
     Xrootd(XrootdArgs),
     /// Measure how fast each backend is on this machine
     ///
@@ -235,8 +236,8 @@ pub struct XrootdArgs {
     /// Number of threads
     #[arg(long, value_name = "NUMBER", value_parser = parse_threads, default_value = "1")]
     pub threads: NonZero<usize>,
-    /// Path of the file; or the type of the checksum, the path, the client and the user, as a server with
-    /// several types of checksums passes them
+    /// Path of the file; or the type of the checksum, the path, the client and the user, as a
+    /// server with several types of checksums passes them
     #[arg(value_name = "PATH", required = true, trailing_var_arg = true)]
     pub operands: Vec<OsString>,
 }
@@ -309,8 +310,8 @@ pub struct SumArgs {
     /// Print the checksum as this field of an HTTP header
     #[arg(long, value_name = "FIELD", value_enum)]
     header: Option<Header>,
-    /// Take checksums from extended attributes, and store those that had to be computed. With --check,
-    /// check the FILEs against the stored checksums
+    /// Take checksums from extended attributes, and store those that had to be computed. With
+    /// --check, check the FILEs against the stored checksums
     #[arg(
         long,
         value_name = "FORMAT",

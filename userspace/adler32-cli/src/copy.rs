@@ -199,8 +199,8 @@ impl Copy<'_> {
 
     /// Copies a regular file.
     fn copy_file(&self, source: &File, copy: &File, destination: &Path) -> Result<Sum, Failure> {
-        // Where files can share blocks, nothing is written. The sum is that of the copy, which nobody
-        // else can change.
+        // Where files can share blocks, nothing is written. The sum is that of the copy, which
+        // nobody else can change.
         match rustix::fs::ioctl_ficlone(copy, source) {
             Ok(()) => self.sum(copy),
             Err(_) => self.copy_data(source, copy, destination),
@@ -327,8 +327,8 @@ fn preserve(source: &File, metadata: &Metadata, copy: &File) -> Vec<String> {
     let owner = std::os::unix::fs::fchown(copy, Some(metadata.uid()), Some(metadata.gid()));
     let mut mode = metadata.permissions();
     if let Err(error) = owner {
-        // Another owner must not get the rights of the old one by these bits. Only root can give files
-        // away, so nothing is said.
+        // Another owner must not get the rights of the old one by these bits. Only root can give
+        // files away, so nothing is said.
         std::os::unix::fs::PermissionsExt::set_mode(&mut mode, metadata.mode() & 0o777);
         if rustix::process::geteuid().is_root() {
             warn("owner", error);
@@ -361,7 +361,8 @@ fn preserve(source: &File, metadata: &Metadata, copy: &File) -> Vec<String> {
     warnings
 }
 
-/// Returns the names of the attributes of a file. Those of the security modules belong to its place.
+/// Returns the names of the attributes of a file. Those of the security modules belong to its
+/// place.
 fn attributes(file: &File) -> Vec<Vec<u8>> {
     let mut names = vec![0; 65536];
     let length = rustix::fs::flistxattr(file, &mut names).unwrap_or(0);

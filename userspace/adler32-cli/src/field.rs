@@ -51,8 +51,8 @@ const AMBIGUOUS: &str = "ambiguous, because both the first and the last word can
 const NAMELESS: &str = "a checksum without a name, which --name can supply";
 
 impl<'a> Parser<'a> {
-    /// Creates a parser that accepts only the forms of sha256sum if `strict`. `name` is the name for
-    /// lines without one.
+    /// Creates a parser that accepts only the forms of sha256sum if `strict`. `name` is the name
+    /// for lines without one.
     pub fn new(strict: bool, name: Option<&'a OsStr>) -> Self {
         Self {
             strict,
@@ -122,7 +122,7 @@ impl<'a> Parser<'a> {
             .split(|&byte| byte == b',')
             .map(|item| item.trim_ascii());
         let digest = if is("Digest") {
-            find_digest(digests, b"adler32=", |value| hexadecimal(value))
+            find_digest(digests, b"adler32=", hexadecimal)
         } else if is("Repr-Digest") || is("Content-Digest") {
             find_digest(digests, b"adler=", byte_sequence)
         } else {
@@ -135,8 +135,8 @@ impl<'a> Parser<'a> {
         })
     }
 
-    /// Parses a line in which the checksum comes before the name, and which sha256sum would not accept:
-    /// the checksum has a label or too few digits.
+    /// Parses a line in which the checksum comes before the name, and which sha256sum would not
+    /// accept: the checksum has a label or too few digits.
     fn parse_checksum_first(&mut self, line: &[u8]) -> Option<Content> {
         let (escaped, line) = match line.strip_prefix(b"\\") {
             Some(rest) => (true, rest),
@@ -174,8 +174,8 @@ impl<'a> Parser<'a> {
         entry(checksum, self.plain.name(&rest[1..])?, escaped)
     }
 
-    /// Parses the rest of `adler32: 05c801f0 /path 5`, as `xrdcp --cksum adler32:print` prints. The size
-    /// is omitted if the name is not a path or a URL, as xrdcp prints.
+    /// Parses the rest of `adler32: 05c801f0 /path 5`, as `xrdcp --cksum adler32:print` prints. The
+    /// size is omitted if the name is not a path or a URL, as xrdcp prints.
     fn parse_xrdcp(&self, rest: &[u8]) -> Option<Content> {
         let end = rest.iter().position(line::is_blank).unwrap_or(rest.len());
         let (word, rest) = rest.split_at(end);
@@ -206,9 +206,9 @@ fn entry(checksum: u32, name: &[u8], escaped: bool) -> Option<Content> {
     Some(Content::Entry(entry))
 }
 
-/// Parses `name 05c801f0` and `name adler32:05c801f0`. Only after a URL, as gfal-sum prints, the checksum
-/// may lack its leading zeros, and only in a path, the name may contain spaces. Otherwise, any text that
-/// ends with a word like "bad" would be a name and a checksum.
+/// Parses `name 05c801f0` and `name adler32:05c801f0`. Only after a URL, as gfal-sum prints, the
+/// checksum may lack its leading zeros, and only in a path, the name may contain spaces. Otherwise,
+/// any text that ends with a word like "bad" would be a name and a checksum.
 fn parse_name_first(line: &[u8]) -> Option<Entry> {
     let (name, word) = split_last_word(line)?;
     let checksum = labeled(word)
@@ -290,8 +290,8 @@ fn labeled(word: &[u8]) -> Option<u32> {
 /// Parses a checksum in hexadecimal whose leading zeros may be missing, or all be there.
 fn shortened(word: &[u8]) -> Option<u32> {
     let checksum = hexadecimal(word)?;
-    // A program that omits zeros omits all of them. Less than eight digits with a leading zero are a
-    // checksum that lost other digits.
+    // A program that omits zeros omits all of them. Less than eight digits with a leading zero are
+    // a checksum that lost other digits.
     let incomplete = word.len() < DIGITS && word.starts_with(b"0") && word.len() > 1;
     (!incomplete || has_0x(word)).then_some(checksum)
 }

@@ -2,13 +2,13 @@
 
 //! `adler32 xrootd`, the checksum program of an XRootD server.
 //!
-//! The server sends the first line of the standard output to the client: the checksum, or, if the exit
-//! status is not 0, the reason. The server takes the exit status for an error number, from which it
-//! makes the error code for the client. Status 1 would stand for a missing permission.
+//! The server sends the first line of the standard output to the client: the checksum, or, if the
+//! exit status is not 0, the reason. The server takes the exit status for an error number, from
+//! which it makes the error code for the client. Status 1 would stand for a missing permission.
 //!
-//! When the server has read a whole line, it kills the program, and takes the line of a killed program
-//! for a checksum. So the reason is the last thing that is printed, and has no newline: then the server
-//! reads until the program has exited.
+//! When the server has read a whole line, it kills the program, and takes the line of a killed
+//! program for a checksum. So the reason is the last thing that is printed, and has no newline:
+//! then the server reads until the program has exited.
 
 use std::env;
 use std::ffi::OsStr;

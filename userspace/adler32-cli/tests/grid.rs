@@ -126,7 +126,7 @@ fn the_checksum_program_of_xrootd() {
     );
     if !unistd::geteuid().is_root() {
         let unreadable = path("unreadable");
-        fs::set_permissions(&unreadable, fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(&unreadable, fs::Permissions::from_mode(0o000)).unwrap();
         let reason = format!("{unreadable}: Permission denied");
         fails(&[&unreadable], &reason, 13);
     }
