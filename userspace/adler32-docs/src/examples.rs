@@ -25,6 +25,23 @@ pub fn of(page: &str) -> &'static [(&'static str, &'static [&'static str])] {
                 "Sum with the kernel module, and report the backend:",
                 &["adler32sum --via device --debug FILE"],
             ),
+            ("Print only the checksum:", &["adler32 sum --no-names FILE"]),
+            (
+                "Take checksums from XRootD's attributes, and store those that are missing:",
+                &["adler32 sum -r --xattr data"],
+            ),
+            (
+                "Find files that no longer have their stored checksums:",
+                &["adler32 sum -c -r --xattr --quiet data"],
+            ),
+            (
+                "Report files that are in no list:",
+                &["adler32 sum -c --audit data LIST"],
+            ),
+            (
+                "Check the digest that a web server sends:",
+                &["curl -sI -H 'Want-Digest: adler32' URL | adler32 sum -c --name FILE"],
+            ),
             (
                 "Check a list from xrdadler32:",
                 &["xrdadler32 FILE > LIST", "adler32sum -c LIST"],
@@ -36,6 +53,23 @@ pub fn of(page: &str) -> &'static [(&'static str, &'static [&'static str])] {
                 "adler32 sum --range 0:1000000000 FILE > PARTS",
                 "adler32 sum --range 1000000000:1000000000 FILE >> PARTS",
                 "adler32 combine < PARTS",
+            ],
+        )],
+        "adler32-copy" => &[
+            (
+                "Copy a file with its times and attributes, and read the copy again:",
+                &["adler32 copy --preserve --verify FILE data"],
+            ),
+            (
+                "Save a download, and sum it:",
+                &["curl -s URL | adler32 copy - FILE"],
+            ),
+        ],
+        "adler32-xrootd" => &[(
+            "Print what a server gets for a file, with one type of checksum and with several:",
+            &[
+                "adler32 xrootd /data/file",
+                "adler32 xrootd adler32 /data/file user.1:2@host",
             ],
         )],
         "adler32-info" => &[(
