@@ -4,8 +4,9 @@
 //!
 //! Start this program in the top directory after `make lab tools`; `make test` does both.
 //!
-//! Each suite is a trial of libtest-mimic, which runs, lists and reports the suites. A suite is one
-//! script with many cases, which this program counts itself: a trial has no count.
+//! Each suite is a trial of libtest-mimic, which schedules, lists and reports the suites. A suite is
+//! one script with many cases. libtest-mimic cannot count the cases in a trial, so this program adds
+//! up the `test result:` lines and prints the table and the last line.
 
 mod suites;
 mod tally;
@@ -44,7 +45,7 @@ struct Arguments {
     /// List the suites
     #[arg(long)]
     list: bool,
-    /// The suites to run [default: all]
+    /// Names of suites to run [default: all]
     suites: Vec<String>,
 }
 

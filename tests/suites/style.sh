@@ -185,7 +185,7 @@ run_case "lints are on in every crate" finds_nothing missing_lints
 run_case "comments have at most 100 columns" finds_nothing long_comments
 run_case "documents have at most 100 columns" finds_nothing long_prose
 run_case "safety comments have one form" finds_nothing safety_comments
-run_case "only the files that may be unsafe are" finds_nothing misplaced_unsafe
+run_case "unsafe is only in files that may contain it" finds_nothing misplaced_unsafe
 run_case "words that were replaced are not used" finds_nothing unused_words
 run_case "links in documents lead somewhere" finds_nothing dead_links
 run_case "shellcheck has nothing to say on scripts" check_scripts
