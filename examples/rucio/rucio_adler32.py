@@ -17,9 +17,13 @@ import runpy
 import shutil
 import subprocess
 import sys
+import zlib
 
 DEVICE = "/dev/adler32"
 COMMAND = "adler32"
+
+# The command starts in a few milliseconds. In this time, zlib sums a shorter file.
+COMMAND_FROM = 32 << 20
 
 # The most that one call of sendfile transfers.
 LENGTH = 0x7FFFF000
@@ -46,12 +50,27 @@ def sum_with_command(path):
     return result.stdout.decode().strip()
 
 
+def sum_with_zlib(path):
+    """Returns the checksum of a file."""
+    value = 1
+    with open(path, "rb") as file:
+        while data := file.read(1 << 16):
+            value = zlib.adler32(data, value)
+    return f"{value:08x}"
+
+
+def sum_with_command_or_zlib(path):
+    """Returns the checksum of a file, from the faster of both."""
+    long = os.stat(path).st_size >= COMMAND_FROM
+    return sum_with_command(path) if long else sum_with_zlib(path)
+
+
 def best():
-    """Returns the function to use here: the device has no cost for each file, as a command has."""
+    """Returns the function to use here."""
     if os.access(DEVICE, os.R_OK | os.W_OK):
         return sum_with_device
     if shutil.which(COMMAND):
-        return sum_with_command
+        return sum_with_command_or_zlib
     raise FileNotFoundError(f"neither {DEVICE} nor the command {COMMAND} can be used")
 
 
