@@ -62,13 +62,13 @@ use self::{
         Mode,
         Session, //
     },
-    slot::Slots, //
+    slot::{
+        Slots,
+        User, //
+    }, //
 };
 use crate::{
-    kernel_ext::{
-        cred::in_initial_user_ns,
-        miscdevice::Device, //
-    },
+    kernel_ext::miscdevice::Device,
     platform,
     uapi,
     VERSION, //
@@ -122,11 +122,7 @@ impl Device for Adler32Device {
             flags::O_RDWR => Mode::Private,
             _ => Mode::IoctlOnly,
         };
-        let owner = file.cred().euid();
-        if mode.has_slot() {
-            slots.reserve(owner, in_initial_user_ns(file.cred()))?;
-        }
-        let session = KBox::pin_init(Session::new(mode, owner, slots), GFP_KERNEL_ACCOUNT)?;
+        let session = Session::open(mode, User::new(file.cred()), slots)?;
         Ok((session, mode.start()))
     }
 
@@ -179,7 +175,7 @@ impl Device for Adler32Device {
             RESET | SET | UPDATE | COMBINE if !session.is_writable() => return Err(EBADF),
             RESET => session.reset()?,
             GET => write_struct(arg, &session.get()?)?,
-            SET => session.set(read_struct(arg)?)?,
+            SET => session.set_state(read_struct(arg)?)?,
             UPDATE => session.update(read_struct(arg)?)?,
             DIGEST => {
                 let mut digest: uapi::Digest = read_struct(arg)?;

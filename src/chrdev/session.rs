@@ -19,8 +19,7 @@ use kernel::{
         Arc,
         CondVar,
         SpinLock, //
-    },
-    task::Kuid, //
+    }, //
 };
 
 use super::{
@@ -29,7 +28,11 @@ use super::{
         self,
         Position, //
     },
-    slot::Slots,
+    slot::{
+        Room,
+        Slots,
+        User, //
+    },
     sum::Sum, //
 };
 use crate::{
@@ -100,6 +103,8 @@ struct State {
     origin: u64,
     /// `lseek` has set the position, and the text has not been read since.
     sought: bool,
+    /// Memory for the slot, which the first change allocates, so that the last close cannot fail.
+    room: Option<Room>,
 }
 
 impl State {
@@ -133,7 +138,7 @@ impl State {
 #[pin_data]
 pub(crate) struct Session {
     mode: Mode,
-    owner: Kuid,
+    owner: User,
     slots: Arc<Slots>,
     /// A spinlock, because it is held only briefly: a preempted holder of a mutex would delay even
     /// readers of fdinfo.
@@ -145,13 +150,20 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    /// Returns an initializer for the session of a file that `owner` opens. If `mode` uses a slot,
-    /// `owner` must have one.
-    pub(super) fn new(mode: Mode, owner: Kuid, slots: &Arc<Slots>) -> impl PinInit<Self> {
+    /// Makes the session of a file that `owner` opens. This never sleeps.
+    pub(super) fn open(mode: Mode, owner: User, slots: &Arc<Slots>) -> Result<Pin<KBox<Self>>> {
         let sum = match mode {
-            Mode::Append => slots.get(owner),
+            Mode::Append => slots.use_slot(owner),
             Mode::View | Mode::Replace | Mode::Private | Mode::IoctlOnly => Sum::EMPTY,
         };
+        let open = |flags| KBox::pin_init(Self::new(mode, owner, slots, sum), flags);
+        // Where the memory of the caller's control group is used up, it is not charged for these few
+        // bytes. It is charged for the open file itself.
+        let account = GFP_KERNEL_ACCOUNT & !GFP_KERNEL;
+        Ok(open(GFP_NOWAIT | account | __GFP_NOWARN).or_else(|_| open(GFP_ATOMIC))?)
+    }
+
+    fn new(mode: Mode, owner: User, slots: &Arc<Slots>, sum: Sum) -> impl PinInit<Self> {
         let slots = slots.clone();
         let view_due = mode == Mode::View;
         pin_init!(Self {
@@ -164,6 +176,7 @@ impl Session {
                 view_due,
                 origin: sum.length(),
                 sought: false,
+                room: None,
             }),
             idle <- new_condvar!(),
         })
@@ -229,8 +242,11 @@ impl Session {
     /// Stores the sum in the slot of the owner if the mode uses the slot. Called at the last close.
     pub(super) fn publish(&self) {
         if self.mode.has_slot() {
-            let sum = self.state.lock().sum;
-            self.slots.set(self.owner, sum);
+            let (sum, room) = {
+                let mut state = self.state.lock();
+                (state.sum, state.room.take())
+            };
+            self.slots.set(self.owner, sum, room);
         }
     }
 
@@ -261,7 +277,7 @@ impl Session {
 
     /// Returns value and length without waiting for a write in progress.
     pub(super) fn snapshot(&self) -> uapi::State {
-        // The lock of the slots may sleep, so it must not be taken under the spinlock.
+        // Before the state is locked: neither lock is ever taken under the other.
         let slot = self.viewed_slot();
         let state = self.state.lock();
         let sum = match slot {
@@ -278,16 +294,16 @@ impl Session {
     }
 
     /// Handles [`uapi::NR_SET`].
-    pub(super) fn set(&self, state: uapi::State) -> Result {
+    pub(super) fn set_state(&self, state: uapi::State) -> Result {
         let sum = Sum::from_state(state)?;
-        self.lock_idle()?.replace(sum);
+        self.lock_to_change()?.replace(sum);
         Ok(())
     }
 
     /// Handles [`uapi::NR_COMBINE`].
     pub(super) fn combine(&self, part: uapi::State) -> Result {
         let part = Sum::from_state(part)?;
-        let mut state = self.lock_idle()?;
+        let mut state = self.lock_to_change()?;
         state.sum = state.sum.combined(part)?;
         Ok(())
     }
@@ -330,7 +346,7 @@ impl Session {
         }
         let mut buffer = [const { MaybeUninit::uninit() }; TINY];
         let data = input::copy(iov, &mut buffer)?;
-        let mut state = self.lock_idle()?;
+        let mut state = self.lock_to_change()?;
         state.admit(position)?;
         let checksum = platform::update(state.sum.checksum(), data);
         state.sum = state.sum.extended(checksum, data.len() as u64)?;
@@ -340,16 +356,13 @@ impl Session {
     /// Returns the sum once no write is in progress. A view takes its sum from the slot the first
     /// time, and whenever `refresh` is set.
     fn read(&self, refresh: bool) -> Result<Sum> {
-        // Before the spinlock is taken, as in `snapshot()`.
-        let slot = self.viewed_slot();
-        let mut state = self.lock_idle()?;
-        if let Some(slot) = slot {
-            if state.view_due || refresh {
-                state.sum = slot;
-                state.view_due = false;
-            }
+        if self.mode == Mode::View && (refresh || self.state.lock().view_due) {
+            let slot = self.slots.use_slot(self.owner);
+            let mut state = self.state.lock();
+            state.sum = slot;
+            state.view_due = false;
         }
-        Ok(state.sum)
+        Ok(self.lock_idle()?.sum)
     }
 
     /// Returns the slot if the session is a view of it.
@@ -368,9 +381,22 @@ impl Session {
         Ok(state)
     }
 
+    /// Does what [`Self::lock_idle`] does, after making sure that the sum can become the slot.
+    fn lock_to_change(&self) -> Result<Guard<'_, State, SpinLockBackend>> {
+        let state = self.lock_idle()?;
+        if !self.mode.has_slot() || state.room.is_some() {
+            return Ok(state);
+        }
+        drop(state);
+        let room = Room::new()?;
+        let mut state = self.lock_idle()?;
+        state.room.get_or_insert(room);
+        Ok(state)
+    }
+
     /// Makes the session busy with an operation that may take long, if `check` allows it.
     fn begin(&self, check: impl FnOnce(&mut State) -> Result) -> Result<Operation<'_>> {
-        let mut state = self.lock_idle()?;
+        let mut state = self.lock_to_change()?;
         check(&mut state)?;
         state.busy = true;
         // INVARIANT: `busy` was false, and was set just now for this operation.
@@ -419,7 +445,10 @@ pub(super) fn digest(digest: &uapi::Digest) -> Result<u32> {
 #[kunit_tests(adler32_sessions)]
 mod tests {
     use super::*;
-    use crate::uapi::MAX_LENGTH;
+    use crate::{
+        chrdev::slot::test_user,
+        uapi::MAX_LENGTH, //
+    };
 
     const EMPTY: uapi::State = state(1, 0);
     const ABC: uapi::State = state(0x024d_0127, 3);
@@ -432,16 +461,11 @@ mod tests {
         }
     }
 
-    /// Makes a session of user `uid`.
-    fn session_of(uid: u32, mode: Mode, slots: &Arc<Slots>) -> Result<Arc<Session>> {
-        let owner = Kuid::from_raw(bindings::kuid_t { val: uid });
-        if mode.has_slot() {
-            slots.reserve(owner, true)?;
-        }
-        Arc::pin_init(Session::new(mode, owner, slots), GFP_KERNEL)
+    fn session_of(uid: u32, mode: Mode, slots: &Arc<Slots>) -> Result<Pin<KBox<Session>>> {
+        Session::open(mode, test_user(uid), slots)
     }
 
-    fn private() -> Result<Arc<Session>> {
+    fn private() -> Result<Pin<KBox<Session>>> {
         session_of(1, Mode::Private, &Slots::new()?)
     }
 
@@ -451,7 +475,7 @@ mod tests {
         let slot = |uid| session_of(uid, Mode::View, &slots)?.get();
         let first = session_of(1, Mode::Replace, &slots)?;
         assert_eq!(first.get(), Ok(EMPTY));
-        first.set(ABC)?;
+        first.set_state(ABC)?;
         assert_eq!(slot(1), Ok(EMPTY));
         first.publish();
         assert_eq!(slot(1), Ok(ABC));
@@ -465,6 +489,28 @@ mod tests {
         Ok(())
     }
 
+    /// The kernel opens misc devices under a lock that all of them share.
+    #[test]
+    fn opening_never_sleeps() -> Result {
+        let slots = Slots::new()?;
+        let session = session_of(1, Mode::Replace, &slots)?;
+        session.set_state(ABC)?;
+        session.publish();
+        // A kernel with detectors reports what sleeps under this lock.
+        let state = session.state.lock();
+        for mode in [
+            Mode::View,
+            Mode::Replace,
+            Mode::Append,
+            Mode::Private,
+            Mode::IoctlOnly,
+        ] {
+            session_of(1, mode, &slots)?;
+        }
+        drop(state);
+        Ok(())
+    }
+
     #[test]
     fn other_modes_publish_nothing() -> Result {
         let slots = Slots::new()?;
@@ -472,7 +518,7 @@ mod tests {
         for mode in [Mode::View, Mode::Private, Mode::IoctlOnly] {
             let session = session_of(1, mode, &slots)?;
             assert_eq!(session.get(), Ok(EMPTY));
-            session.set(ABC)?;
+            session.set_state(ABC)?;
             session.publish();
             let slot = session_of(1, Mode::View, &slots)?.get();
             assert_eq!(slot, Ok(EMPTY));
@@ -485,7 +531,7 @@ mod tests {
         let slots = Slots::new()?;
         let view = session_of(1, Mode::View, &slots)?;
         let writer = session_of(1, Mode::Replace, &slots)?;
-        writer.set(ABC)?;
+        writer.set_state(ABC)?;
         writer.publish();
         assert_eq!(view.snapshot(), ABC);
         assert_eq!(view.text(Position::Text(4))?, *b"024d0127\n");
@@ -521,8 +567,8 @@ mod tests {
     fn lengths_are_limited() -> Result {
         let session = private()?;
         let longest = state(1, MAX_LENGTH);
-        assert_eq!(session.set(state(1, MAX_LENGTH + 1)), Err(EINVAL));
-        session.set(longest)?;
+        assert_eq!(session.set_state(state(1, MAX_LENGTH + 1)), Err(EINVAL));
+        session.set_state(longest)?;
         let one_byte = uapi::Buffer {
             address: 0,
             length: 1,
@@ -541,10 +587,10 @@ mod tests {
     #[test]
     fn impossible_states_are_refused() -> Result {
         let session = private()?;
-        session.set(ABC)?;
+        session.set_state(ABC)?;
         let reserved = uapi::State { reserved: 1, ..ABC };
         for wrong in [state(0xfff1, 1), state(0xfff1_0000, 1), reserved] {
-            assert_eq!(session.set(wrong), Err(EINVAL));
+            assert_eq!(session.set_state(wrong), Err(EINVAL));
             assert_eq!(session.combine(wrong), Err(EINVAL));
         }
         assert_eq!(session.get(), Ok(ABC));

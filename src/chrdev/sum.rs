@@ -48,6 +48,10 @@ impl Sum {
         }
     }
 
+    pub(super) fn is_empty(self) -> bool {
+        self.checksum == Adler32::EMPTY && self.length == 0
+    }
+
     pub(super) fn checksum(self) -> Adler32 {
         self.checksum
     }

@@ -44,6 +44,7 @@ trials!(after module::ensure_loaded:
     write_16_bytes,
     write_300_bytes,
     write_1_mib,
+    write_to_the_slot,
     write_absent_pages,
     writev,
     read,
@@ -205,6 +206,23 @@ fn write_300_bytes() {
 
 fn write_1_mib() {
     write(1 << 20);
+}
+
+/// The first write allocates the slot.
+fn write_to_the_slot() {
+    each_point(
+        &[],
+        || {
+            device::publish(b"");
+            device::replace()
+        },
+        |file| memory::write_from(&*file, b"abc".as_ptr() as usize, 3),
+        |file, result| {
+            drop(file);
+            let written = &b"abc"[..result.unwrap_or(0)];
+            assert_eq!(device::slot(), device::state_of(written));
+        },
+    );
 }
 
 /// The kernel allocates the pages of untouched memory while it copies them. A page that cannot be
