@@ -35,8 +35,8 @@ const LENGTHS: [usize; 3] = [SHORTEST, 64 * 1024, MIB];
 
 /// Measures all backends, checks that their checksums are equal, and prints how fast they are.
 pub fn run(args: &BenchArgs, output: &mut Output) -> anyhow::Result<ExitCode> {
-    let rounds = usize::from(args.rounds.get());
-    let data = noise(usize::from(args.size.get()) * MIB)?;
+    let rounds = usize::from(args.rounds);
+    let data = noise(usize::from(args.size) * MIB)?;
     let file = match &args.file {
         Some(path) => open(path).map_err(|error| {
             let name = quote(path.as_os_str());

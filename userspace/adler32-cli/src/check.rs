@@ -21,6 +21,7 @@ use crate::line;
 use crate::line::Entry;
 use crate::ordered::in_order;
 use crate::output::Output;
+use crate::part::Part;
 use crate::quote::quote;
 use crate::summer;
 use crate::summer::Summer;
@@ -73,11 +74,12 @@ fn report_unlisted(args: &SumArgs, audit: &Audit, output: &mut Output) -> ExitCo
 
 fn print_result(args: &SumArgs, name: &OsStr, result: &str, output: &mut Output) {
     if !args.status {
-        let (backslash, name) = line::escape(name);
-        let line = [backslash.as_bytes(), &name, b": ", result.as_bytes(), b"\n"];
-        output.print(&line.concat());
+        output.print(&line::result(name, result));
     }
 }
+
+/// The reason why a line of a part is refused.
+const PART: &str = "a part of a file, for 'adler32 combine'";
 
 /// A line of a list.
 enum Line {
@@ -143,6 +145,10 @@ impl List<'_> {
                 return Some(Line::Unreadable);
             };
             let line = line.strip_suffix(b"\r").unwrap_or(&line);
+            // sha256sum would take the offset, the length, the size and the name for the name.
+            if !self.args.as_sha256sum && Part::parse(line).is_ok() {
+                return Some(Line::Unclear(number, PART));
+            }
             match parser.parse(line) {
                 // The standard input cannot contain both the list and the data.
                 Content::Entry(entry) if from_stdin && entry.name == STDIN => {
@@ -280,9 +286,10 @@ impl List<'_> {
             }
         }
         let refused = self.args.strict && misformatted > 0;
-        match matched > 0 && mismatched + unreadable == 0 && !refused {
-            true => ExitCode::Success,
-            false => ExitCode::Failure,
+        match (mismatched, matched > 0 && unreadable == 0 && !refused) {
+            (1.., _) => ExitCode::Negative,
+            (0, true) => ExitCode::Success,
+            (0, false) => ExitCode::Failure,
         }
     }
 

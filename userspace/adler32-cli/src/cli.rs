@@ -15,6 +15,7 @@ use anyhow::anyhow;
 use clap::builder::PossibleValuesParser;
 use clap::builder::TypedValueParser;
 use clap::error::ErrorKind;
+use clap::value_parser;
 use clap::Arg;
 use clap::ArgAction;
 use clap::ArgMatches;
@@ -30,7 +31,8 @@ use crate::line::Header;
 use crate::misuse;
 
 const ADLER32: &str = "adler32";
-const ADLER32SUM: &str = "adler32sum";
+/// The program that behaves like sha256sum.
+pub const ADLER32SUM: &str = "adler32sum";
 const SUM: &str = "sum";
 
 /// The name that stands for the standard input.
@@ -249,11 +251,11 @@ pub struct BenchArgs {
     #[arg(long, value_name = "FILE")]
     pub file: Option<PathBuf>,
     /// Size of the temporary file and of the longest data in memory, in MiB
-    #[arg(long, value_name = "MIB", default_value = "64")]
-    pub size: NonZero<u16>,
+    #[arg(long, value_name = "MIB", default_value = "64", value_parser = value_parser!(u16).range(1..))]
+    pub size: u16,
     /// Number of rounds, in each of which every backend takes its turn
-    #[arg(long, value_name = "NUMBER", default_value = "15")]
-    pub rounds: NonZero<u16>,
+    #[arg(long, value_name = "NUMBER", default_value = "15", value_parser = value_parser!(u16).range(1..))]
+    pub rounds: u16,
     /// Print a JSON object instead of tables and bars
     #[arg(long)]
     pub json: bool,
@@ -369,6 +371,9 @@ pub struct SumArgs {
     /// Whether `-t` comes after `--tag`. Only in this order, the two are an error.
     #[arg(skip)]
     text_after_tag: bool,
+    /// Whether the program is `adler32sum`, which does what sha256sum does.
+    #[arg(skip)]
+    pub as_sha256sum: bool,
     /// Whether lists may have other forms than those of sha256sum.
     #[arg(skip)]
     pub field_forms: bool,
@@ -569,12 +574,11 @@ impl BackendChoice {
 /// Returns the commands `adler32` and `adler32sum`, from which manual pages and completions are
 /// made.
 pub fn commands() -> [clap::Command; 2] {
-    [Adler32::command(), adler32sum()]
-}
-
-/// Returns the command `adler32sum`. The letter of this option is none of sha256sum's.
-fn adler32sum() -> clap::Command {
-    Adler32sum::command().mut_arg("one_file_system", |option| option.short(None))
+    // sha256sum has neither of these short options.
+    let adler32sum = Adler32sum::command().mut_arg("one_file_system", |option| option.short(None));
+    let help = |help: Arg| help.short_alias('h');
+    let adler32 = Adler32::command().mut_subcommand(SUM, |sum| sum.mut_arg("help", help));
+    [adler32, adler32sum]
 }
 
 /// The request in the arguments.
@@ -598,10 +602,10 @@ pub fn parse(arguments: &[OsString]) -> Invocation {
     let called = arguments
         .first()
         .and_then(|path| Path::new(path).file_name());
-    let (program, mut command) = if called == Some(ADLER32SUM.as_ref()) {
-        (ADLER32SUM, adler32sum())
-    } else {
-        (ADLER32, Adler32::command())
+    let [adler32, adler32sum] = commands();
+    let (program, mut command) = match called == Some(ADLER32SUM.as_ref()) {
+        true => (ADLER32SUM, adler32sum),
+        false => (ADLER32, adler32),
     };
     let asked = match command.try_get_matches_from_mut(arguments) {
         Ok(matches) => command_of(&matches).map(Asked::Run),
@@ -627,7 +631,8 @@ fn command_of(matches: &ArgMatches) -> Result<Command, clap::Error> {
         None => matches,
     };
     let mut args = SumArgs::from_matches(sum)?;
-    args.field_forms = matches.subcommand().is_some() && !args.strict;
+    args.as_sha256sum = matches.subcommand().is_none();
+    args.field_forms = !args.as_sha256sum && !args.strict;
     match args.misuse() {
         None => Ok(Command::Sum(args)),
         Some(misuse) => Err(clap::Error::raw(ErrorKind::ArgumentConflict, misuse)),

@@ -11,17 +11,31 @@ use std::os::raw::c_int;
 pub enum ExitCode {
     /// Everything succeeded.
     Success,
-    /// Something failed.
+    /// Something could not be done, for example because a file cannot be read.
     Failure,
+    /// Everything could be done, or a part, but the result is negative, for example because a
+    /// checksum does not match.
+    Negative,
     /// Something failed for the reason with this error number, which is the exit status.
     Errno(c_int),
+}
+
+impl ExitCode {
+    /// Returns the exit status of sha256sum, which is the same for all failures.
+    pub fn of_sha256sum(self) -> Self {
+        match self {
+            Self::Success => self,
+            _ => Self::Negative,
+        }
+    }
 }
 
 impl From<ExitCode> for c_int {
     fn from(code: ExitCode) -> Self {
         match code {
             ExitCode::Success => 0,
-            ExitCode::Failure => 1,
+            ExitCode::Negative => 1,
+            ExitCode::Failure => 2,
             ExitCode::Errno(errno) => errno,
         }
     }

@@ -12,6 +12,7 @@ use std::os::unix::ffi::OsStringExt;
 use base64::prelude::BASE64_STANDARD;
 use base64::Engine;
 
+use crate::json;
 use crate::line;
 use crate::line::Entry;
 use crate::line::DIGITS;
@@ -76,6 +77,9 @@ impl<'a> Parser<'a> {
             };
         }
         let line = line::trim_blanks(line);
+        if let Some(entry) = json::parse(line) {
+            return Content::Entry(entry);
+        }
         self.in_headers |= line.starts_with(b"HTTP/");
         if let Some(content) = self.parse_header(line) {
             return content;

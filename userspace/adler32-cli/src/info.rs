@@ -34,7 +34,7 @@ pub fn run(args: &InfoArgs, output: &mut Output) -> ExitCode {
     let af_alg = diagnosis::probe_af_alg();
     let code = match device.is_ok() || af_alg.is_ok() {
         true => ExitCode::Success,
-        false => ExitCode::Failure,
+        false => ExitCode::Negative,
     };
 
     let mut findings = vec![module(), self::device(device)];

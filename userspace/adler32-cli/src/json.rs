@@ -9,6 +9,8 @@ use adler32::Sum;
 use serde_json::json;
 use serde_json::Value;
 
+use crate::line::parse_checksum;
+use crate::line::Entry;
 use crate::part::Part;
 
 /// Returns the line for a file.
@@ -43,5 +45,21 @@ pub fn object(name: &OsStr, sum: Sum) -> Value {
 
 /// Returns the line for an object.
 pub fn line(object: Value) -> Vec<u8> {
-    format!("{object}\n").into_bytes()
+    // serde_json escapes the other control characters.
+    let escape = |char| match char {
+        '\u{7f}'..='\u{9f}' => format!("\\u{:04x}", u32::from(char)),
+        _ => char.to_string(),
+    };
+    let line: String = object.to_string().chars().map(escape).collect();
+    format!("{line}\n").into_bytes()
+}
+
+/// Parses the line for a file. Returns `None` if it is not one.
+pub fn parse(line: &[u8]) -> Option<Entry> {
+    let object: Value = serde_json::from_slice(line).ok()?;
+    let text = |key| object.get(key).and_then(Value::as_str);
+    Some(Entry {
+        size: Some(object.get("length")?.as_u64()?),
+        ..Entry::new(parse_checksum(text("adler32")?.as_bytes())?, text("file")?)
+    })
 }

@@ -17,6 +17,7 @@ mod field;
 mod info;
 mod json;
 mod line;
+mod locale;
 mod misuse;
 mod ordered;
 mod output;
@@ -53,7 +54,11 @@ pub fn run(arguments: &[OsString]) -> ExitCode {
         output.error(error);
         ExitCode::Failure
     });
-    code.max(output.finish())
+    let code = code.max(output.finish());
+    match invocation.program {
+        cli::ADLER32SUM => code.of_sha256sum(),
+        _ => code,
+    }
 }
 
 fn answer(asked: Asked, output: &mut Output) -> anyhow::Result<ExitCode> {

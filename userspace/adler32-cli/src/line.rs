@@ -12,6 +12,9 @@ use adler32::Sum;
 use base64::prelude::BASE64_STANDARD;
 use base64::Engine;
 
+use crate::quote::has_controls;
+use crate::quote::quote;
+
 /// The beginning of a line of the form [`Form::Tag`].
 const TAG: &[u8] = b"ADLER32";
 
@@ -114,6 +117,25 @@ pub fn escape(name: &OsStr) -> (&'static str, Cow<'_, [u8]>) {
         ("", name.into())
     } else {
         ("\\", escaped.into())
+    }
+}
+
+/// Returns the line with the result of checking a file.
+///
+/// A name with control characters is quoted, as in coreutils since 9.11. Otherwise, a list could move
+/// the cursor, and hide other results.
+pub fn result(name: &OsStr, result: &str) -> Vec<u8> {
+    let (backslash, escaped) = escape(name);
+    match has_controls(&escaped) {
+        true => format!("{}: {result}\n", quote(name)).into_bytes(),
+        false => [
+            backslash.as_bytes(),
+            &escaped,
+            b": ",
+            result.as_bytes(),
+            b"\n",
+        ]
+        .concat(),
     }
 }
 

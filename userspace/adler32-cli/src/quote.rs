@@ -5,25 +5,43 @@
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
+use std::sync::LazyLock;
+
+use crate::locale;
 
 /// Quotes a name for a shell if necessary, as in the messages of coreutils. The result can be
 /// copied to a shell, and cannot control the terminal.
 pub fn quote(name: &OsStr) -> String {
-    let plain = name.to_str().filter(|name| is_plain(name));
+    static UTF8: LazyLock<bool> = LazyLock::new(locale::is_utf8);
+    quote_for(name, *UTF8)
+}
+
+/// Quotes a name for a locale with UTF-8, or for a locale in which only ASCII is printable.
+fn quote_for(name: &OsStr, utf8: bool) -> String {
+    let quotable = name.to_str().filter(|name| utf8 || name.is_ascii());
+    let plain = quotable.filter(|name| is_plain(name));
     if let Some(name) = plain {
         return name.to_owned();
     }
-    if let Some(name) = name.to_str().filter(|name| suits_double_quotes(name)) {
+    if let Some(name) = quotable.filter(|name| suits_double_quotes(name)) {
         return format!("\"{name}\"");
     }
     let mut quoted = Quoted::new();
     for chunk in name.as_bytes().utf8_chunks() {
         for char in chunk.valid().chars() {
-            quoted.push(char);
+            match utf8 || char.is_ascii() {
+                true => quoted.push(char),
+                false => quoted.push_octal(char.encode_utf8(&mut [0; 4]).as_bytes()),
+            }
         }
         quoted.push_octal(chunk.invalid());
     }
     quoted.finish()
+}
+
+/// Returns whether the name contains control characters, or bytes that are not UTF-8.
+pub fn has_controls(name: &[u8]) -> bool {
+    !std::str::from_utf8(name).is_ok_and(|name| name.chars().all(|char| !is_control(char)))
 }
 
 /// Returns whether the name needs no quotes. A shell would accept a colon, but in a message a colon
@@ -146,9 +164,10 @@ mod tests {
             ("a\nb", "'a'$'\\n''b'"),
             ("\u{85}", "''$'\\302\\205'"),
         ] {
-            assert_eq!(quote(OsStr::new(name)), quoted);
+            assert_eq!(quote_for(OsStr::new(name), true), quoted);
         }
-        assert_eq!(quote(OsStr::from_bytes(b"\xffa")), "''$'\\377''a'");
+        let quoted = quote_for(OsStr::from_bytes(b"\xffa"), true);
+        assert_eq!(quoted, "''$'\\377''a'");
     }
 
     #[test]

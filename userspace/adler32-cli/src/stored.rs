@@ -227,7 +227,7 @@ impl Run<'_> {
             stored.is_current(state) != Some(false) && stored.checksum != checksum
         });
         if let Some(stored) = differs.filter(|_| !self.args.force) {
-            self.code = ExitCode::Failure;
+            self.code = ExitCode::Negative;
             let why = match stored.is_current(state) {
                 Some(_) => "although the time of modification is the same",
                 None => "so the file has changed since",
@@ -269,7 +269,7 @@ impl Run<'_> {
             return;
         }
         if !self.args.json {
-            print_result(name, verdict.text(), output);
+            output.print(&line::result(name, verdict.text()));
             return;
         }
         let mut object = json!({
@@ -292,7 +292,7 @@ impl Run<'_> {
                 return;
             }
         }
-        self.code = ExitCode::Failure;
+        self.code = self.code.max(ExitCode::Failure);
         self.counts.unreadable += 1;
         output.error(format_args!("{}: {error}", quote(name)));
         if self.args.check && !self.args.status {
@@ -302,7 +302,7 @@ impl Run<'_> {
                     "result": "unreadable",
                     "error": error.to_string(),
                 }))),
-                false => print_result(name, "FAILED open or read", output),
+                false => output.print(&line::result(name, "FAILED open or read")),
             }
         }
     }
@@ -334,9 +334,10 @@ impl Run<'_> {
             }
         }
         let refused = self.args.strict && outdated + missing > 0;
-        match matched > 0 && mismatched + unreadable == 0 && !refused {
-            true => ExitCode::Success,
-            false => ExitCode::Failure,
+        match (mismatched, matched > 0 && unreadable == 0 && !refused) {
+            (1.., _) => ExitCode::Negative,
+            (0, true) => ExitCode::Success,
+            (0, false) => ExitCode::Failure,
         }
     }
 }
@@ -346,10 +347,4 @@ impl Opened {
     fn sum_is_stored(&self, args: &SumArgs) -> bool {
         self.stored.is_some() && !needs_sum(args, self)
     }
-}
-
-fn print_result(name: &OsStr, result: &str, output: &mut Output) {
-    let (backslash, name) = line::escape(name);
-    let line = [backslash.as_bytes(), &name, b": ", result.as_bytes(), b"\n"];
-    output.print(&line.concat());
 }

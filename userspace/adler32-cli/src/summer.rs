@@ -49,9 +49,9 @@ impl Summer {
             explain(&backend, output);
         }
         let bar = ProgressBar::hidden();
-        // A bar would disturb a user who types the data.
+        // A bar would disturb a user who types the data, or who wants no output.
         let typed = args.files.iter().any(|name| name == STDIN) && io::stdin().is_terminal();
-        if !typed {
+        if !typed && !args.quiet && !args.status {
             // The files in lists and directories are not known yet, and a range is only a part.
             let known = !args.check
                 && !args.recursive

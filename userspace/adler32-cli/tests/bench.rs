@@ -113,7 +113,7 @@ fn refuses_files_that_cannot_be_measured() {
         ("/dev/null/file", "Not a directory"),
     ] {
         let output = bench(&["--file", file], "C");
-        assert_eq!(output.status.code(), Some(1));
+        assert_eq!(output.status.code(), Some(2));
         assert_eq!(text(&output.stdout), "");
         assert_eq!(text(&output.stderr), format!("adler32: {file}: {why}\n"));
     }

@@ -88,7 +88,7 @@ fn assert_prints(outcome: Outcome, stdout: &str) {
 
 #[track_caller]
 fn assert_fails(outcome: Outcome, stderr: &str) {
-    assert_outcome(outcome, "", stderr, 1);
+    assert_outcome(outcome, "", stderr, 2);
 }
 
 /// Checks that the arguments are refused. `command` is the one whose help is suggested.
@@ -206,7 +206,7 @@ fn sums_and_checks_many_files_in_their_order() {
     for threads in [&[][..], &["--threads", "1"], &["--threads", "3"]] {
         let mut arguments = threads.to_vec();
         arguments.extend(names.iter().map(String::as_str));
-        assert_outcome(sum_in(directory.path(), &arguments), &lines, &errors, 1);
+        assert_outcome(sum_in(directory.path(), &arguments), &lines, &errors, 2);
         let arguments = [threads, &["-c", "list"]].concat();
         assert_prints(sum_in(directory.path(), &arguments), &results);
     }
@@ -263,7 +263,7 @@ fn continues_after_a_bad_file() {
              adler32: directory: Is a directory\n\
              adler32: a/b: Not a directory\n\
              adler32: /proc/self/mem: Input/output error\n",
-        1,
+        2,
     );
 }
 
@@ -279,7 +279,7 @@ fn a_file_gets_lines_and_errors_in_order() {
         .stderr(log)
         .status()
         .expect("the command runs");
-    assert_eq!(status.code(), Some(1));
+    assert_eq!(status.code(), Some(2));
     assert_eq!(
         fs::read_to_string(path).unwrap(),
         "00620062  a\nadler32: none: No such file or directory\n024d0127  b\n"
@@ -302,7 +302,7 @@ fn escapes_names_as_coreutils_does() {
         "\\00620062  new\\nline\n\\00620062  back\\\\slash\n\\00620062  return\\r\n\
              00620062  tab\t\n",
         "adler32: 'no'$'\\n': No such file or directory\n",
-        1,
+        2,
     );
 }
 
@@ -335,7 +335,7 @@ fn is_adler32sum_under_that_name() {
     let (_directory, mut sum) = adler32sum();
     let wrong = "adler32sum: the --quiet option is meaningful only when verifying checksums\n\
                  Try 'adler32sum --help' for more information.\n";
-    assert_fails(run(sum.arg("--quiet")), wrong);
+    assert_outcome(run(sum.arg("--quiet")), "", wrong, 1);
 }
 
 #[test]
@@ -382,7 +382,7 @@ fn prints_json() {
         sum(&["--json", "abcde", "none", "\"\n\u{e9}"]),
         &lines.join("\n"),
         "adler32: none: No such file or directory\n",
-        1,
+        2,
     );
     for (arguments, wrong) in [
         (
@@ -423,7 +423,7 @@ fn parts_make_the_whole() {
             let start = range.split(':').next().unwrap();
             let error =
                 format!("adler32: empty: the range begins at {start}, after the end at 0\n");
-            assert_eq!((&*part.stderr, part.status), (&*error, Some(1)));
+            assert_eq!((&*part.stderr, part.status), (&*error, Some(2)));
         }
         json += &sum(&["--json", "--range", range, "long"]).stdout;
     }
@@ -482,7 +482,7 @@ fn combines_nothing_but_parts() {
         combine(&[], "00000001  0:0/0  b\n00620062  0:1/2  a\n"),
         "00000001  b\n",
         "adler32: a: no part has 1:1; sum it by --range 1:1\n",
-        1,
+        2,
     );
     let directory = tempdir().unwrap();
     let stdin = File::open(&directory).unwrap();
@@ -588,7 +588,7 @@ fn debug_reports_the_backends() {
 }
 
 #[test]
-fn sums_directorys_in_the_order_of_names() {
+fn sums_directories_in_the_order_of_names() {
     let directory = directory(&[("b", b"abc"), ("a", b"a")]);
     let path = directory.path();
     fs::create_dir_all(path.join("d/e")).unwrap();
@@ -608,7 +608,7 @@ fn sums_directorys_in_the_order_of_names() {
         sum_in(path, &["-r", "b", "d", "none", "to-d", "a"]),
         &format!("024d0127  b\n{}{}00620062  a\n", lines("d"), lines("to-d")),
         "adler32: none: No such file or directory\n",
-        1,
+        2,
     );
     assert_fails(sum_in(path, &["d"]), "adler32: d: Is a directory\n");
     let wrong = "the --recursive option is meaningless when verifying checksums";
@@ -804,26 +804,39 @@ fn every_backend_sums_or_reports_why_not() {
     }
 }
 
+/// Returns the exit status of `info` if its output cannot be written.
+fn info_status() -> i32 {
+    match run(adler32().arg("info")).status {
+        Some(0) => 2,
+        _ => 1,
+    }
+}
+
 #[test]
 fn reports_a_failed_write() {
     let full = File::options().write(true).open("/dev/full").unwrap();
-    for arguments in [&["sum"][..], &["info"]] {
-        let full = run(adler32().args(arguments).stdout(full.try_clone().unwrap()));
-        assert_fails(full, "adler32: write error: No space left on device\n");
+    for (command, status) in [("sum", 2), ("info", info_status())] {
+        let full = run(adler32().arg(command).stdout(full.try_clone().unwrap()));
+        let error = "adler32: write error: No space left on device\n";
+        assert_outcome(full, "", error, status);
     }
 }
 
 #[test]
 fn reports_closed_files() {
     let command = env!("CARGO_BIN_EXE_adler32");
-    for (line, message) in [
-        ("sum <&-", "-: Bad file descriptor"),
-        ("sum /dev/null >&-", "write error: Bad file descriptor"),
-        ("info >&-", "write error: Bad file descriptor"),
+    for (line, message, status) in [
+        ("sum <&-", "-: Bad file descriptor", 2),
+        ("sum /dev/null >&-", "write error: Bad file descriptor", 2),
+        (
+            "info >&-",
+            "write error: Bad file descriptor",
+            info_status(),
+        ),
     ] {
         let line = format!("exec {command} {line}");
         let closed = run(Command::new("sh").args(["-c", &line]));
-        assert_fails(closed, &format!("adler32: {message}\n"));
+        assert_outcome(closed, "", &format!("adler32: {message}\n"), status);
     }
 }
 
@@ -938,5 +951,246 @@ fn info_fits_a_terminal() {
         for step in text("fix").split("; ") {
             assert!(info.stdout.contains(step), "{finding} is not in {info:?}");
         }
+    }
+}
+
+#[test]
+fn names_cannot_control_the_terminal() {
+    // Up a line, and delete it, as an escape sequence, a control character and a byte of its own.
+    for (name, quoted) in [
+        (&b"x\x1b[1A\x1b[2K"[..], r"'x'$'\033''[1A'$'\033''[2K'"),
+        ("x\u{9b}1A".as_bytes(), r"'x'$'\302\233''1A'"),
+        (b"x\x9b1A", r"'x'$'\233''1A'"),
+        (b"back\x08\\slash\n", r"'back'$'\b''\slash'$'\n'"),
+        (b"a\ttab\x7f", r"'a'$'\t''tab'$'\177'"),
+    ] {
+        let directory = tempdir().unwrap();
+        let path = OsStr::from_bytes(name);
+        fs::write(directory.path().join(path), "a").unwrap();
+        let sum = adler32()
+            .arg("sum")
+            .arg(path)
+            .current_dir(&directory)
+            .output();
+        let line = sum.unwrap().stdout;
+        for (checksum, result, status) in [("00620062", "OK", 0), ("00000001", "FAILED", 1)] {
+            let at = line
+                .windows(8)
+                .position(|window| window == b"00620062")
+                .unwrap();
+            let list = [&line[..at], checksum.as_bytes(), &line[at + 8..]].concat();
+            fs::write(directory.path().join("list"), list).unwrap();
+            let check = sum_in(directory.path(), &["-c", "list"]);
+            assert_eq!(check.stdout, format!("{quoted}: {result}\n"));
+            assert_eq!(check.status, Some(status));
+        }
+    }
+}
+
+#[test]
+fn lines_of_other_algorithms_are_improperly_formatted() {
+    let directory = directory(&[("a", b"a"), ("list", b"")]);
+    for line in [
+        "SHA256 (a) = ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb",
+        "MD5 (a) = 0cc175b9c0f1b6a831c399e269772661",
+        "CRC32 (a) = e8b7be43",
+        "CRC32 (a) = 00620062",
+        "SHA1(a)= 86f7e437faa5a7fce15d1ddcb9eaeaea377667b8",
+        "0cc175b9c0f1b6a831c399e269772661  a",
+        "ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb *a",
+        "5f6a8d0fcd8e1e4a  a",
+    ] {
+        let list = format!("{line}\nADLER32 (a) = 00620062\n");
+        fs::write(directory.path().join("list"), list).unwrap();
+        for strict in [&[][..], &["--strict"]] {
+            let arguments = [strict, &["-c", "-w", "list"]].concat();
+            let check = sum_in(directory.path(), &arguments);
+            assert_eq!(check.stdout, "a: OK\n", "{line}");
+            assert_eq!(
+                check.stderr,
+                "adler32: list: 1: improperly formatted ADLER32 checksum line\n\
+                 adler32: WARNING: 1 line is improperly formatted\n"
+            );
+            assert_eq!(check.status == Some(0), strict.is_empty(), "{check:?}");
+        }
+    }
+}
+
+#[test]
+fn a_file_may_be_called_like_the_standard_input() {
+    let directory = directory(&[
+        ("-", b"a"),
+        ("list", b"00620062  ./-\nADLER32 (./-) = 00620062\n"),
+    ]);
+    let sum = |arguments: &[&str]| sum_in(directory.path(), arguments);
+    assert_prints(sum(&["./-"]), "00620062  ./-\n");
+    assert_prints(sum(&["-c", "list"]), "./-: OK\n./-: OK\n");
+    assert_prints(
+        sum_of(&["-", "/dev/null"], &[b"abc"]),
+        "024d0127  -\n00000001  /dev/null\n",
+    );
+}
+
+#[test]
+fn messages_fit_the_locale() {
+    let directory = tempdir().unwrap();
+    let message = |locale: &[(&str, &str)]| {
+        let mut command = adler32();
+        command
+            .env_remove("LC_ALL")
+            .env_remove("LC_CTYPE")
+            .env_remove("LANG");
+        command.envs(locale.iter().copied());
+        run(command.args(["sum", "é"]).current_dir(&directory)).stderr
+    };
+    let escaped = "adler32: ''$'\\303\\251': No such file or directory\n";
+    for locale in [
+        &[][..],
+        &[("LC_ALL", "C")],
+        &[("LC_ALL", "POSIX"), ("LANG", "C.UTF-8")],
+        &[("LC_ALL", ""), ("LC_CTYPE", "C"), ("LANG", "C.UTF-8")],
+    ] {
+        assert_eq!(message(locale), escaped, "{locale:?}");
+    }
+    for locale in [
+        &[("LC_ALL", "C.UTF-8")][..],
+        &[("LANG", "de_DE.utf8")],
+        &[("LC_CTYPE", "C.UTF-8"), ("LANG", "C")],
+    ] {
+        let plain = "adler32: é: No such file or directory\n";
+        assert_eq!(message(locale), plain, "{locale:?}");
+    }
+}
+
+#[test]
+fn no_bar_appears_if_results_are_not_printed() {
+    let directory = directory(&[("list", b"00f00001  fifo\n")]);
+    unistd::mkfifo(&directory.path().join("fifo"), Mode::S_IRWXU).unwrap();
+    for option in ["--status", "--quiet"] {
+        let terminal = pty::openpty(None, None).unwrap();
+        let mut child = adler32()
+            .env("TERM", "xterm")
+            .args(["sum", "-c", option, "list"])
+            .current_dir(&directory)
+            .stderr(terminal.slave)
+            .spawn()
+            .expect("the command runs");
+        let mut fifo = File::create(directory.path().join("fifo")).expect("a FIFO");
+        fifo.write_all(&[0; 1024 * 1024]).unwrap();
+        // Otherwise, a bar would appear after a second.
+        thread::sleep(Duration::from_millis(1500));
+        drop(fifo);
+        assert!(child.wait().expect("it ends").success());
+        let mut shown = Vec::new();
+        // Ends with EIO when the terminal is no longer open for writing.
+        let _ = File::from(terminal.master).read_to_end(&mut shown);
+        assert_eq!(String::from_utf8_lossy(&shown), "", "{option}");
+    }
+}
+
+#[test]
+fn parts_in_a_list_are_errors() {
+    let directory = directory(&[("a", b"abcde")]);
+    let sum = |arguments: &[&str]| sum_in(directory.path(), arguments);
+    for json in [&[][..], &["--json"]] {
+        let arguments = [json, &["--range", "0:3", "a"]].concat();
+        fs::write(directory.path().join("list"), sum(&arguments).stdout).unwrap();
+        for strict in [&[][..], &["--strict"]] {
+            let arguments = [strict, &["-c", "list"]].concat();
+            let check = sum(&arguments);
+            assert_eq!(check.stdout, "");
+            let error = "adler32: list: 1: a part of a file, for 'adler32 combine'\n";
+            assert!(check.stderr.starts_with(error), "{check:?}");
+            assert_ne!(check.status, Some(0));
+        }
+    }
+}
+
+#[test]
+fn checks_lists_of_json() {
+    let directory = directory(&[("abcde", b"abcde"), ("\"\n\u{e9}", b"")]);
+    let sum = |arguments: &[&str]| sum_in(directory.path(), arguments);
+    let list = sum(&["--json", "abcde", "\"\n\u{e9}"]).stdout;
+    fs::write(directory.path().join("list"), &list).unwrap();
+    assert_prints(sum(&["-c", "list"]), "abcde: OK\n\\\"\\n\u{e9}: OK\n");
+    fs::write(directory.path().join("abcde"), "abcdf").unwrap();
+    let check = sum(&["-c", "list"]);
+    assert_eq!(check.stdout, "abcde: FAILED\n\\\"\\n\u{e9}: OK\n");
+    // A wrong length is a mismatch, too.
+    let other = list.replace("\"length\":0", "\"length\":1");
+    fs::write(directory.path().join("list"), other).unwrap();
+    let check = sum(&["-c", "list"]);
+    assert_eq!(check.stdout, "abcde: FAILED\n\\\"\\n\u{e9}: FAILED\n");
+}
+
+#[test]
+fn the_exit_status_separates_wrong_checksums_from_other_failures() {
+    let directory = directory(&[
+        ("a", b"a"),
+        ("good", b"00620062  a\n"),
+        ("wrong", b"00000001  a\n"),
+        ("missing", b"00620062  none\n"),
+        ("both", b"00620062  none\n00000001  a\n"),
+        ("junk", b"junk\n00620062  a\n"),
+        ("no-list", b"junk\n"),
+    ]);
+    for (arguments, status) in [
+        (&["a"][..], 0),
+        (&["none"], 2),
+        (&["--foo"], 2),
+        (&["--quiet", "a"], 2),
+        (&["--range", "2:1", "a"], 2),
+        (&["-c", "good"], 0),
+        (&["-c", "wrong"], 1),
+        (&["-c", "missing"], 2),
+        (&["-c", "both"], 1),
+        (&["-c", "missing", "wrong"], 1),
+        (&["-c", "junk"], 0),
+        (&["-c", "--strict", "junk"], 2),
+        (&["-c", "no-list"], 2),
+        (&["-c", "none"], 2),
+        (&["-c", "--ignore-missing", "missing"], 2),
+        (&["-c", "--status", "wrong"], 1),
+    ] {
+        let sum = sum_in(directory.path(), arguments);
+        assert_eq!(sum.status, Some(status), "{arguments:?}: {sum:?}");
+        let (_link, mut command) = adler32sum();
+        let twin = run(command.args(arguments).current_dir(&directory));
+        assert_eq!(twin.status, Some(status.min(1)), "{arguments:?}: {twin:?}");
+    }
+    for (arguments, status) in [
+        (&[][..], 2),
+        (&["sums"], 2),
+        (&["info", "file"], 2),
+        (&["bench", "--file", "none"], 2),
+        (&["--version"], 0),
+    ] {
+        let outcome = run(adler32().args(arguments));
+        assert_eq!(outcome.status, Some(status), "{arguments:?}: {outcome:?}");
+    }
+}
+
+#[test]
+fn every_command_has_a_short_option_for_help() {
+    for arguments in [
+        &["-h"][..],
+        &["sum", "-h"],
+        &["combine", "-h"],
+        &["info", "-h"],
+    ] {
+        let help = run(adler32().args(arguments));
+        assert_eq!((help.status, &*help.stderr), (Some(0), ""), "{arguments:?}");
+        assert!(help.stdout.contains("Usage: "), "{help:?}");
+    }
+    // sha256sum has no such option.
+    let (_link, mut twin) = adler32sum();
+    assert_eq!(run(twin.arg("-h")).status, Some(1));
+}
+
+#[test]
+fn numbers_of_bench_have_limits() {
+    for option in ["--size", "--rounds"] {
+        let bench = run(adler32().args(["bench", option, "0"]));
+        assert!(bench.stderr.contains("0 is not in 1..=65535"), "{bench:?}");
     }
 }

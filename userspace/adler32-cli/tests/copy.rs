@@ -126,7 +126,7 @@ fn copies_streams() {
     assert_eq!(output.stdout, b"05c801f0  new\n");
     assert_eq!(fs::read(directory.path().join("new")).unwrap(), b"abcde");
     let error = "adler32: -: has no name for a copy in a directory\n";
-    assert_eq!(copy(&directory, &["-", "."]), outcome("", error, 1));
+    assert_eq!(copy(&directory, &["-", "."]), outcome("", error, 2));
 }
 
 #[test]
@@ -188,7 +188,7 @@ fn a_failure_changes_nothing() {
     let directory = files(&[("a", b"abcde"), ("old", b"old"), ("big", &[1; 100_000])]);
     let fails = |arguments: &[&str], error: &str| {
         let error = format!("adler32: {error}\n");
-        assert_eq!(copy(&directory, arguments), outcome("", &error, 1));
+        assert_eq!(copy(&directory, arguments), outcome("", &error, 2));
     };
     fails(&["none", "old"], "none: No such file or directory");
     fails(&[".", "old"], ".: Is a directory");
@@ -203,7 +203,7 @@ fn a_failure_changes_nothing() {
         .current_dir(&directory)
         .output()
         .unwrap();
-    assert_eq!(full.status.code(), Some(1));
+    assert_eq!(full.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&full.stderr).contains("File too large"));
     assert_eq!(fs::read(directory.path().join("old")).unwrap(), b"old");
     assert_eq!(names(&directory), ["a", "big", "old"]);

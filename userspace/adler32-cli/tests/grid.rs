@@ -64,9 +64,9 @@ fn checksums_without_names() {
         outcome("00000001\0", "", 0)
     );
     let error = "adler32: none: No such file or directory\n";
-    assert_eq!(sum(&["sum", "--no-names", "none"]), outcome("", error, 1));
+    assert_eq!(sum(&["sum", "--no-names", "none"]), outcome("", error, 2));
     let (_, error, status) = sum(&["sum", "--no-names", "--tag", "empty"]);
-    assert!(error.contains("--no-names does not support") && status == 1);
+    assert!(error.contains("--no-names does not support") && status == 2);
 }
 
 #[test]
@@ -160,7 +160,7 @@ fn lists_of_the_field() {
             outcome(
                 "abcde: OK\n",
                 "adler32: WARNING: 1 line is improperly formatted\n",
-                1
+                2
             ),
             "{line}"
         );
@@ -190,13 +190,13 @@ fn unclear_lines_are_errors() {
                      word can be the checksum\n";
     assert_eq!(
         check(&[], "abc 05c801f0\nz 00040001\n"),
-        outcome("z: OK\n", &format!("{ambiguous}{warning}"), 1)
+        outcome("z: OK\n", &format!("{ambiguous}{warning}"), 2)
     );
     let nameless = "adler32: 'standard input': 1: a checksum without a name, which --name can \
                     supply\n";
     assert_eq!(
         check(&[], "adler32 00040001\n40001  z\n"),
-        outcome("z: OK\n", &format!("{nameless}{warning}"), 1)
+        outcome("z: OK\n", &format!("{nameless}{warning}"), 2)
     );
     for line in [
         "adler32 00040001",
@@ -275,7 +275,7 @@ fn names_from_a_list() {
             "05c801f0  a\n05c801f0  -\n",
             "adler32: bad: name 2 has no length\n\
              adler32: none: No such file or directory\n",
-            1
+            2
         )
     );
     assert_eq!(
@@ -283,21 +283,21 @@ fn names_from_a_list() {
         outcome(
             "05c801f0  a\n",
             "adler32: -: name 1 is that of the standard input\n",
-            1
+            2
         )
     );
     assert_eq!(
         sum(&["--files0-from", "none"], ""),
-        outcome("", "adler32: none: No such file or directory\n", 1)
+        outcome("", "adler32: none: No such file or directory\n", 2)
     );
     assert_eq!(
         sum(&["--files0-from", "."], ""),
-        outcome("", "adler32: .: Is a directory\n", 1)
+        outcome("", "adler32: .: Is a directory\n", 2)
     );
     let (_, error, status) = sum(&["--files0-from", "names", "a"], "");
-    assert!(error.contains("cannot be combined with --files0-from") && status == 1);
+    assert!(error.contains("cannot be combined with --files0-from") && status == 2);
     let (_, error, status) = sum(&["-c", "--files0-from", "names"], "");
-    assert!(error.contains("meaningless when verifying") && status == 1);
+    assert!(error.contains("meaningless when verifying") && status == 2);
 }
 
 #[test]
@@ -341,7 +341,7 @@ fn files_in_no_list() {
     let warning = "adler32: WARNING: 1 file is in no list\n";
     assert_eq!(
         audit(&["--audit", "data", "data/list"]),
-        outcome(unlisted, warning, 1)
+        outcome(unlisted, warning, 2)
     );
     assert_eq!(
         audit(&[
@@ -352,7 +352,7 @@ fn files_in_no_list() {
             "--status",
             "data/list"
         ]),
-        outcome("", "", 1)
+        outcome("", "", 2)
     );
     fs::write(root.join("more"), "05c801f0  sub/b\n").unwrap();
     fs::rename(root.join("more"), root.join("data/more")).unwrap();
@@ -365,7 +365,7 @@ fn files_in_no_list() {
     let (_, error, status) = audit(&["--relative", "--audit", "none", "data/list"]);
     assert_eq!(
         (&*error, status),
-        ("adler32: none: No such file or directory\n", 1)
+        ("adler32: none: No such file or directory\n", 2)
     );
 }
 
@@ -386,7 +386,7 @@ fn one_file_system() {
         );
         let (_, error, status) = sum(&["sum", option, "a"]);
         assert!(
-            error.contains("only with --recursive") && status == 1,
+            error.contains("only with --recursive") && status == 2,
             "{error}"
         );
     }

@@ -2,13 +2,12 @@
 
 //! Tables with bars.
 
-use std::env;
-
 use console::Term;
 use indicatif::HumanBytes;
 
 use super::measure::Measurement;
 use super::measure::Rate;
+use crate::locale;
 
 /// The widths of the columns before the bar.
 pub const LABEL: usize = 19;
@@ -25,14 +24,9 @@ impl Picture {
     /// Returns a picture as wide as the terminal, or 80 columns wide if the output is no terminal.
     pub fn of_terminal() -> Self {
         let size = Term::stdout().size_checked();
-        let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(|name| {
-            let value = env::var(name).ok();
-            value.filter(|value| !value.is_empty())
-        });
-        let charset = locale.unwrap_or_default().to_lowercase().replace('-', "");
         Self {
             columns: size.map_or(80, |(_, columns)| columns.into()),
-            blocks: charset.contains("utf8"),
+            blocks: locale::is_utf8(),
         }
     }
 
