@@ -48,16 +48,18 @@ an asterisk, and the name. If a line begins with a backslash, then \\\\, \\n and
 \\r in the name stand for a backslash, a newline and a carriage return.
 
 A list for --check may contain lines of this form and of the forms of --tag and
---xrootd, but no JSON. Lines with one space before the name, as of --xrootd, and
-lines with two must not be mixed: the first such line determines the form of all
-lines after it. After a line with two spaces, a line with one is improperly
-formatted. After a line with one space, a second space belongs to the name.
+--xrootd. Lines with one space before the name, as of --xrootd, and lines with
+two must not be mixed: the first such line determines the form of all lines
+after it. After a line with two spaces, a line with one is improperly formatted.
+After a line with one space, a second space belongs to the name.
 
-With 'adler32 sum -c', a list may also contain lines as xrdcp, xrdfs, gfal-sum,
-dCache, Rucio, EOS and 'curl -I' print them: leading zeros of a checksum may be
-missing, a checksum may have a label such as adler32: or ad:, and it may follow
-the name. If a name could be the checksum as well, the line is an error. With
---strict, or under the name adler32sum, such lines are improperly formatted.
+With 'adler32 sum -c', a list may also contain lines of --json, and lines as
+xrdcp, xrdfs, gfal-sum, dCache, Rucio, EOS and 'curl -I' print them: leading
+zeros of a checksum may be missing, a checksum may have a label such as adler32:
+or ad:, and it may follow the name. If a name could be the checksum as well, the
+line is an error. With --strict, or under the name adler32sum, all these lines
+are improperly formatted. Lines of --range are for 'adler32 combine'; in a list
+for 'adler32 sum -c', they are errors.
 
 With --xattr, checksums are in the attribute user.XrdCks.adler32 of XRootD, or
 for the format storm, in user.storm.checksum.adler32. The one of XRootD contains
@@ -70,7 +72,7 @@ uses the UPDATE ioctl of /dev/adler32; afalg, which uses an AF_ALG socket; and
 cpu, which computes in this program and needs no kernel module. auto is the same
 as cpu. If AF_ALG is unavailable, afalg prints the reason and uses the device
 instead, or else the processor. If the device is unavailable, device and ioctl
-fail.
+fail. AF_ALG is deprecated since Linux 7.2; use device instead.
 
 With --range, output lines look like '05c801f0  0:5/9  name'. They contain the
 checksum, the offset and the length of the part, the size of the file, and its
@@ -82,14 +84,18 @@ contain offset and size, which is the size of the file. Bytes of a name that are
 not UTF-8 are replaced by U+FFFD.
 
 If the work takes more than a second, a progress bar appears on the standard
-error, provided that it is a terminal.
+error, provided that it is a terminal. With --quiet and --status, no bar
+appears.
 
-With the options of sha256sum, output, messages and exit status are the same as
-those of sha256sum.
+With the options of sha256sum, the output and the messages are the same as those
+of sha256sum, except that names with control characters are quoted in results of
+--check, as by coreutils since 9.11.
 
 The exit status is 0 if all files could be read and, with --check, if at least
-one file was checked and all checksums matched. Otherwise, it is 1. It is also 1
-for wrong options, and if --strict finds an improperly formatted line.";
+one file was checked and all checksums matched. It is 1 if a checksum did not
+match. It is 2 for all other errors, such as a file that cannot be read, wrong
+options, or an improperly formatted line with --strict. Under the name
+adler32sum, it is 1 for all errors, as for sha256sum.";
 
 /// A group of options in the help.
 const CHECKING: &str = "Options for use with --check";
@@ -99,7 +105,7 @@ const CHECKING: &str = "Options for use with --check";
 /// The processor computes the checksums. The adler32 kernel module is needed only for 'adler32 sum'
 /// with --via device, --via ioctl or --via afalg.
 ///
-/// Under the name adler32sum, this program behaves like 'adler32 sum', and so like sha256sum.
+/// Under the name adler32sum, this program behaves like sha256sum.
 #[derive(Parser)]
 #[command(
     name = ADLER32,
@@ -137,7 +143,7 @@ pub enum Command {
     /// Reads the lines that 'adler32 sum --range' prints, in any order, from the standard input.
     /// Prints the checksum of each file. If parts of a file are missing or overlap, an error is
     /// printed in place of its checksum. If a line is not a part, no checksum is printed. The exit
-    /// status is 0 if the checksums of all files could be computed. Otherwise, it is 1.
+    /// status is 0 if the checksums of all files could be computed. Otherwise, it is 2.
     Combine(CombineArgs),
     /// Copy files, and print the checksums of the copies
     ///
@@ -163,13 +169,13 @@ adler32 copy [OPTIONS] SOURCE DESTINATION
     /// is measured for comparison. Then, each backend sums data in memory. The backends take turns,
     /// and all checksums must be equal. If a backend is unavailable, the reason is printed. No
     /// kernel module is loaded. The exit status is 0 if all checksums are equal. Otherwise, it is
-    /// 1.
+    /// 2.
     Bench(BenchArgs),
     /// Show what works on this machine, and how to fix what does not
     ///
     /// Loads and changes nothing. Commands after 'as root:' must be run as root. The exit status is
-    /// 0 if the device or AF_ALG can be used now. Otherwise, it is 1; 'adler32 sum' works in both
-    /// cases.
+    /// 0 if the device or AF_ALG can be used now. If neither can be used, it is 1; 'adler32 sum'
+    /// works nevertheless. For other errors, it is 2.
     Info(InfoArgs),
 }
 
