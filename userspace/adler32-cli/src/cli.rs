@@ -47,9 +47,9 @@ An output line contains the checksum in hexadecimal, a space, a second space or
 an asterisk, and the name. If a line begins with a backslash, then \\\\, \\n and
 \\r in the name stand for a backslash, a newline and a carriage return.
 
-A list for --check may contain lines of this form and of the forms of --tag and
---xrootd. Lines with one space before the name, as of --xrootd, and lines with
-two must not be mixed: the first such line determines the form of all lines
+A list for --check may contain lines of this form, and of the forms of --tag and
+of --xrootd. Lines with one space before the name, as of --xrootd, and lines
+with two must not be mixed: the first such line determines the form of all lines
 after it. After a line with two spaces, a line with one is improperly formatted.
 After a line with one space, a second space belongs to the name.
 
@@ -257,10 +257,20 @@ pub struct BenchArgs {
     #[arg(long, value_name = "FILE")]
     pub file: Option<PathBuf>,
     /// Size of the temporary file and of the longest data in memory, in MiB
-    #[arg(long, value_name = "MIB", default_value = "64", value_parser = value_parser!(u16).range(1..))]
+    #[arg(
+        long,
+        value_name = "MIB",
+        default_value = "64",
+        value_parser = value_parser!(u16).range(1..),
+    )]
     pub size: u16,
     /// Number of rounds, in each of which every backend takes its turn
-    #[arg(long, value_name = "NUMBER", default_value = "15", value_parser = value_parser!(u16).range(1..))]
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        default_value = "15",
+        value_parser = value_parser!(u16).range(1..),
+    )]
     pub rounds: u16,
     /// Print a JSON object instead of tables and bars
     #[arg(long)]

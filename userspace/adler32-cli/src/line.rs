@@ -122,8 +122,8 @@ pub fn escape(name: &OsStr) -> (&'static str, Cow<'_, [u8]>) {
 
 /// Returns the line with the result of checking a file.
 ///
-/// A name with control characters is quoted, as in coreutils since 9.11. Otherwise, a list could move
-/// the cursor, and hide other results.
+/// A name with control characters is quoted, as in coreutils since 9.11. Otherwise, a list could
+/// move the cursor, and hide other results.
 pub fn result(name: &OsStr, result: &str) -> Vec<u8> {
     let (backslash, escaped) = escape(name);
     match has_controls(&escaped) {

@@ -6,8 +6,8 @@
 //! status, output and errors must be the same. [`Program::expand`] replaces placeholders for the
 //! program and its digests in a line and in a list.
 //!
-//! Five differences are intended: see [`Outcome::into_intended`]. The comparison holds for some versions
-//! of coreutils, see [`VERSIONS`]. It is skipped if another one is installed.
+//! Five differences are intended: see [`Outcome::into_intended`]. The comparison holds for some
+//! versions of coreutils, see [`VERSIONS`]. It is skipped if another one is installed.
 
 use std::env;
 use std::ffi::OsStr;
@@ -30,7 +30,8 @@ use nix::unistd;
 use tempfile::TempDir;
 
 /// The versions of coreutils for which the comparison holds: those of Debian 12 and 13. Since 9.10,
-/// coreutils has another message for `--text --tag`. Since 9.11, it quotes the names in all results.
+/// coreutils has another message for `--text --tag`. Since 9.11, it quotes the names in all
+/// results.
 const VERSIONS: [&str; 2] = ["9.1", "9.7"];
 
 /// The files and their content.
@@ -615,10 +616,10 @@ impl Outcome {
     ///
     /// 1. coreutils 9.1 escapes the name in a result only if it contains a newline. coreutils 9.7
     ///    and `adler32sum` escape it as in a list.
-    /// 2. coreutils do not print why a write to a full device failed.
-    /// 3. coreutils print twice that the standard input is closed: for the read and for the close.
-    /// 4. `--t` is also short for an option that coreutils do not have.
-    /// 5. coreutils before 9.11 print control characters in the names of results. `adler32sum` quotes
+    /// 2. coreutils do not print why a write to a full device failed. 3. coreutils print twice that
+    /// the standard input is closed: for the read and for the close. 4. `--t` is also short for an
+    /// option that coreutils do not have. 5. coreutils before 9.11 print control characters in the
+    /// names of results. `adler32sum` quotes
     ///    these names, as 9.11 does.
     fn into_intended(mut self) -> Self {
         let lines = self.stdout.split_inclusive(|&byte| byte == b'\n');

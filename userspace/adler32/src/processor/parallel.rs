@@ -13,10 +13,10 @@ use crate::threads;
 
 /// The length in bytes from which more than one thread sums.
 ///
-/// On less data, starting threads takes as long as they save. On two cores of a virtual machine with
-/// a processor of the Zen 4 family, two threads were 0.9 to 1.0 times as fast as one on 8 MiB, 1.3
-/// to 1.5 times on 16 MiB, and 1.0 to 1.3 times on 32 and 64 MiB. (These are medians of five runs of
-/// a program that was not kept.)
+/// On less data, starting threads takes as long as they save. On two cores of a virtual machine
+/// with a processor of the Zen 4 family, two threads were 0.9 to 1.0 times as fast as one on 8 MiB,
+/// 1.3 to 1.5 times on 16 MiB, and 1.0 to 1.3 times on 32 and 64 MiB. (These are medians of five
+/// runs of a program that was not kept.)
 pub const PARALLEL_FROM: usize = 16 * 1024 * 1024;
 
 /// The shortest and the longest part that a thread takes at once, in bytes. In between, there are
