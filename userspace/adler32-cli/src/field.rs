@@ -80,7 +80,10 @@ impl<'a> Parser<'a> {
         if let Some(entry) = json::parse(line) {
             return Content::Entry(entry);
         }
-        self.in_headers |= line.starts_with(b"HTTP/");
+        if is_status_line(line) {
+            self.in_headers = true;
+            return Content::Nothing;
+        }
         if let Some(content) = self.parse_header(line) {
             return content;
         }
@@ -116,11 +119,8 @@ impl<'a> Parser<'a> {
 
     /// Parses a field of an HTTP header, as `curl -I` prints it.
     fn parse_header(&self, line: &[u8]) -> Option<Content> {
-        let colon = line.iter().position(|&byte| byte == b':');
-        let Some((field, value)) = colon.map(|colon| (&line[..colon], &line[colon + 1..])) else {
-            // The status line.
-            return self.in_headers.then_some(Content::Nothing);
-        };
+        let colon = line.iter().position(|&byte| byte == b':')?;
+        let (field, value) = (&line[..colon], &line[colon + 1..]);
         let is = |name: &str| field.eq_ignore_ascii_case(name.as_bytes());
         let digests = value
             .split(|&byte| byte == b',')
@@ -130,12 +130,13 @@ impl<'a> Parser<'a> {
         } else if is("Repr-Digest") || is("Content-Digest") {
             find_digest(digests, b"adler=", byte_sequence)
         } else {
-            return self.in_headers.then_some(Content::Nothing);
+            return (self.in_headers && is_field_name(field)).then_some(Content::Nothing);
         };
         Some(match digest {
             Some(Some(checksum)) => self.nameless(checksum),
             Some(None) => Content::Misformatted,
-            None => Content::Nothing,
+            None if self.in_headers => Content::Nothing,
+            None => Content::Misformatted,
         })
     }
 
@@ -264,6 +265,27 @@ fn parse_eos(line: &[u8]) -> Option<Entry> {
     Some(Entry { size, ..entry })
 }
 
+/// Returns whether this is the first line of an HTTP response, such as `HTTP/1.1 200 OK`.
+fn is_status_line(line: &[u8]) -> bool {
+    let mut words = line.split(line::is_blank);
+    let version = words.next().and_then(|word| word.strip_prefix(b"HTTP/"));
+    let digits = |word: &[u8]| {
+        word.iter()
+            .all(|byte| byte.is_ascii_digit() || *byte == b'.')
+    };
+    version.is_some_and(digits)
+        && words
+            .next()
+            .is_some_and(|code| code.len() == 3 && digits(code))
+}
+
+/// Returns whether a field of an HTTP header can have this name. The labels of checksums are none.
+fn is_field_name(field: &[u8]) -> bool {
+    let is_token = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
+    let is_label = labeled(&[field, b":0"].concat()).is_some();
+    !field.is_empty() && field.iter().all(is_token) && !is_label
+}
+
 /// Finds a digest by its key, and returns its value if that is one.
 fn find_digest<'a>(
     mut digests: impl Iterator<Item = &'a [u8]>,
@@ -363,6 +385,12 @@ fn local(name: &[u8]) -> OsString {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use crate::line::End;
+    use crate::line::Form;
 
     fn parse(line: &str) -> Content {
         Parser::new(false, None).parse(line.as_bytes())
@@ -488,6 +516,12 @@ mod tests {
             ("Repr-Digest: adler=:A9oBlQ==:", entry(0x03da_0195, "z")),
             ("Repr-Digest: adler=:A9oBlQ:", Content::Misformatted),
             ("Repr-Digest: adler=:A9oB:", Content::Misformatted),
+            // These are no fields, so they are not passed over.
+            ("adler32: 40001 /z 4", sized(0x4_0001, "/z", 4)),
+            ("ad:40001  a:b", entry(0x4_0001, "a:b")),
+            ("ADLER32 (a:b) = 00040001", entry(0x4_0001, "a:b")),
+            ("00040001  a: b", entry(0x4_0001, "a: b")),
+            ("what is this", Content::Misformatted),
             ("", Content::Nothing),
             ("Date: Thu, 01 Jan 1970 00:00:00 GMT", Content::Misformatted),
         ] {
@@ -527,10 +561,42 @@ mod tests {
             "0x  z",
             "adler32 z",
             "ADLER32",
+            "Digest: sha-256=x",
+            "HTTP/a 200",
             "path=z size=4 adler32=x",
             "keylength.file=9 file=z xstype=adler xs=00040001",
         ] {
             assert_eq!(parse(line), Content::Misformatted, "{line}");
+        }
+    }
+
+    proptest! {
+        /// What the command prints is never taken for anything else.
+        #[test]
+        fn our_own_lines_keep_their_meaning(
+            checksum: u32,
+            name in r"[ -~\xe9]{1,12}|[0-9a-f]{8}|https?://[a-z/ ]{1,9}|[a-z]{1,9} [0-9a-f]{8}",
+            form in prop::sample::select(&[Form::Text, Form::Binary, Form::Tag, Form::Xrootd][..]),
+        ) {
+            let line = line::format(form, End::Newline, checksum, OsStr::new(&name));
+            let line = line.strip_suffix(b"\n").expect("a line");
+            let mut parser = Parser::new(false, None);
+            let mut strict = Parser::new(true, None);
+            if form == Form::Xrootd {
+                // This line shows how many spaces there are.
+                for parser in [&mut parser, &mut strict] {
+                    prop_assert!(matches!(parser.parse(b"00000001 a"), Content::Entry(_)));
+                }
+            }
+            prop_assert_eq!(parser.parse(line), strict.parse(line));
+        }
+
+        #[test]
+        fn nothing_makes_it_panic(lines in vec(r"(ad(ler32)?[:= ] ?|HTTP/1 200|(Repr-)?Digest: ?|path=|keylength.file=[0-9] file=|\\\\)?[ -~\t]{0,12}( size=4| xstype=adler| adler32=| xs=0?)?[0-9a-f:= ]{0,9}", 0..5)) {
+            let mut parser = Parser::new(false, Some(OsStr::new("z")));
+            for line in lines {
+                parser.parse(line.as_bytes());
+            }
         }
     }
 

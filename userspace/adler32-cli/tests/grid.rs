@@ -246,6 +246,20 @@ fn fields_of_http_headers() {
 }
 
 #[test]
+fn parts_with_checksums_of_the_field() {
+    let directory = files(&[]);
+    let combine = |parts: &str| run_with(directory.path(), &["combine"], parts);
+    let parts_of_zeros = "ad:20001  0:2/4  z\n0x20001  2:2/4  z\n";
+    assert_eq!(combine(parts_of_zeros), outcome("00040001  z\n", "", 0));
+    assert_eq!(
+        combine(&parts_of_zeros.replace("ad:", "ADLER32=")).0,
+        "00040001  z\n"
+    );
+    let json = r#"{"file":"z","adler32":"40001","length":4,"offset":0,"size":4}"#;
+    assert_eq!(combine(json), outcome("00040001  z\n", "", 0));
+}
+
+#[test]
 fn names_from_a_list() {
     let directory = files(&[
         ("a", b"abcde"),
