@@ -69,7 +69,7 @@ fn report_unlisted(args: &SumArgs, audit: &Audit, output: &mut Output) -> ExitCo
         1 => output.error("WARNING: 1 file is in no list"),
         _ => output.error(format_args!("WARNING: {unlisted} files are in no list")),
     }
-    ExitCode::Failure
+    ExitCode::Negative
 }
 
 fn print_result(args: &SumArgs, name: &OsStr, result: &str, output: &mut Output) {
