@@ -23,9 +23,9 @@ const MODULES: &str = "build/tests/modules";
 /// The lab's exit status when the kernel log reports trouble.
 const TROUBLE: i32 = 97;
 
-/// The faults of `adler32_faulty` that a kernel survives, and the report of each fault alone, in the
-/// order in which they are committed. The inversion is first, because the kernel checks no locks
-/// after most other reports. The leak is last, because kmemleak then runs.
+/// The faults of `adler32_faulty` that a kernel survives, and the report of each fault alone, in
+/// the order in which they are committed. The inversion is first, because the kernel checks no
+/// locks after most other reports. The leak is last, because kmemleak then runs.
 #[rustfmt::skip]
 const SURVIVED: &[(&str, &str)] = &[
     ("inversion", "WARNING: possible circular locking dependency detected"),

@@ -4,9 +4,9 @@
 //!
 //! Start this program in the top directory after `make lab tools`; `make test` does both.
 //!
-//! Each suite is a trial of libtest-mimic, which schedules, lists and reports the suites. A suite is
-//! one script with many cases. libtest-mimic cannot count the cases in a trial, so this program adds
-//! up the `test result:` lines and prints the table and the last line.
+//! Each suite is a trial of libtest-mimic, which schedules, lists and reports the suites. A suite
+//! is one script with many cases. libtest-mimic cannot count the cases in a trial, so this program
+//! adds up the `test result:` lines and prints the table and the last line.
 
 mod suites;
 mod tally;
