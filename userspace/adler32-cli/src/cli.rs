@@ -41,60 +41,68 @@ pub const STDIN: &str = "-";
 /// The value of `--via` that leaves the choice to the command.
 const AUTO: &str = "auto";
 
-/// The part of the help after the options.
+/// The part of the help after the options. clap wraps it.
 const DETAILS: &str = "\
-An output line contains the checksum in hexadecimal, a space, a second space or
-an asterisk, and the name. If a line begins with a backslash, then \\\\, \\n and
-\\r in the name stand for a backslash, a newline and a carriage return.
+A line of output contains the checksum as eight hexadecimal digits, a space, a second space, and \
+the name of the file. With -b, an asterisk replaces the second space. If the name contains a \
+backslash, a newline or a carriage return, the line begins with a backslash, and \\\\, \\n and \\r \
+in the name stand for these characters.
 
-A list for --check may contain lines of this form, and of the forms of --tag and
-of --xrootd. Lines with one space before the name, as of --xrootd, and lines
-with two must not be mixed: the first such line determines the form of all lines
-after it. After a line with two spaces, a line with one is improperly formatted.
-After a line with one space, a second space belongs to the name.
+A list for --check may contain such lines, and lines as --tag and --xrootd print them. There is \
+either one space before each name, as --xrootd prints, or there are two characters: two spaces, or \
+a space and an asterisk. The first line of either kind determines which, for all lists. If it has \
+two characters, later lines with one space are improperly formatted. If it has one space, a \
+further space or asterisk in a later line belongs to the name.
 
-With 'adler32 sum -c', a list may also contain lines of --json, and lines as
-xrdcp, xrdfs, gfal-sum, dCache, Rucio, EOS and 'curl -I' print them: leading
-zeros of a checksum may be missing, a checksum may have a label such as adler32:
-or ad:, and it may follow the name. If a name could be the checksum as well, the
-line is an error. With --strict, or under the name adler32sum, all these lines
-are improperly formatted. Lines of --range are for 'adler32 combine'; in a list
-for 'adler32 sum -c', they are errors.
+Unless the program is called adler32sum or --strict is given, a list may also contain lines of \
+--json, and lines as xrdcp, xrdfs, gfal-sum, dCache, Rucio, EOS and 'curl -I' print them. In these \
+lines, a checksum may be without leading zeros, and may have a label such as adler32: or ad:. The \
+checksum may come after the name. It must then have a label or eight digits, except after a URL. \
+If both the first and the last word of a line can be the checksum, the order in earlier lines \
+applies. Without earlier lines, an error is printed and the line is not checked. The same happens \
+for lines of --range.
 
-With --xattr, checksums are in the attribute user.XrdCks.adler32 of XRootD, or
-for the format storm, in user.storm.checksum.adler32. The one of XRootD contains
-the time of modification of the file. If that time is still the same, and nothing
-else changed since the attribute was written, the file is not read. A computed
-checksum is stored only if the file did not change in the meantime.
+With --xattr, checksums are stored where XRootD stores them, in the attribute \
+user.XrdCks.adler32. With --xattr=storm, they are stored where StoRM stores them, in \
+user.storm.checksum.adler32. XRootD's attribute also contains two times: when the file was \
+modified, and when the checksum was stored. If these times show that the file has not changed \
+since, the stored checksum is printed and the file is not read. StoRM's attribute contains no \
+time, so the file is always read. A computed checksum is stored unless the file changed while it \
+was read. If a file does not have its stored checksum, although its time of modification is the \
+same, an error is printed and the stored checksum is kept. With --xattr=storm, this happens \
+whatever the time of modification is. With --check, a file that has no stored checksum, or that \
+was modified since, is reported and not checked.
 
-The backends of --via are: device, which writes to /dev/adler32; ioctl, which
-uses the UPDATE ioctl of /dev/adler32; afalg, which uses an AF_ALG socket; and
-cpu, which computes in this program and needs no kernel module. auto is the same
-as cpu. If AF_ALG is unavailable, afalg prints the reason and uses the device
-instead, or else the processor. If the device is unavailable, device and ioctl
-fail. AF_ALG is deprecated since Linux 7.2; use device instead.
+A backend is what computes the checksums. --via selects one of these backends: cpu, which computes \
+in this program and needs no kernel module; device, which writes the data to /dev/adler32; ioctl, \
+which uses the UPDATE ioctl of /dev/adler32; and afalg, which sends the data to an AF_ALG socket. \
+auto is the same as cpu. If /dev/adler32 cannot be used, device and ioctl fail. If AF_ALG cannot \
+be used, afalg prints the reason, and uses device instead, or cpu if device cannot be used either. \
+AF_ALG is deprecated since Linux 7.2; use device instead.
 
-With --range, output lines look like '05c801f0  0:5/9  name'. They contain the
-checksum, the offset and the length of the part, the size of the file, and its
-name. 'adler32 combine' computes the checksums of whole files from these lines,
-or from the lines of --range --json.
+With --range, a line of output looks like '05c801f0  0:5/9  name'. It contains the checksum, the \
+offset and the length of the part, the size of the file, and its name. 'adler32 combine' computes \
+the checksums of whole files from these lines, or from the lines of --range --json. An offset \
+after the end of a file is an error, and so is a file without a size, such as a pipe.
 
-JSON objects contain file, adler32, length and backend; with --range, they also
-contain offset and size, which is the size of the file. Bytes of a name that are
-not UTF-8 are replaced by U+FFFD.
+A JSON object contains file, adler32, length and backend. With --range, it also contains offset, \
+and size, which is the size of the file. With --xattr, it does not contain backend, but modified, \
+which is the time of modification in seconds since 1970, and stored, which is true if the checksum \
+comes from the attribute. With --xattr --check, it contains file and result, and if they are \
+known, stored, which is the stored checksum, adler32 and length. The result is ok, failed, \
+unreadable, missing (no checksum is stored) or outdated (the file was modified after its checksum \
+was stored). In all objects, bytes of a name that are not UTF-8 are replaced by U+FFFD.
 
-If the work takes more than a second, a progress bar appears on the standard
-error, provided that it is a terminal. With --quiet and --status, no bar
-appears.
+If the work takes more than a second and the standard error is a terminal, a progress bar appears \
+there. With --quiet and --status, no bar appears.
 
-With the options of sha256sum, the output and the messages are the same as those
-of sha256sum, except that names with control characters are quoted in results of
---check, as by coreutils since 9.11.
+If only options of sha256sum are used, the output and the messages are those of sha256sum, with \
+this exception: results of --check quote names with control characters, as in coreutils since 9.11.
 
-The exit status is 0 if all files could be read and, with --check, if at least
-one file was checked and all checksums matched. It is 1 if a checksum did not
-match. It is 2 for all other errors, such as a file that cannot be read, wrong
-options, or an improperly formatted line with --strict. Under the name
+The exit status is 0 if all files could be read and, with --check, if at least one file was checked \
+and all checksums matched. It is 1 if a file does not have the checksum in a list or in an attribute, or if \
+--audit finds a file that is in no list. In all other cases, it is 2, for example if a file cannot \
+be read, an option is wrong, or --strict finds an improperly formatted line. Under the name \
 adler32sum, it is 1 for all errors, as for sha256sum.";
 
 /// A group of options in the help.
@@ -102,10 +110,11 @@ const CHECKING: &str = "Options for use with --check";
 
 /// Compute and check Adler-32 checksums of files.
 ///
-/// The processor computes the checksums. The adler32 kernel module is needed only for 'adler32 sum'
-/// with --via device, --via ioctl or --via afalg.
+/// This program computes the checksums itself and needs no kernel module. The kernel module adler32
+/// can compute them instead: see the option --via of 'adler32 sum'.
 ///
-/// Under the name adler32sum, this program behaves like sha256sum.
+/// Under the name adler32sum, this program is 'adler32 sum', but accepts the same lists as sha256sum
+/// and has the same exit status.
 #[derive(Parser)]
 #[command(
     name = ADLER32,
@@ -142,47 +151,52 @@ pub enum Command {
     ///
     /// Reads the lines that 'adler32 sum --range' prints, in any order, from the standard input.
     /// Prints the checksum of each file. If parts of a file are missing or overlap, an error is
-    /// printed in place of its checksum. If a line is not a part, no checksum is printed. The exit
-    /// status is 0 if the checksums of all files could be computed. Otherwise, it is 2.
+    /// printed in place of its checksum. If any line does not describe a part, an error is printed,
+    /// and no checksums at all. The exit status is 0 if the checksums of all files could be
+    /// computed. Otherwise, it is 2.
     Combine(CombineArgs),
     /// Copy files, and print the checksums of the copies
     ///
-    /// Sums the bytes while copying them, so that no second pass over the file is needed. A copy
-    /// gets its name only when it is complete and on the disk; until then, nothing is changed. A
-    /// file that changes while it is copied is an error. If SOURCE is -, the standard input is
-    /// copied. The exit status is 0 if all files were copied. Otherwise, it is 1.
+    /// Computes the checksum while copying, so that the file is read only once. A copy gets its
+    /// name when it is complete and on the disk. Until then, an older file of that name remains
+    /// unchanged. If a file changes while it is copied, an error is printed and there is no copy.
+    /// If SOURCE is -, the standard input is copied. The exit status is 0 if all files were copied.
+    /// Otherwise, it is 2.
     #[command(override_usage = "\
 adler32 copy [OPTIONS] SOURCE DESTINATION
        adler32 copy [OPTIONS] SOURCE... DIRECTORY")]
     Copy(CopyArgs),
     /// Compute a checksum for an XRootD server
     ///
-    /// Is called by the server, with the configuration 'xrootd.chksum max 4 adler32
-    /// /usr/bin/adler32 xrootd'. Prints the checksum. If it cannot be computed, prints the reason
-    /// in its place, which the server sends to the client. The exit status is 0 if the checksum
-    /// could be computed. Otherwise, it is an error number, which the server translates for the
-    /// client.
+    /// An XRootD server calls this command if its configuration contains 'xrootd.chksum max 4
+    /// adler32 /usr/bin/adler32 xrootd'. The command prints the checksum. If the checksum cannot be
+    /// computed, the command prints the reason in its place, and the server sends the reason to the
+    /// client. The exit status is 0 if the checksum could be computed. Otherwise, it is an error
+    /// number of the system, from which the server makes the error code for the client.
     Xrootd(XrootdArgs),
-    /// Measure how fast each backend is on this machine
+    /// Measure how fast this machine computes checksums
     ///
-    /// First, each backend sums a file, as 'adler32 sum' does; the time of reading the file alone
-    /// is measured for comparison. Then, each backend sums data in memory. The backends take turns,
-    /// and all checksums must be equal. If a backend is unavailable, the reason is printed. No
-    /// kernel module is loaded. The exit status is 0 if all checksums are equal. Otherwise, it is
-    /// 2.
+    /// Measures all backends, which are the ways to compute checksums that 'adler32 sum --via' can
+    /// select. First, each backend sums a file, and for comparison, the file is read without
+    /// computing a checksum. Then, each backend sums data in memory, in several lengths. All
+    /// backends must compute the same checksums. If a backend cannot be used, the reason is
+    /// printed. This command loads no kernel module. The exit status is 0 if all checksums are
+    /// equal. Otherwise, it is 2.
     Bench(BenchArgs),
-    /// Show what works on this machine, and how to fix what does not
+    /// Show whether the kernel module can be used, and how to fix what prevents it
     ///
-    /// Loads and changes nothing. Commands after 'as root:' must be run as root. The exit status is
-    /// 0 if the device or AF_ALG can be used now. If neither can be used, it is 1; 'adler32 sum'
-    /// works nevertheless. For other errors, it is 2.
+    /// The kernel module computes checksums for programs through the device /dev/adler32 and
+    /// through AF_ALG sockets. This command loads no module and changes nothing. Commands
+    /// that it prints after 'as root:' must be run as root. The exit status is 0 if the device or AF_ALG can
+    /// be used now. If neither can be used, it is 1; 'adler32 sum' works nevertheless. For other
+    /// errors, it is 2.
     Info(InfoArgs),
 }
 
 /// The arguments of `info`.
 #[derive(clap::Args)]
 pub struct InfoArgs {
-    /// Print one JSON object per line, with label, state, detail and fix
+    /// Print each finding as a JSON object on one line, with label, state, detail and fix
     #[arg(long)]
     pub json: bool,
 }
@@ -201,10 +215,11 @@ pub struct CopyArgs {
     /// Preserve owner, mode, extended attributes and times
     #[arg(short, long)]
     pub preserve: bool,
-    /// Read each copy again, from the disk if possible, before it replaces an older file
+    /// Before a copy gets its name, read it again, from the disk if possible, and compare the
+    /// checksums
     #[arg(long)]
     pub verify: bool,
-    /// Store the checksum in an extended attribute of the copy
+    /// Store the checksum in an extended attribute of the copy [default FORMAT: xrootd]
     #[arg(
         long,
         value_name = "FORMAT",
@@ -217,7 +232,8 @@ pub struct CopyArgs {
     /// Print one JSON object per copy
     #[arg(long)]
     pub json: bool,
-    /// Files to copy, and the name of the copy or a directory
+    /// The files to copy (SOURCE), and last the name of the copy (DESTINATION) or the directory for
+    /// the copies (DIRECTORY)
     #[arg(value_name = "FILE", required = true, num_args = 2..)]
     pub files: Vec<OsString>,
 }
@@ -228,10 +244,13 @@ pub struct CopyArgs {
 adler32 xrootd [OPTIONS] PATH
        adler32 xrootd [OPTIONS] adler32 PATH TIDENT [USER]")]
 pub struct XrootdArgs {
-    /// Directory that paths are below [default: oss.localroot of the server]
+    /// Directory to put before PATH [default: the server's oss.localroot, which the server passes
+    /// in the environment variable XRDLCLROOT]
     #[arg(long, value_name = "DIR")]
     pub root: Option<PathBuf>,
-    /// Take the checksum from an extended attribute, or store it there
+    /// Take the checksum from an extended attribute. If it is not there, or if the file may have
+    /// changed since, compute the checksum and store it. If another checksum is stored although the
+    /// time of modification is the same, fail [default FORMAT: xrootd]
     #[arg(
         long,
         value_name = "FORMAT",
@@ -244,8 +263,8 @@ pub struct XrootdArgs {
     /// Number of threads
     #[arg(long, value_name = "NUMBER", value_parser = parse_threads, default_value = "1")]
     pub threads: NonZero<usize>,
-    /// Path of the file; or the type of the checksum, the path, the client and the user, as a
-    /// server with several types of checksums passes them
+    /// Path of the file. A server that offers several types of checksums passes the type, the path,
+    /// the client (TIDENT) and the user
     #[arg(value_name = "PATH", required = true, trailing_var_arg = true)]
     pub operands: Vec<OsString>,
 }
@@ -256,7 +275,7 @@ pub struct BenchArgs {
     /// File to sum [default: a temporary file in memory]
     #[arg(long, value_name = "FILE")]
     pub file: Option<PathBuf>,
-    /// Size of the temporary file and of the longest data in memory, in MiB
+    /// Size of the temporary file, and greatest length of the data in memory, in MiB
     #[arg(
         long,
         value_name = "MIB",
@@ -264,7 +283,7 @@ pub struct BenchArgs {
         value_parser = value_parser!(u16).range(1..),
     )]
     pub size: u16,
-    /// Number of rounds, in each of which every backend takes its turn
+    /// How often each backend is measured
     #[arg(
         long,
         value_name = "NUMBER",
@@ -288,20 +307,21 @@ pub struct BenchArgs {
     arg(last("version", ArgAction::Version, "Print the version"))
 )]
 pub struct SumArgs {
-    /// Print an asterisk before each name; files are read in the same way
+    /// Print an asterisk before each name. Files are read as without -b
     #[arg(short, long, overrides_with = "text")]
     binary: bool,
-    /// Read checksums from the FILEs and check them
+    /// Read lists of checksums from the FILEs, and check the files in the lists
     #[arg(short, long)]
     pub check: bool,
-    /// For a FILE that is a directory, sum all regular files below it, sorted by name; do not
-    /// follow symbolic links in it
+    /// For a FILE that is a directory, sum all regular files below it, sorted by name. Symbolic
+    /// links in it are not followed
     #[arg(short, long)]
     pub recursive: bool,
-    /// With --recursive, leave out directories on other file systems; -x only as 'adler32 sum -x'
+    /// With --recursive or --audit, leave out directories on other file systems. adler32sum does
+    /// not have -x
     #[arg(short = 'x', long)]
     pub one_file_system: bool,
-    /// Read the names of the files to sum from FILE, in which each name ends with NUL
+    /// Read the names of the files to sum from FILE. Each name in FILE must end with NUL
     #[arg(long, value_name = "FILE")]
     pub files0_from: Option<OsString>,
     /// Print lines like 'ADLER32 (name) = 05c801f0', as BSD tools do
@@ -328,8 +348,9 @@ pub struct SumArgs {
     /// Print the checksum as this field of an HTTP header
     #[arg(long, value_name = "FIELD", value_enum)]
     header: Option<Header>,
-    /// Take checksums from extended attributes, and store those that had to be computed. With
-    /// --check, check the FILEs against the stored checksums
+    /// Take checksums from extended attributes, and store there those that had to be computed. With
+    /// --check, compare the FILEs with their stored checksums, and read no lists [default FORMAT:
+    /// xrootd]
     #[arg(
         long,
         value_name = "FORMAT",
@@ -339,10 +360,10 @@ pub struct SumArgs {
         value_enum
     )]
     pub xattr: Option<Format>,
-    /// With --xattr, compute and store all checksums again
+    /// With --xattr, compute all checksums and replace the stored ones
     #[arg(long)]
     pub force: bool,
-    /// Select the backend that computes the checksum
+    /// Select what computes the checksums (explained below)
     #[arg(
         long,
         value_name = "BACKEND",
@@ -351,16 +372,17 @@ pub struct SumArgs {
             .map(|name| BackendChoice::named(&name)),
     )]
     pub via: BackendChoice,
-    /// Number of threads, for auto and cpu only [default: one per processor]
+    /// Number of threads, with --via auto and --via cpu only [default: one per processor]
     #[arg(long, value_name = "NUMBER", value_parser = parse_threads)]
     pub threads: Option<NonZero<usize>>,
-    /// Report which backend is used, and why the others are not
+    /// Report which backend of --via is used, and why the others are not
     #[arg(long)]
     pub debug: bool,
-    /// Also report the files below DIR that no list contains
+    /// Also report the files below DIR that are in no list
     #[arg(long, value_name = "DIR", help_heading = CHECKING)]
     pub audit: Vec<PathBuf>,
-    /// Find the files of a list relative to the directory of the list
+    /// Look for the files of a list relative to the directory of the list, not to the current
+    /// directory
     #[arg(long, help_heading = CHECKING)]
     pub relative: bool,
     /// Do not fail or print a message for a listed file that does not exist
@@ -369,19 +391,20 @@ pub struct SumArgs {
     /// Do not print OK for each file that matches
     #[arg(long, overrides_with_all = ["status", "warn"], help_heading = CHECKING)]
     pub quiet: bool,
-    /// Print no results, but report them by the exit status
+    /// Print no results. Only the exit status shows them
     #[arg(long, overrides_with_all = ["quiet", "warn"], help_heading = CHECKING)]
     pub status: bool,
-    /// File for checksums without a name, as xrdfs and curl print them
+    /// The file to which checksums without a name belong. xrdfs and curl print such checksums
     #[arg(long, value_name = "FILE", help_heading = CHECKING)]
     pub name: Option<OsString>,
-    /// Fail if a line of a list is improperly formatted, and accept only the forms of sha256sum
+    /// Fail if a line of a list is improperly formatted, and accept only lines as sha256sum accepts
+    /// them (explained below). With --xattr, fail if a FILE could not be checked
     #[arg(long, help_heading = CHECKING)]
     pub strict: bool,
     /// Warn about each improperly formatted line of a list
     #[arg(short, long, overrides_with_all = ["quiet", "status"], help_heading = CHECKING)]
     pub warn: bool,
-    /// Files to read; without a FILE or for -, the standard input
+    /// Files to read. Without a FILE, or if FILE is -, the standard input is read
     #[arg(value_name = "FILE", trailing_var_arg = env::var_os("POSIXLY_CORRECT").is_some())]
     pub files: Vec<OsString>,
     /// Whether `-t` comes after `--tag`. Only in this order, the two are an error.
@@ -623,6 +646,13 @@ pub fn parse(arguments: &[OsString]) -> Invocation {
         true => (ADLER32SUM, adler32sum),
         false => (ADLER32, adler32),
     };
+    // clap would look for a command called --help.
+    let arguments = match arguments {
+        [_, help, option, ..] if program == ADLER32 && help == "help" && is_help(option) => {
+            &arguments[..2]
+        }
+        _ => arguments,
+    };
     let asked = match command.try_get_matches_from_mut(arguments) {
         Ok(matches) => command_of(&matches).map(Asked::Run),
         Err(error) if !error.use_stderr() => Ok(Asked::Text(error.to_string())),
@@ -638,6 +668,10 @@ pub fn parse(arguments: &[OsString]) -> Invocation {
         anyhow!("{misuse}\nTry '{help} --help' for more information.")
     });
     Invocation { program, asked }
+}
+
+fn is_help(option: &OsString) -> bool {
+    option == "--help" || option == "-h"
 }
 
 fn command_of(matches: &ArgMatches) -> Result<Command, clap::Error> {

@@ -890,6 +890,8 @@ fn refuses_wrong_usage() {
 fn help_and_version() {
     for (arguments, text) in [
         (&["--help"][..], "info"),
+        (&["help", "--help"], "info"),
+        (&["help", "-h"], "info"),
         (&["sum", "--help"], "exit status is 0 if all files"),
         (&["combine", "--help"], "in any order"),
         (&["info", "--help"], "exit status is 0 if the device or"),
