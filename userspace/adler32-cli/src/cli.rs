@@ -59,8 +59,8 @@ Unless the program is called adler32sum or --strict is given, a list may also co
 lines, a checksum may be without leading zeros, and may have a label such as adler32: or ad:. The \
 checksum may come after the name. It must then have a label or eight digits, except after a URL. \
 If both the first and the last word of a line can be the checksum, the order in earlier lines \
-applies. Without earlier lines, an error is printed and the line is not checked. The same happens \
-for lines of --range.
+applies. Without earlier lines, an error is printed, the line is not checked, and the exit status \
+is 2. The same happens for lines of --range.
 
 With --xattr, checksums are stored where XRootD stores them, in the attribute \
 user.XrdCks.adler32. With --xattr=storm, they are stored where StoRM stores them, in \
