@@ -616,11 +616,11 @@ impl Outcome {
     ///
     /// 1. coreutils 9.1 escapes the name in a result only if it contains a newline. coreutils 9.7
     ///    and `adler32sum` escape it as in a list.
-    /// 2. coreutils do not print why a write to a full device failed. 3. coreutils print twice that
-    /// the standard input is closed: for the read and for the close. 4. `--t` is also short for an
-    /// option that coreutils do not have. 5. coreutils before 9.11 print control characters in the
-    /// names of results. `adler32sum` quotes
-    ///    these names, as 9.11 does.
+    /// 2. coreutils do not print why a write to a full device failed.
+    /// 3. coreutils print twice that the standard input is closed: for the read and for the close.
+    /// 4. `--t` is also short for an option that coreutils do not have.
+    /// 5. coreutils before 9.11 print control characters in the names of results. `adler32sum`
+    ///    quotes these names, as 9.11 does.
     fn into_intended(mut self) -> Self {
         let lines = self.stdout.split_inclusive(|&byte| byte == b'\n');
         self.stdout = lines.flat_map(escape_result).collect();
