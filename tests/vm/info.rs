@@ -48,8 +48,11 @@ trials!(after tools::install:
     af_alg_not_loaded,
     af_alg_blacklisted,
     af_alg_disabled,
+    hashes_disabled,
     af_alg_not_installed,
+    af_alg_not_configured,
     af_alg_filtered,
+    af_alg_refused_by_policy,
     what_only_root_sees,
 );
 
@@ -414,7 +417,7 @@ impl NoAfAlg {
             return None;
         }
         module::ensure_loaded();
-        sh("modprobe -r algif_hash");
+        sh("modprobe -r algif_hash af_alg");
         assert!(!is_af_alg_loaded());
         Some(Self { restriction })
     }
@@ -479,6 +482,22 @@ fn af_alg_disabled() -> Completion {
     Completion::Completed
 }
 
+fn hashes_disabled() -> Completion {
+    let Some(_none) = NoAfAlg::new() else {
+        return built_in();
+    };
+    let _config = Config::new("install algif_hash /bin/false\n");
+    assert_eq!(Hash::bind(module::NAME).errno(), Errno::ENOENT);
+    // Loading AF_ALG has set the sysctl to its default.
+    let _unrestricted = Restricted::to(0);
+    let report = Report::now();
+    let words = "module algif_hash is disabled: line 1";
+    report.assert("AF_ALG", "absent", words);
+    report.fix("AF_ALG");
+    bind();
+    Completion::Completed
+}
+
 fn af_alg_not_installed() -> Completion {
     let Some(_none) = NoAfAlg::new() else {
         return built_in();
@@ -487,6 +506,26 @@ fn af_alg_not_installed() -> Completion {
         hide_installed("af_alg");
         let report = Report::now();
         report.assert("AF_ALG", "absent", "module af_alg is not installed");
+        let fix = "boot a kernel with CONFIG_CRYPTO_USER_API_HASH";
+        assert_eq!(report.steps("AF_ALG"), [fix]);
+    });
+    Completion::Completed
+}
+
+fn af_alg_not_configured() -> Completion {
+    let Some(_none) = NoAfAlg::new() else {
+        return built_in();
+    };
+    among_own_mounts(|| {
+        hide_installed("af_alg");
+        hide_installed("algif_hash");
+        sh("mount -t tmpfs tmpfs /boot");
+        let path = format!("/boot/config-{}", release());
+        let lines = "CONFIG_RUST=y\n# CONFIG_CRYPTO_USER_API_HASH is not set\n";
+        fs::write(&path, lines).expect("/boot");
+        let report = Report::now();
+        let words = "is built without CONFIG_CRYPTO_USER_API_HASH";
+        report.assert("AF_ALG", "absent", words);
         let fix = "boot a kernel with CONFIG_CRYPTO_USER_API_HASH";
         assert_eq!(report.steps("AF_ALG"), [fix]);
     });
@@ -516,6 +555,79 @@ fn af_alg_filtered() -> Completion {
         let (_, error) = filtered("sum --via afalg /dev/null");
         assert!(error.contains("AF_ALG: blocked by seccomp"), "{error}");
     }
+    Completion::Completed
+}
+
+/// Returns the output of `adler32 info` after the kernel refused a call for AF_ALG, and after the shell
+/// commands in `prepare`.
+fn refused(call: i64, argument: Option<u32>, errno: Errno, prepare: &str) -> Report {
+    let refused = Refused {
+        call,
+        argument,
+        errno,
+    };
+    Report::of(in_thread(|| {
+        seccomp::refuse(&[refused]);
+        try_sh(&format!("{prepare} exec {COMMAND} info --json"))
+    }))
+}
+
+fn af_alg_refused_by_policy() -> Completion {
+    if !seccomp::is_supported() {
+        return Completion::ignored_with("this kernel has no seccomp filters");
+    }
+    module::ensure_loaded();
+    bind();
+    // A security module refuses with this error, and later than a filter.
+    let policy = |prepare: &str| refused(libc::SYS_bind, None, Errno::EACCES, prepare);
+    policy("").assert("AF_ALG", "blocked", "by ");
+    among_own_mounts(|| {
+        fs::write("/tmp/replacement", "/usr/bin/adler32 (enforce)\n").expect("/tmp");
+        let path = "/proc/$$/attr/apparmor/current";
+        let report = policy(&format!(
+            "test ! -e {path} || mount --bind /tmp/replacement {path};"
+        ));
+        if Path::new("/proc/self/attr/apparmor/current").exists() {
+            report.assert(
+                "AF_ALG",
+                "blocked",
+                "by AppArmor's profile /usr/bin/adler32",
+            );
+            assert!(report.steps("AF_ALG")[0].ends_with("network alg,"));
+        }
+        fs::write("/tmp/replacement", "user_u:user_r:user_t:s0\0").expect("/tmp");
+        sh("mount -t tmpfs tmpfs /sys/fs && mkdir /sys/fs/selinux && echo 1 > /sys/fs/selinux/enforce");
+        let path = "/proc/$$/attr/current";
+        let report = policy(&format!("mount --bind /tmp/replacement {path};"));
+        report.assert(
+            "AF_ALG",
+            "blocked",
+            "by SELinux, in the context user_u:user_r:user_t:s0",
+        );
+        assert!(report.steps("AF_ALG")[0].contains("ausearch"));
+    });
+    // systemd's RestrictAddressFamilies= is a filter with another error.
+    let socket = (libc::SYS_socket, Some(libc::AF_ALG as u32));
+    among_own_mounts(|| {
+        fs::write("/tmp/replacement", "0::/system.slice/sums.service\n").expect("/tmp");
+        let prepare = "mount --bind /tmp/replacement /proc/$$/cgroup;";
+        let report = refused(socket.0, socket.1, Errno::EAFNOSUPPORT, prepare);
+        report.assert(
+            "AF_ALG",
+            "blocked by seccomp",
+            "by the filter of sums.service",
+        );
+        let fix = "in sums.service: add AF_ALG to RestrictAddressFamilies=";
+        assert_eq!(report.steps("AF_ALG"), [fix]);
+        let report = refused(socket.0, socket.1, Errno::EPERM, prepare);
+        assert!(report.steps("AF_ALG")[0].ends_with("SystemCallFilter="));
+    });
+    among_own_mounts(|| {
+        sh("mount -t tmpfs tmpfs /run && touch /run/.containerenv");
+        let report = refused(socket.0, socket.1, Errno::EPERM, "");
+        report.assert("AF_ALG", "blocked by seccomp", "of the container");
+        assert!(report.steps("AF_ALG").concat().contains("seccomp="));
+    });
     Completion::Completed
 }
 

@@ -89,8 +89,8 @@ impl fmt::Display for Diagnosis {
 
 /// Checks whether AF_ALG provides the algorithm now. The kernel loads no module for this.
 pub fn probe_af_alg() -> Result<(), Diagnosis> {
-    if is_filtered() {
-        return Err(filtered());
+    if let Some(errno) = filter_errno() {
+        return Err(filtered(errno));
     }
     if !system::has_af_alg() {
         return Err(idle_or_absent(missing_module()));
@@ -172,8 +172,8 @@ fn permission_denied(node: Node) -> Diagnosis {
 
 /// Explains why AF_ALG could not be opened.
 fn af_alg(call: &str, source: io::Error) -> Diagnosis {
-    if is_filtered() {
-        return filtered();
+    if let Some(errno) = filter_errno() {
+        return filtered(errno);
     }
     let module = Module::find(MODULE_NAME);
     match (call, errno(&source), system::af_alg_restrict()) {
@@ -185,20 +185,51 @@ fn af_alg(call: &str, source: io::Error) -> Diagnosis {
             not_loaded(AF_ALG, "absent", Module::find(HASHES))
         }
         ("bind", Errno::ENOENT, _) => not_loaded(AF_ALG, "no such hash", module),
-        (_, Errno::EPERM | Errno::EACCES, _) => {
-            Diagnosis::new(AF_ALG, "blocked", "a security policy refuses it")
-        }
+        (_, Errno::EPERM | Errno::EACCES, _) => blocked(),
         _ => failed(AF_ALG, call, &source),
     }
 }
 
-fn filtered() -> Diagnosis {
-    let fix = [
-        "in a container: allow AF_ALG in its profile (seccomp=FILE)",
-        "in a service: add AF_ALG to RestrictAddressFamilies=",
-    ];
-    let detail = "a filter of the container or service";
-    Diagnosis::new(AF_ALG, "blocked by seccomp", detail).with(fix.map(String::from).into())
+/// Explains that a Linux security module refuses AF_ALG.
+fn blocked() -> Diagnosis {
+    let (detail, fix) = if let Some(profile) = system::apparmor_profile() {
+        let rule = format!("in AppArmor's profile {profile}: add the rule network alg,");
+        (format!("by AppArmor's profile {profile}"), vec![rule])
+    } else if let Some(context) = system::selinux_context() {
+        let audit = "as root: ausearch -m AVC -c adler32 | audit2allow".to_owned();
+        (format!("by SELinux, in the context {context}"), vec![audit])
+    } else {
+        ("by a security policy".to_owned(), vec![])
+    };
+    Diagnosis::new(AF_ALG, "blocked", detail).with(fix)
+}
+
+/// Explains that a seccomp filter refuses AF_ALG with this error.
+fn filtered(errno: Errno) -> Diagnosis {
+    let container = "allow AF_ALG in its profile (seccomp=FILE)";
+    let service = match errno {
+        // systemd refuses address families with this error.
+        Errno::EAFNOSUPPORT => "add AF_ALG to RestrictAddressFamilies=",
+        _ => "allow AF_ALG in SystemCallFilter=",
+    };
+    let (detail, fix) = match (system::is_container(), system::service()) {
+        (true, _) => (
+            "by the filter of the container".to_owned(),
+            vec![format!("in the container: {container}")],
+        ),
+        (false, Some(unit)) => (
+            format!("by the filter of {unit}"),
+            vec![format!("in {unit}: {service}")],
+        ),
+        (false, None) => (
+            "by a filter of the container or service".to_owned(),
+            vec![
+                format!("in a container: {container}"),
+                format!("in a service: {service}"),
+            ],
+        ),
+    };
+    Diagnosis::new(AF_ALG, "blocked by seccomp", detail).with(fix)
 }
 
 fn restricted(level: u32) -> Diagnosis {
@@ -236,14 +267,16 @@ fn missing_module() -> Module {
     }
 }
 
-/// Returns whether a seccomp filter refuses AF_ALG sockets. The kernel itself answers EINVAL for a
-/// type that does not exist. It checks the type before it looks for the family, so it loads no
-/// module.
-fn is_filtered() -> bool {
+/// Returns the error with which a seccomp filter refuses AF_ALG sockets. The kernel itself answers
+/// EINVAL for a type that does not exist. It checks the type before it looks for the family, so it
+/// loads no module, and before it asks the security modules.
+fn filter_errno() -> Option<Errno> {
     const NO_TYPE: c_int = 15;
     // SAFETY: The call takes no pointers.
     let made = unsafe { libc::socket(libc::AF_ALG, NO_TYPE, 0) };
-    Errno::result(made) != Err(Errno::EINVAL)
+    Errno::result(made)
+        .err()
+        .filter(|errno| *errno != Errno::EINVAL)
 }
 
 fn make_node() -> Option<String> {

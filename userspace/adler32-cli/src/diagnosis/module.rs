@@ -87,7 +87,7 @@ impl Module {
             State::Loaded
         } else if let Some(file) = listed(name, "modules.dep") {
             barrier(name, &file).unwrap_or(State::NotLoaded)
-        } else if let (MODULE_NAME, Some(reason)) = (name, unsupported()) {
+        } else if let Some(reason) = unsupported(name) {
             State::Unsupported(reason)
         } else {
             State::NotInstalled
@@ -151,8 +151,10 @@ impl Module {
                 steps.push(format!("as root: insmod {file}"));
                 steps
             }
-            State::NotInstalled => vec!["boot a kernel with CONFIG_CRYPTO_USER_API_HASH".into()],
-            State::Unsupported(_) => {
+            State::NotInstalled | State::Unsupported(_) if name != MODULE_NAME => {
+                vec![format!("boot a kernel with {}", option(name))]
+            }
+            State::NotInstalled | State::Unsupported(_) => {
                 let [major, minor] = OLDEST;
                 vec![format!(
                     "boot Linux {major}.{minor} or later with CONFIG_RUST=y"
@@ -325,11 +327,18 @@ fn sign(file: &str) -> Vec<String> {
     ]
 }
 
-/// Returns the reason why the running kernel does not support this project's module, if it is
-/// known.
-fn unsupported() -> Option<String> {
+/// Returns the option in the kernel's configuration without which the kernel cannot have a module.
+fn option(module: &str) -> &'static str {
+    match module {
+        MODULE_NAME => "CONFIG_RUST",
+        _ => "CONFIG_CRYPTO_USER_API_HASH",
+    }
+}
+
+/// Returns the reason why the running kernel cannot have a module, if it is known.
+fn unsupported(module: &str) -> Option<String> {
     let release = kernel_release().ok()?;
-    if is_too_old(&release) {
+    if module == MODULE_NAME && is_too_old(&release) {
         let [major, minor] = OLDEST;
         return Some(format!("kernel {release} is older than {major}.{minor}"));
     }
@@ -341,8 +350,13 @@ fn unsupported() -> Option<String> {
     let configuration = configurations
         .iter()
         .find_map(|path| fs::read_to_string(path).ok())?;
-    let rust = configuration.lines().any(|line| line == "CONFIG_RUST=y");
-    (!rust).then(|| format!("kernel {release} is built without CONFIG_RUST"))
+    let option = option(module);
+    let set = |value| {
+        configuration
+            .lines()
+            .any(|line| line == format!("{option}={value}"))
+    };
+    (!set('y') && !set('m')).then(|| format!("kernel {release} is built without {option}"))
 }
 
 fn is_too_old(release: &str) -> bool {

@@ -107,6 +107,36 @@ pub fn af_alg_restrict() -> Option<u32> {
         .ok()
 }
 
+/// Returns the profile of AppArmor that confines this process.
+pub fn apparmor_profile() -> Option<String> {
+    let current = read_line("/proc/self/attr/apparmor/current").ok()?;
+    Some(current.strip_suffix(" (enforce)")?.to_owned())
+}
+
+/// Returns the SELinux context of this process, if SELinux enforces its policy.
+pub fn selinux_context() -> Option<String> {
+    let enforce = read_line("/sys/fs/selinux/enforce").ok()?;
+    let context = read_line("/proc/self/attr/current").ok()?;
+    (enforce == "1").then(|| context.trim_end_matches('\0').to_owned())
+}
+
+/// Returns whether this process runs in a container of podman, docker, or systemd.
+pub fn is_container() -> bool {
+    let marks = [
+        "/run/.containerenv",
+        "/.dockerenv",
+        "/run/systemd/container",
+    ];
+    marks.iter().any(|mark| Path::new(mark).exists())
+}
+
+/// Returns the name of the systemd service to which this process belongs.
+pub fn service() -> Option<String> {
+    let groups = read_line("/proc/self/cgroup").ok()?;
+    let unit = groups.lines().last()?.rsplit('/').next()?;
+    unit.ends_with(".service").then(|| unit.to_owned())
+}
+
 /// Returns the text of a file without the white space at its end.
 pub fn read_line(path: impl AsRef<Path>) -> io::Result<String> {
     Ok(fs::read_to_string(path)?.trim_end().to_owned())
