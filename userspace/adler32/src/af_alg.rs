@@ -36,6 +36,8 @@ pub const DRIVER_NAME: &str = match uapi::DRIVER_NAME.to_str() {
 
 /// A running checksum that the kernel's crypto API keeps.
 ///
+/// Linux has deprecated AF_ALG since 7.2. New programs should use [`Session`](crate::Session).
+///
 /// ```no_run
 /// use adler32::AfAlg;
 ///
