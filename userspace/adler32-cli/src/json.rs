@@ -11,27 +11,17 @@ use serde_json::Value;
 
 use crate::line::parse_checksum;
 use crate::line::Entry;
-use crate::part::Part;
 
 /// Returns the line for a file.
 pub fn whole(name: &OsStr, sum: Sum) -> Vec<u8> {
     line(object(name, sum))
 }
 
-/// Returns the line for a file that the backend summed.
-pub fn summed(name: &OsStr, sum: Sum, backend: BackendKind) -> Vec<u8> {
+/// Returns the object for a file, or a part of one, that the backend summed.
+pub fn summed(name: &OsStr, sum: Sum, backend: BackendKind) -> Value {
     let mut object = object(name, sum);
     object["backend"] = backend.name().into();
-    line(object)
-}
-
-/// Returns the line for a part that the backend summed.
-pub fn part(part: &Part, backend: BackendKind) -> Vec<u8> {
-    let mut object = object(&part.name, part.sum);
-    object["backend"] = backend.name().into();
-    object["offset"] = part.offset.into();
-    object["size"] = part.size.into();
-    line(object)
+    object
 }
 
 /// Returns the object for a file.
@@ -45,13 +35,14 @@ pub fn object(name: &OsStr, sum: Sum) -> Value {
 
 /// Returns the line for an object.
 pub fn line(object: Value) -> Vec<u8> {
-    // serde_json escapes the other control characters.
-    let escape = |char| match char {
-        '\u{7f}'..='\u{9f}' => format!("\\u{:04x}", u32::from(char)),
-        _ => char.to_string(),
-    };
-    let line: String = object.to_string().chars().map(escape).collect();
-    format!("{line}\n").into_bytes()
+    let mut line = format!("{object}\n");
+    // serde_json escapes only the other control characters.
+    for char in '\u{7f}'..='\u{9f}' {
+        if line.contains(char) {
+            line = line.replace(char, &format!("\\u{:04x}", u32::from(char)));
+        }
+    }
+    line.into_bytes()
 }
 
 /// Parses the line for a file. Returns `None` if it is not one.

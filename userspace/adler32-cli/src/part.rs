@@ -8,10 +8,12 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::ffi::OsStringExt;
 
 use adler32::Adler32;
+use adler32::BackendKind;
 use adler32::Sum;
 use serde_json::Value;
 
 use crate::field;
+use crate::json;
 use crate::line;
 
 /// The checksum of a part of a file.
@@ -35,6 +37,14 @@ impl Part {
         let (checksum, offset, size) = (checksum.value(), self.offset, self.size);
         let start = format!("{backslash}{checksum:08x}  {offset}:{length}/{size}  ");
         [start.as_bytes(), &name, b"\n"].concat()
+    }
+
+    /// Returns a line of JSON.
+    pub fn json(&self, backend: BackendKind) -> Vec<u8> {
+        let mut object = json::summed(&self.name, self.sum, backend);
+        object["offset"] = self.offset.into();
+        object["size"] = self.size.into();
+        json::line(object)
     }
 
     /// Parses a line of either form, plain or JSON, without its end. The error completes the

@@ -76,13 +76,13 @@ fn line(
     if let Some(range) = &args.range {
         let part = summer.part(name, range)?;
         return Ok(match args.json {
-            true => json::part(&part, backend),
+            true => part.json(backend),
             false => part.line(),
         });
     }
     let sum = short.unwrap_or_else(|| summer.sum(name))?;
     Ok(match args.json {
-        true => json::summed(name, sum, backend),
+        true => json::line(json::summed(name, sum, backend)),
         false => line::format(args.form(), args.end(), sum.checksum.value(), name),
     })
 }

@@ -975,6 +975,13 @@ fn names_cannot_control_the_terminal() {
             .current_dir(&directory)
             .output();
         let line = sum.unwrap().stdout;
+        let json = adler32()
+            .args(["sum", "--json"])
+            .arg(path)
+            .current_dir(&directory)
+            .output();
+        let json = String::from_utf8(json.unwrap().stdout).unwrap();
+        assert!(!json.trim_end().contains(char::is_control), "{json:?}");
         for (checksum, result, status) in [("00620062", "OK", 0), ("00000001", "FAILED", 1)] {
             let at = line
                 .windows(8)
