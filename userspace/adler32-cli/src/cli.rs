@@ -88,10 +88,10 @@ after the end of a file is an error, and so is a file without a size, such as a 
 A JSON object contains file, adler32, length and backend. With --range, it also contains offset, \
 and size, which is the size of the file. With --xattr, it does not contain backend, but modified, \
 which is the time of modification in seconds since 1970, and stored, which is true if the checksum \
-comes from the attribute. With --xattr --check, it contains file and result, and if they are \
-known, stored, which is the stored checksum, adler32 and length. The result is ok, failed, \
-unreadable, missing (no checksum is stored) or outdated (the file was modified after its checksum \
-was stored). In all objects, bytes of a name that are not UTF-8 are replaced by U+FFFD.
+comes from the attribute. With --xattr --check, it contains file and result. If they are known, it \
+also contains adler32, length, and as stored, the checksum in the attribute. The result is ok, \
+failed, unreadable, missing (no checksum is stored) or outdated (the file was modified after its \
+checksum was stored). In all objects, bytes of a name that are not UTF-8 are replaced by U+FFFD.
 
 If the work takes more than a second and the standard error is a terminal, a progress bar appears \
 there. With --quiet and --status, no bar appears.
