@@ -12,7 +12,7 @@ use adler32::describe;
 use rustix::fs::XattrFlags;
 use rustix::io::Errno;
 
-use crate::field;
+use crate::checksum;
 
 /// The attribute of XRootD.
 const XROOTD: &str = "user.XrdCks.adler32";
@@ -97,7 +97,7 @@ impl Format {
                 .and_then(|record| decode(&record))
                 .or_else(|| get(file, LEGACY).and_then(|text| decode_legacy(&text))),
             Self::Storm => get(file, STORM).and_then(|text| {
-                let checksum = field::hexadecimal(text.trim_ascii())?;
+                let checksum = checksum::hexadecimal(text.trim_ascii())?;
                 Some(Stored {
                     checksum,
                     modified: None,
@@ -191,7 +191,7 @@ fn decode_legacy(text: &[u8]) -> Option<Stored> {
     let text = std::str::from_utf8(text).ok()?;
     let (checksum, modified) = text.trim_end_matches('\0').split_once(':')?;
     Some(Stored {
-        checksum: field::hexadecimal(checksum.as_bytes()).filter(|_| checksum.len() == 8)?,
+        checksum: checksum::hexadecimal(checksum.as_bytes()).filter(|_| checksum.len() == 8)?,
         modified: Some(modified.parse().ok()?),
         stored: None,
     })

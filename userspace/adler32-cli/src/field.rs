@@ -12,6 +12,10 @@ use std::os::unix::ffi::OsStringExt;
 use base64::prelude::BASE64_STANDARD;
 use base64::Engine;
 
+use crate::checksum::hexadecimal;
+use crate::checksum::labeled;
+use crate::checksum::shortened;
+use crate::checksum::strip_label;
 use crate::json;
 use crate::line;
 use crate::line::Entry;
@@ -302,50 +306,6 @@ fn byte_sequence(value: &[u8]) -> Option<u32> {
     let base64 = value.strip_prefix(b":")?.strip_suffix(b":")?;
     let bytes = BASE64_STANDARD.decode(base64).ok()?;
     Some(u32::from_be_bytes(bytes.try_into().ok()?))
-}
-
-/// Parses a checksum with a label, such as `adler32:40001`.
-fn labeled(word: &[u8]) -> Option<u32> {
-    let labels: [&[u8]; 5] = [b"adler32:", b"adler32=", b"ad:", b"adler:", b"adler="];
-    labels
-        .iter()
-        .find_map(|label| strip_label(word, label))
-        .and_then(hexadecimal)
-}
-
-/// Parses a checksum in hexadecimal whose leading zeros may be missing, or all be there.
-fn shortened(word: &[u8]) -> Option<u32> {
-    let checksum = hexadecimal(word)?;
-    // A program that omits zeros omits all of them. Less than eight digits with a leading zero are
-    // a checksum that lost other digits.
-    let incomplete = word.len() < DIGITS && word.starts_with(b"0") && word.len() > 1;
-    (!incomplete || has_0x(word)).then_some(checksum)
-}
-
-/// Parses up to eight hexadecimal digits, with or without 0x.
-pub fn hexadecimal(word: &[u8]) -> Option<u32> {
-    let digits = match has_0x(word) {
-        true => &word[2..],
-        false => word,
-    };
-    if digits.is_empty() || digits.len() > DIGITS || !digits.iter().all(u8::is_ascii_hexdigit) {
-        return None;
-    }
-    u32::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
-}
-
-/// Parses a checksum in all its forms, for lists in which it cannot be confused with a name.
-pub fn checksum(word: &[u8]) -> Option<u32> {
-    labeled(word).or_else(|| shortened(word))
-}
-
-fn has_0x(word: &[u8]) -> bool {
-    word.starts_with(b"0x") || word.starts_with(b"0X")
-}
-
-fn strip_label<'a>(line: &'a [u8], label: &[u8]) -> Option<&'a [u8]> {
-    let (start, rest) = line.split_at_checked(label.len())?;
-    start.eq_ignore_ascii_case(label).then_some(rest)
 }
 
 /// Splits a line at a blank before its last word.

@@ -8,6 +8,7 @@ mod attribute;
 mod audit;
 mod bench;
 mod check;
+mod checksum;
 mod cli;
 mod combine;
 mod copy;

@@ -12,7 +12,7 @@ use adler32::BackendKind;
 use adler32::Sum;
 use serde_json::Value;
 
-use crate::field;
+use crate::checksum;
 use crate::json;
 use crate::line;
 
@@ -111,7 +111,7 @@ fn is_name(name: &OsStr) -> bool {
 
 /// Returns the sum. Returns `None` if it covers no bytes but differs from the checksum of no bytes.
 fn sum(digits: &[u8], length: u64) -> Option<Sum> {
-    let checksum = Adler32::from_value(field::checksum(digits)?)?;
+    let checksum = Adler32::from_value(checksum::parse(digits)?)?;
     let sum = Sum { checksum, length };
     (length > 0 || sum == Sum::EMPTY).then_some(sum)
 }

@@ -457,7 +457,7 @@ const OTHERS: &[&str] = &[
     "SUM $(printf 'x%.0s' {1..300})",
     "SUM -c <(echo '@a@  '$(printf 'x%.0s' {1..300})) | cat",
     r#"env LC_ALL=C SUM é none-é 'é é' $'é\n' "'é" $'\xff' $'a\u2028b' $'none\t' 'none such' it\'s"#,
-    "env LC_ALL=C SUM -c odd-tagged folder/é",
+    "env LC_ALL=C SUM -c odd-tagged directory/é",
     "env LC_ALL=POSIX LANG=C.UTF-8 SUM none-é",
     "env -u LC_ALL LC_CTYPE=C.UTF-8 LANG=C SUM none-é",
     "env LC_ALL= LC_CTYPE= LANG=C.UTF-8 SUM none-é",
