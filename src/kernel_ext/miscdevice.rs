@@ -155,8 +155,8 @@ impl<T: Device> Adapter<T> {
     /// `file` must point to an open file of this device, and must be valid for the duration of the
     /// call.
     unsafe extern "C" fn llseek(file: *mut bindings::file, offset: i64, whence: c_int) -> i64 {
-        // SAFETY: The VFS calls this with a file that its caller holds open. `MiscDevice::open()` has
-        // stored a session in it, which stays there until the file is released.
+        // SAFETY: The VFS calls this with a file that its caller holds open. `MiscDevice::open()`
+        // has stored a session in it, which stays there until the file is released.
         let session = unsafe { T::Session::borrow((*file).private_data) };
         // SAFETY: The file is valid as above. As in the VFS, nothing excludes that another thread
         // changes the position at the same time. One of the two values is then lost.

@@ -6,8 +6,8 @@
 
 check_scripts() {
 	local scripts
-	mapfile -t scripts < <(find -- * .ci -name build -prune -o -type f -print |
-		xargs grep -lE '^#!/bin/(ba)?sh|^# shellcheck shell=')
+	mapfile -t scripts < <(find -- * .ci -name build -prune -o -type f \
+		-exec grep -lE '^#!/bin/(ba)?sh|^# shellcheck shell=' {} +)
 	"$LAB" run --packages shellcheck shellcheck --external-sources "${scripts[@]}"
 }
 

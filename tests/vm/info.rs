@@ -558,8 +558,8 @@ fn af_alg_filtered() -> Completion {
     Completion::Completed
 }
 
-/// Returns the output of `adler32 info` after the kernel refused a call for AF_ALG, and after the shell
-/// commands in `prepare`.
+/// Returns the output of `adler32 info` after the kernel refused a call for AF_ALG, and after the
+/// shell commands in `prepare`.
 fn refused(call: i64, argument: Option<u32>, errno: Errno, prepare: &str) -> Report {
     let refused = Refused {
         call,

@@ -113,8 +113,8 @@ const CHECKING: &str = "Options for use with --check";
 /// This program computes the checksums itself and needs no kernel module. The kernel module adler32
 /// can compute them instead: see the option --via of 'adler32 sum'.
 ///
-/// Under the name adler32sum, this program is 'adler32 sum', but accepts the same lists as sha256sum
-/// and has the same exit status.
+/// Under the name adler32sum, this program is 'adler32 sum', but accepts the same lists as
+/// sha256sum and has the same exit status.
 #[derive(Parser)]
 #[command(
     name = ADLER32,
@@ -187,9 +187,9 @@ adler32 copy [OPTIONS] SOURCE DESTINATION
     ///
     /// The kernel module computes checksums for programs through the device /dev/adler32 and
     /// through AF_ALG sockets. This command loads no module and changes nothing. Commands
-    /// that it prints after 'as root:' must be run as root. The exit status is 0 if the device or AF_ALG can
-    /// be used now. If neither can be used, it is 1; 'adler32 sum' works nevertheless. For other
-    /// errors, it is 2.
+    /// that it prints after 'as root:' must be run as root. The exit status is 0 if the device or
+    /// AF_ALG can be used now. If neither can be used, it is 1; 'adler32 sum' works nevertheless.
+    /// For other errors, it is 2.
     Info(InfoArgs),
 }
 
