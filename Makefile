@@ -2,10 +2,11 @@
 #
 # What a user or developer runs: "make" lists it. The kernel's build system reads Kbuild.
 
-# The kernel to boot: a series, such as 7.2, an exact version, or "debug" for the debug kernel of
-# the newest supported series. The default is the newest supported stock kernel.
+# The kernel to boot: a series, such as 7.2, or an exact version, with another of Debian's flavours
+# than amd64 behind a hyphen, such as 7.3-rt-amd64; or "debug" for the debug kernel of the newest
+# supported series. The default is the newest supported stock kernel.
 KERNEL ?=
-# The kernel that "make module" builds for.
+# The kernel that "make module" builds for, unless KERNEL is set.
 KDIR ?= /lib/modules/$(shell uname -r)/build
 RELEASE = $(shell cat $(KDIR)/include/config/kernel.release 2>/dev/null)
 # The file for "make demo", and the command for "make vm" and "make uml". Recipes take both from the
@@ -40,13 +41,17 @@ help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
 
 .PHONY: module
-module: ## Build adler32.ko for the running kernel, or for KDIR=...
+module: $(if $(KERNEL),lab) ## Build adler32.ko for the running kernel, for KDIR=... or for KERNEL=...
+ifdef KERNEL
+	@$(LAB) build $(kernel)
+else
 	@test -d $(KDIR) || { echo "make: no kernel build directory $(KDIR): install the kernel's headers, or set KDIR=..." >&2; exit 1; }
 	@grep -q '^CONFIG_RUST=y' $(KDIR)/include/config/auto.conf || { echo "make: the kernel of $(KDIR) was built without Rust (CONFIG_RUST)" >&2; exit 1; }
 	@test -f $(KDIR)/rust/libkernel.rmeta || { echo "make: $(KDIR) lacks the kernel's Rust metadata: see docs/install.md" >&2; exit 1; }
 	@mkdir -p build/module/$(RELEASE)
 	@$(MAKE) -C $(KDIR) M=$(CURDIR) MO=$(CURDIR)/build/module/$(RELEASE) modules
 	@echo "built build/module/$(RELEASE)/adler32.ko"
+endif
 
 # Where files are installed. DESTDIR precedes all of these directories.
 prefix ?= /usr/local
@@ -134,7 +139,7 @@ test-packages: deb tools ## Install, upgrade and purge the packages in a clean D
 		build/deb/adler32-*.deb
 
 .PHONY: demo
-demo: lab tools ## Show the module at work in a virtual machine: KERNEL=7.2|7.3 FILE=...
+demo: lab tools ## Show the module at work in a virtual machine: KERNEL=7.2|7.3|7.3-rt-amd64 FILE=...
 ifdef FILE
 	@mkdir -p build/demo && cp --dereference --reflink=auto -- "$$FILE" build/demo/
 	@$(LAB) vm $(in_guest) -- demo "build/demo/$$(basename -- "$$FILE")"
@@ -199,7 +204,7 @@ soak: lab tools ## Run the long tests: all settings, a million random operations
 	@$(TOOLS)/test-runner --soak
 
 .PHONY: vm
-vm: lab tools ## Run CMD='...' in a stock kernel: KERNEL=7.2|7.3|debug PACKAGES="..."
+vm: lab tools ## Run CMD='...' in a stock kernel: KERNEL=7.2|7.3|7.3-rt-amd64|debug PACKAGES="..."
 	@test -n "$$CMD" || { echo "make: CMD is not set: make vm CMD='...'" >&2; exit 2; }
 	@$(LAB) vm $(in_guest) -- sh -c "$$CMD"
 
@@ -209,7 +214,7 @@ uml: lab tools ## Run CMD='...' in User Mode Linux: KERNEL=7.2|7.3 DEBUG=1 PACKA
 	@$(LAB) vm --flavour uml$(if $(DEBUG),-debug) $(in_guest) -- sh -c "$$CMD"
 
 .PHONY: shell
-shell: lab tools ## Open a shell in a stock kernel: KERNEL=7.2|7.3 PACKAGES="..."
+shell: lab tools ## Open a shell in a stock kernel: KERNEL=7.2|7.3|7.3-rt-amd64 PACKAGES="..."
 	@$(LAB) shell $(in_guest)
 
 .PHONY: clean

@@ -37,7 +37,8 @@ pub enum Action {
     Setup {
         #[command(flatten)]
         flavour: FlavourArg,
-        /// 7.2, 7.3 or an exact version such as 7.2.11
+        /// 7.2, 7.3 or an exact version such as 7.2.11, with another of Debian's flavours than amd64
+        /// behind a hyphen: 7.3-rt-amd64
         kernels: Vec<Wanted>,
     },
     /// Build the external module in a directory; the output goes to DIR/build/module/RELEASE
@@ -78,7 +79,8 @@ pub enum Action {
 
 #[derive(Args)]
 pub struct KernelArg {
-    /// The kernel: 7.2, 7.3 or an exact version; by default the newest supported one
+    /// The kernel: 7.2, 7.3 or an exact version, with another of Debian's flavours than amd64
+    /// behind a hyphen, such as 7.3-rt-amd64; by default the newest supported one
     #[arg(long, value_name = "KERNEL")]
     pub kernel: Option<Wanted>,
     #[command(flatten)]

@@ -2,7 +2,6 @@
 
 //! The stock kernels that exist, and the choice of one.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
 use std::str::FromStr;
@@ -28,13 +27,45 @@ impl fmt::Display for Series {
     }
 }
 
-/// The kernel that the user names: the newest one of a series, or an exact version.
+/// Debian's flavours of a kernel, which differ in configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum DebianFlavour {
+    Amd64,
+    CloudAmd64,
+    RtAmd64,
+}
+
+impl DebianFlavour {
+    pub const ALL: [Self; 3] = [Self::Amd64, Self::CloudAmd64, Self::RtAmd64];
+
+    /// Returns Debian's name of the flavour, with which the kernel's release ends.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Amd64 => "amd64",
+            Self::CloudAmd64 => "cloud-amd64",
+            Self::RtAmd64 => "rt-amd64",
+        }
+    }
+
+    fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|flavour| flavour.name() == name)
+    }
+}
+
+/// The kernel that the user names. The text is the series or the exact version, then Debian's
+/// flavour after a hyphen unless it is `amd64`: `7.2`, `7.2.11`, `7.3-rt-amd64`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wanted {
-    /// `7.2`
-    Newest(Series),
-    /// `7.2.11`
-    Exact(Series, u32),
+pub struct Wanted {
+    series: Series,
+    /// The last number of the version, or `None` for the newest kernel of the series.
+    patch: Option<u32>,
+    flavour: DebianFlavour,
+}
+
+impl Wanted {
+    pub fn is_amd64(self) -> bool {
+        self.flavour == DebianFlavour::Amd64
+    }
 }
 
 impl FromStr for Wanted {
@@ -42,41 +73,50 @@ impl FromStr for Wanted {
 
     fn from_str(text: &str) -> Result<Self> {
         let supported = || SUPPORTED.map(|series| series.to_string()).join(" or ");
-        let numbers: Vec<u32> = text
+        let nonsense = || {
+            let flavours = DebianFlavour::ALL.map(DebianFlavour::name).join(", ");
+            anyhow!(
+                "`{text}` is no kernel: use {} or an exact version x.y.z, \
+                 and behind a hyphen one of Debian's flavours {flavours}",
+                supported()
+            )
+        };
+        let (version, flavour) = text.split_once('-').unwrap_or((text, "amd64"));
+        let flavour = DebianFlavour::named(flavour).ok_or_else(nonsense)?;
+        let numbers: Vec<u32> = version
             .split('.')
             .map(str::parse)
             .collect::<Result<_, _>>()
-            .map_err(|_| {
-                anyhow!(
-                    "`{text}` is no kernel: use {} or an exact version x.y.z",
-                    supported()
-                )
-            })?;
-        let wanted = match numbers[..] {
-            [x, y] => Self::Newest(Series(x, y)),
-            [x, y, z] => Self::Exact(Series(x, y), z),
-            _ => bail!(
-                "`{text}` is no kernel: use {} or an exact version x.y.z",
-                supported()
-            ),
+            .map_err(|_| nonsense())?;
+        let (series, patch) = match numbers[..] {
+            [x, y] => (Series(x, y), None),
+            [x, y, z] => (Series(x, y), Some(z)),
+            _ => return Err(nonsense()),
         };
-        let (Self::Newest(series) | Self::Exact(series, _)) = wanted;
         if !SUPPORTED.contains(&series) {
             bail!(
                 "kernel {series} is not supported: use {} or an exact version x.y.z of these series",
                 supported()
             );
         }
-        Ok(wanted)
+        Ok(Self {
+            series,
+            patch,
+            flavour,
+        })
     }
 }
 
 impl fmt::Display for Wanted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Newest(series) => write!(f, "{series}"),
-            Self::Exact(series, z) => write!(f, "{series}.{z}"),
+        let mut text = self.series.to_string();
+        if let Some(patch) = self.patch {
+            text += &format!(".{patch}");
         }
+        if !self.is_amd64() {
+            text += &format!("-{}", self.flavour.name());
+        }
+        f.pad(&text)
     }
 }
 
@@ -85,6 +125,7 @@ impl fmt::Display for Wanted {
 pub struct Kernel {
     pub series: Series,
     patch: u32,
+    pub flavour: DebianFlavour,
     /// The kernel's release, as `uname -r` prints it, such as `7.2.11+deb13-amd64`.
     pub release: String,
     /// The version of its Debian packages, such as `7.2.11-1~bpo13+1`.
@@ -92,19 +133,16 @@ pub struct Kernel {
 }
 
 impl Kernel {
-    /// Makes a kernel from a release and the version of its packages. Returns `None` for another of
-    /// Debian's flavours, and for a series that is not supported.
+    /// Makes a kernel from a release and the version of its packages. Returns `None` for a flavour
+    /// or a series that is not supported.
     fn new(release: &str, package_version: &str) -> Option<Self> {
-        let (upstream, flavour) = release.split_once('+')?;
-        let (_, "amd64") = flavour.split_once('-')? else {
-            return None;
-        };
-        let Ok(Wanted::Exact(series, patch)) = upstream.parse() else {
-            return None;
-        };
+        let (upstream, debian) = release.split_once('+')?;
+        let (_, flavour) = debian.split_once('-')?;
+        let wanted: Wanted = format!("{upstream}-{flavour}").parse().ok()?;
         Some(Self {
-            series,
-            patch,
+            series: wanted.series,
+            patch: wanted.patch?,
+            flavour: wanted.flavour,
             release: release.to_owned(),
             package_version: package_version.to_owned(),
         })
@@ -112,7 +150,7 @@ impl Kernel {
 
     /// Returns the version without Debian's additions, such as `7.2.11`.
     pub fn upstream(&self) -> String {
-        Wanted::Exact(self.series, self.patch).to_string()
+        format!("{}.{}", self.series, self.patch)
     }
 
     /// Returns the name of the package with this kernel's source. Each series has one package.
@@ -120,11 +158,19 @@ impl Kernel {
         format!("linux-source-{}", self.series)
     }
 
-    fn is(&self, wanted: Wanted) -> bool {
-        match wanted {
-            Wanted::Newest(series) => self.series == series,
-            Wanted::Exact(series, patch) => (self.series, self.patch) == (series, patch),
+    /// Returns the text that names exactly this kernel.
+    fn name(&self) -> String {
+        Wanted {
+            series: self.series,
+            patch: Some(self.patch),
+            flavour: self.flavour,
         }
+        .to_string()
+    }
+
+    fn is(&self, wanted: Wanted) -> bool {
+        (self.series, self.flavour) == (wanted.series, wanted.flavour)
+            && wanted.patch.is_none_or(|patch| self.patch == patch)
     }
 }
 
@@ -139,12 +185,16 @@ pub struct Kernels {
 impl Kernels {
     /// Reads the package index in `root` and the stamps of prepared kernels.
     pub fn query(root: &Root) -> Result<Self> {
+        let flavours = DebianFlavour::ALL.map(DebianFlavour::name);
         let mut headers = root.command("apt-cache")?;
         headers.args([
             "search",
             "--names-only",
             "--full",
-            r"^linux-headers-[0-9.]+\+deb[0-9]+-amd64$",
+            &format!(
+                r"^linux-headers-[0-9.]+\+deb[0-9]+-({})$",
+                flavours.join("|")
+            ),
         ]);
         let mut source = root.command("apt-cache")?;
         source
@@ -161,7 +211,7 @@ impl Kernels {
                 ));
             }
         }
-        prepared.sort_by_key(|kernel| (kernel.series, kernel.patch));
+        sort(&mut prepared);
         Ok(Self {
             offered: offered(
                 &command::output(&mut headers)?,
@@ -171,40 +221,32 @@ impl Kernels {
         })
     }
 
-    /// Returns the `wanted` kernel; by default, the newest supported one.
+    /// Returns the `wanted` kernel; by default, the newest supported one of the flavour `amd64`.
     pub fn choose(&self, wanted: Option<Wanted>) -> Result<&Kernel> {
         let Some(wanted) = wanted else {
-            return self.offered.last().ok_or_else(|| {
+            let mut offered = self.offered.iter();
+            let newest = offered.rfind(|kernel| kernel.flavour == DebianFlavour::Amd64);
+            return newest.ok_or_else(|| {
                 anyhow!(
                     "the package index offers no supported kernel: {}",
                     self.overview()
                 )
             });
         };
-        let newest = self.offered.iter().rfind(|kernel| kernel.is(wanted));
-        let prepared = || match wanted {
-            Wanted::Exact(..) => self.prepared.iter().find(|kernel| kernel.is(wanted)),
-            Wanted::Newest(_) => None,
-        };
-        newest.or_else(prepared).ok_or_else(|| {
-            anyhow!(
-                "the package index does not offer kernel {wanted}, or no longer: {}",
-                self.overview()
-            )
-        })
-    }
-
-    /// Returns the newest offered kernel of each supported series, oldest series first.
-    pub fn newest(&self) -> BTreeMap<Series, Option<&Kernel>> {
-        SUPPORTED
-            .iter()
-            .map(|&series| {
-                (
-                    series,
-                    self.offered.iter().rfind(|kernel| kernel.series == series),
+        let prepared = || self.prepared.iter().find(|kernel| kernel.is(wanted));
+        self.newest(wanted)
+            .or_else(|| wanted.patch.and_then(|_| prepared()))
+            .ok_or_else(|| {
+                anyhow!(
+                    "the package index does not offer kernel {wanted}, or no longer: {}",
+                    self.overview()
                 )
             })
-            .collect()
+    }
+
+    /// Returns the newest offered kernel that is `wanted`.
+    pub fn newest(&self, wanted: Wanted) -> Option<&Kernel> {
+        self.offered.iter().rfind(|kernel| kernel.is(wanted))
     }
 
     fn overview(&self) -> String {
@@ -212,7 +254,7 @@ impl Kernels {
             [] => "none".to_owned(),
             kernels => kernels
                 .iter()
-                .map(Kernel::upstream)
+                .map(Kernel::name)
                 .collect::<Vec<_>>()
                 .join(", "),
         };
@@ -222,6 +264,19 @@ impl Kernels {
             list(&self.prepared)
         )
     }
+}
+
+/// Returns the newest kernel of each supported series in `flavour`, oldest series first.
+pub fn newest_of(flavour: DebianFlavour) -> impl Iterator<Item = Wanted> {
+    SUPPORTED.into_iter().map(move |series| Wanted {
+        series,
+        patch: None,
+        flavour,
+    })
+}
+
+fn sort(kernels: &mut [Kernel]) {
+    kernels.sort_by_key(|kernel| (kernel.series, kernel.patch, kernel.flavour));
 }
 
 /// Returns the supported kernels that `headers` (package records) and `source` (lines of `apt-cache
@@ -248,7 +303,7 @@ fn offered(headers: &str, source: &str) -> Vec<Kernel> {
             ))
         })
         .collect();
-    kernels.sort_by_key(|kernel| (kernel.series, kernel.patch));
+    sort(&mut kernels);
     kernels
 }
 
@@ -276,17 +331,13 @@ mod tests {
 
     fn choose(kernels: &Kernels, wanted: Option<&str>) -> Result<String> {
         let wanted = wanted.map(str::parse).transpose()?;
-        Ok(kernels.choose(wanted)?.upstream())
+        Ok(kernels.choose(wanted)?.name())
     }
 
     #[test]
     fn only_complete_supported_kernels_are_offered() {
-        let offered: Vec<_> = kernels(HEADERS)
-            .offered
-            .iter()
-            .map(Kernel::upstream)
-            .collect();
-        assert_eq!(offered, ["7.2.9", "7.2.12", "7.3.4"]);
+        let offered: Vec<_> = kernels(HEADERS).offered.iter().map(Kernel::name).collect();
+        assert_eq!(offered, ["7.2.9", "7.2.12", "7.2.12-rt-amd64", "7.3.4"]);
     }
 
     #[test]
@@ -311,12 +362,36 @@ mod tests {
         assert_eq!(choose(&kernels, None).unwrap(), "7.2.12");
         let error = choose(&kernels, Some("7.3")).unwrap_err().to_string();
         assert!(error.contains("7.3") && error.contains("7.2.12"), "{error}");
-        assert!(kernels.newest()[&Series(7, 3)].is_none());
+        assert!(kernels.newest("7.3".parse().unwrap()).is_none());
+    }
+
+    #[test]
+    fn a_flavour_is_chosen_only_by_its_name() {
+        let kernels = kernels(HEADERS);
+        for wanted in ["7.2-rt-amd64", "7.2.12-rt-amd64"] {
+            assert_eq!(choose(&kernels, Some(wanted)).unwrap(), "7.2.12-rt-amd64");
+        }
+        assert_eq!(choose(&kernels, Some("7.2-amd64")).unwrap(), "7.2.12");
+        for wanted in ["7.3-rt-amd64", "7.2-cloud-amd64", "7.2.9-rt-amd64"] {
+            let error = choose(&kernels, Some(wanted)).unwrap_err().to_string();
+            assert!(error.contains(&format!("kernel {wanted},")), "{error}");
+        }
     }
 
     #[test]
     fn nonsense_is_refused() {
-        for text in ["", "7", "7.2.", "7.2.x", "6.12", "7.1.8", "7.2.1.1"] {
+        for text in [
+            "",
+            "7",
+            "7.2.",
+            "7.2.x",
+            "6.12",
+            "7.1.8",
+            "7.2.1.1",
+            "7.2-",
+            "7.2-rt",
+            "-rt-amd64",
+        ] {
             assert!(text.parse::<Wanted>().is_err(), "{text}");
         }
     }

@@ -26,6 +26,8 @@ use crate::guest::VmOptions;
 use crate::host;
 use crate::job;
 use crate::job::Job;
+use crate::kernel::newest_of;
+use crate::kernel::DebianFlavour;
 use crate::kernel::Kernel;
 use crate::kernel::Kernels;
 use crate::kernel::Wanted;
@@ -79,10 +81,10 @@ impl Lab {
             self.root.refresh_index(&self.cache.lock()?)?;
         }
         let kernels = Kernels::query(&self.root)?;
-        for (series, newest) in kernels.newest() {
-            match newest {
-                Some(kernel) => println!("{series}  newest offered: {}", kernel.upstream()),
-                None => println!("{series}  no longer offered by the package index"),
+        for wanted in DebianFlavour::ALL.into_iter().flat_map(newest_of) {
+            match kernels.newest(wanted) {
+                Some(kernel) => println!("{wanted:<16} newest offered: {}", kernel.upstream()),
+                None => println!("{wanted:<16} no longer offered by the package index"),
             }
         }
         let list = |kernels: &[Kernel]| match kernels {
@@ -100,15 +102,13 @@ impl Lab {
     }
 
     fn set_up(&self, wanted: &[Wanted], flavour: Flavour) -> Result<i32> {
-        if !wanted.is_empty() {
-            for &wanted in wanted {
-                self.ready(Some(wanted), flavour)?;
-            }
-            return Ok(0);
+        for &wanted in wanted {
+            self.ready(Some(wanted), flavour)?;
         }
-        for (series, newest) in Kernels::query(&self.root)?.newest() {
-            match newest {
-                Some(_) => drop(self.ready(Some(Wanted::Newest(series)), flavour)?),
+        let kernels = Kernels::query(&self.root)?;
+        for series in newest_of(DebianFlavour::Amd64).filter(|_| wanted.is_empty()) {
+            match kernels.newest(series) {
+                Some(_) => drop(self.ready(Some(series), flavour)?),
                 None => eprintln!("lab: the package index no longer offers kernel {series}"),
             }
         }
@@ -117,6 +117,11 @@ impl Lab {
 
     /// Prepares the `wanted` kernel if needed, and returns it.
     fn ready(&self, wanted: Option<Wanted>, flavour: Flavour) -> Result<Variant> {
+        if let Some(wanted) =
+            wanted.filter(|wanted| flavour != Flavour::Stock && !wanted.is_amd64())
+        {
+            bail!("kernel {wanted} has no other flavour than Debian's: leave out --flavour");
+        }
         let kernels = Kernels::query(&self.root)?;
         let kernel = kernels.choose(wanted)?;
         if flavour::is_ready(&self.root, kernel, flavour) {

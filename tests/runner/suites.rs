@@ -118,14 +118,14 @@ pub fn of(scope: &str) -> Result<Vec<Suite>> {
     Ok(suites)
 }
 
-/// Returns the supported series of kernels, the newest last. If the package index no longer offers
-/// one, the line that reports it comes with it.
+/// Returns the supported series of kernels, the newest last, without Debian's other flavours. If the
+/// package index no longer offers a series, the line that reports it comes with it.
 fn series() -> Result<Vec<(String, Option<String>)>> {
     let kernels = adler32_tests::output(Command::new(LAB).arg("kernels"))?;
     let series = kernels.lines().filter_map(|line| {
         let (series, state) = line.split_once("  ")?;
-        let unavailable = (!state.starts_with("newest offered: ")).then(|| line.to_owned());
-        (series.starts_with(|first: char| first.is_ascii_digit()))
+        let unavailable = (!state.contains("newest offered: ")).then(|| line.to_owned());
+        (series.starts_with(|first: char| first.is_ascii_digit()) && !series.contains('-'))
             .then(|| (series.to_owned(), unavailable))
     });
     Ok(series.collect())

@@ -11,6 +11,7 @@ use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::os::fd::AsFd;
 use std::os::fd::AsRawFd;
+use std::path::Path;
 use std::ptr;
 use std::ptr::NonNull;
 
@@ -23,6 +24,9 @@ use crate::usage;
 
 /// The size of a page.
 pub const PAGE: usize = 4096;
+
+/// Why a test is skipped if [`Map::huge`] returns `None`.
+pub const NO_HUGE_PAGES: &str = "this kernel has no transparent huge pages";
 
 /// Addresses that no process can map: addresses of the kernel, of the gap below them, and the last.
 pub const FOREIGN_ADDRESSES: [u64; 6] = [
@@ -90,11 +94,15 @@ impl Map {
         (map, offset)
     }
 
-    /// Maps memory in which the kernel uses huge pages.
-    pub fn huge(len: usize) -> Self {
+    /// Maps memory in which the kernel uses huge pages. Returns `None` if the kernel cannot, as a
+    /// real-time kernel.
+    pub fn huge(len: usize) -> Option<Self> {
+        if !Path::new("/sys/kernel/mm/transparent_hugepage").exists() {
+            return None;
+        }
         let map = Self::new(len);
         map.advise(0..map.len, MmapAdvise::MADV_HUGEPAGE);
-        map
+        Some(map)
     }
 
     /// Maps at least `len` bytes that are all `byte`. They take next to no memory: the same MiB is

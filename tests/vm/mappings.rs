@@ -11,6 +11,7 @@ use std::os::fd::AsFd;
 use std::os::fd::FromRawFd;
 use std::os::fd::OwnedFd;
 
+use libtest_mimic::Completion;
 use nix::errno::Errno;
 use nix::sys::memfd;
 use nix::sys::memfd::MFdFlags;
@@ -26,6 +27,7 @@ use adler32_tests::files::file_of;
 use adler32_tests::files::DIRECTORIES;
 use adler32_tests::memory;
 use adler32_tests::memory::Map;
+use adler32_tests::memory::NO_HUGE_PAGES;
 use adler32_tests::memory::PAGE;
 use adler32_tests::module;
 use adler32_tests::reference;
@@ -218,15 +220,18 @@ fn secret() {
 
 const HUGE: usize = 6 << 20;
 
-fn huge_transparent() {
+fn huge_transparent() -> Completion {
     let data = reference::noise(HUGE, 93);
-    let mut map = Map::huge(HUGE);
+    let Some(mut map) = Map::huge(HUGE) else {
+        return Completion::ignored_with(NO_HUGE_PAGES);
+    };
     map.bytes().copy_from_slice(&data);
     assert!(map.smaps("AnonHugePages:") > 0, "no page is huge");
     assert_reads(map.address(), &data);
     // Now one of the huge pages is mapped as small pages.
     map.protect(HUGE / 2..HUGE / 2 + PAGE, ProtFlags::PROT_READ);
     assert_reads(map.address(), &data);
+    Completion::Completed
 }
 
 fn huge_reserved() {
