@@ -62,11 +62,11 @@ impl TestResult for Completion {
 }
 
 /// Makes a trial of a test function. The trial fails if pages are still pinned after the test.
-pub fn trial<R: TestResult + 'static>(
+pub fn trial<R: TestResult>(
     theme: &str,
     name: &str,
     setup: fn(),
-    test: fn() -> R,
+    test: impl FnOnce() -> R + Send + 'static,
 ) -> Trial {
     Trial::ignorable_test(format!("{theme}::{name}"), move || {
         setup();

@@ -26,6 +26,7 @@ mod tools;
 mod transfer;
 mod unwind;
 mod users;
+mod writers;
 
 use std::process::ExitCode;
 
@@ -51,6 +52,7 @@ fn main() -> ExitCode {
         files::trials(),
         splice::trials(),
         stream::trials(),
+        writers::trials(),
         ioctl::trials(),
         io_uring::trials(),
         compat::trials(),

@@ -16,7 +16,10 @@ use std::thread;
 use std::time::Duration;
 
 use nix::errno::Errno;
+use nix::fcntl;
+use nix::fcntl::SpliceFFlags;
 use nix::sys::pthread;
+use nix::unistd;
 
 use adler32_tests::device;
 use adler32_tests::device::Device;
@@ -52,6 +55,7 @@ trials!(after module::ensure_loaded:
     fdinfo_never_waits,
     waiting_for_a_write_can_be_interrupted,
     waiting_for_a_write_can_be_killed,
+    killed_splice_frees_its_pipe,
     held_update_is_all_or_nothing,
     held_update_and_digest_delay_no_other_file,
     held_digest_delays_nobody,
@@ -446,6 +450,34 @@ fn waiting_for_a_write_can_be_killed() {
         thread::sleep(Duration::from_millis(30));
         child.take().expect("just made").kill_promptly();
     });
+    assert_eq!(file.state(), device::state_of(&data));
+}
+
+/// The kernel locks the pipe while `splice(2)` waits for the device.
+fn killed_splice_frees_its_pipe() {
+    let file = device::private();
+    let data = reference::noise(8 * PAGE, 12);
+    let (reader, writer) = unistd::pipe().expect("pipe");
+    unistd::write(&writer, b"x").expect("write");
+    while_held(&file, &data, || {
+        let mut splicer = fork(|link| {
+            link.notify();
+            let _ = fcntl::splice(&reader, None, &file, None, 1, SpliceFFlags::empty());
+        });
+        splicer.link().wait();
+        thread::sleep(Duration::from_millis(30));
+        thread::scope(|scope| {
+            let other = scope.spawn(|| unistd::write(&writer, b"y"));
+            thread::sleep(Duration::from_millis(30));
+            let delayed = !other.is_finished();
+            splicer.kill_promptly();
+            process::eventually("the pipe is free", || other.is_finished());
+            assert!(delayed, "the pipe was free before");
+        });
+    });
+    // The killed splice has taken nothing from the pipe.
+    let mut rest = [0; 3];
+    assert_eq!(unistd::read(&reader, &mut rest), Ok(2));
     assert_eq!(file.state(), device::state_of(&data));
 }
 

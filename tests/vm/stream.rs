@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
 //! The device as a stream: a program that writes gets the right checksum or an error, even if it
-//! changes positions.
+//! changes positions. `writers.rs` runs such programs.
 
-use std::fs;
 use std::fs::File;
 use std::io::Read;
 use std::io::Seek;
@@ -22,9 +21,7 @@ use adler32_tests::module;
 use adler32_tests::reference;
 use adler32_tests::ring;
 use adler32_tests::ring::Ring;
-use adler32_tests::sh;
 use adler32_tests::trials;
-use adler32_tests::try_sh;
 use adler32_tests::ErrnoOf;
 
 trials!(after module::ensure_loaded:
@@ -33,8 +30,6 @@ trials!(after module::ensure_loaded:
     pwrite_continues_or_fails,
     rings_continue_or_fail,
     splices_continue_or_fail,
-    sparse_copies_are_whole,
-    writers_of_files,
 );
 
 /// Opens the device in each mode for writing. The slot is not empty.
@@ -189,96 +184,4 @@ fn splices_continue_or_fail() {
             device::state_of(b"Wikipedia")
         );
     }
-}
-
-/// Returns files with zeros that a copy may leave out, and their names.
-fn files() -> Vec<(&'static str, Vec<u8>)> {
-    let noise = reference::noise((1 << 20) + 3, 91);
-    let zeros = [0; 4096];
-    vec![
-        ("empty", Vec::new()),
-        ("byte", b"x".to_vec()),
-        ("below", noise[..(32 << 10) - 1].to_vec()),
-        ("above", noise[..(32 << 10) + 1].to_vec()),
-        ("large", noise.clone()),
-        ("single", b"\0\0\0\0ab".to_vec()),
-        ("starts", [&zeros, &noise[..5000]].concat()),
-        (
-            "holes",
-            [&noise[..4096], &zeros, &noise[4096..9000]].concat(),
-        ),
-        ("ends", [&noise[..4096], &zeros[..]].concat()),
-        ("tail", [&noise[..512], &zeros[..4]].concat()),
-    ]
-}
-
-/// Runs `commands`, with `$f` as the file and the device as their output, in each mode. The sum
-/// must be right unless the command fails, and it fails only if `may_fail`.
-fn copy(commands: &[&str], may_fail: bool) {
-    let directory = tempfile::tempdir().expect("a temporary directory");
-    let path = directory.path().display();
-    let installed = |command: &&&str| {
-        let program = command.split(' ').next().expect("a program");
-        try_sh(&format!("command -v {program}")).0
-    };
-    let commands: Vec<_> = commands.iter().filter(installed).collect();
-    for (name, data) in files() {
-        fs::write(directory.path().join(name), &data).expect("write");
-        let expected = reference::text(reference::adler(&data));
-        for mode in [">", ">>", "<>"] {
-            for command in &commands {
-                let result = sh(&format!(
-                    "cd {path}; f={name}; : > /dev/adler32; exec 5>&1 1{mode}/dev/adler32; \
-                     {command} 2> errors; status=$?; \
-                     sum=$(sed -n 's/^adler32-value:.//p' /proc/$$/fdinfo/1); \
-                     echo $status $sum >&5; cat errors >&5"
-                ));
-                let case = format!("`{command}` {mode} of {name}: {result}");
-                match result.strip_prefix("0 ") {
-                    Some(sum) => assert!(sum.starts_with(&expected), "{case} not {expected}"),
-                    None => assert!(may_fail, "{case}"),
-                }
-            }
-        }
-    }
-}
-
-fn sparse_copies_are_whole() {
-    copy(
-        &[
-            "dd if=$f conv=sparse",
-            "dd if=$f conv=sparse bs=$(($(stat -c %s $f) < 6000 ? 4 : 64))",
-            "dd if=$f conv=sparse,notrunc bs=4096",
-        ],
-        false,
-    );
-}
-
-fn writers_of_files() {
-    copy(
-        &[
-            "cat $f",
-            "head -c 100000000 $f",
-            "dd if=$f bs=777",
-            "tee < $f",
-            "python3 -c 'import shutil, sys; shutil.copyfileobj(open(sys.argv[1], \"rb\"), sys.stdout.buffer)' $f",
-            "perl -MFile::Copy -e 'copy($ARGV[0], \\*STDOUT) or die' $f",
-            "curl -s file://$PWD/$f",
-            "busybox cat $f",
-            "pv -q $f",
-            "socat -u FILE:$f STDOUT",
-        ],
-        false,
-    );
-    copy(
-        &[
-            "dd if=$f conv=fsync",
-            "dd if=$f oflag=dsync",
-            "dd if=$f oflag=direct",
-            "xz -dc --single-stream $f",
-            "zstd -dcq --sparse $f",
-            "perl -e 'open F, $ARGV[0]; local $/; $_ = <F>; print; seek(STDOUT, 0, 0) or exit 1; print or exit 1; close STDOUT or exit 1' $f",
-        ],
-        true,
-    );
 }

@@ -20,6 +20,7 @@ use adler32_tests::process::as_user;
 use adler32_tests::process::fork;
 use adler32_tests::process::fresh_user;
 use adler32_tests::process::set_thread_uids;
+use adler32_tests::sh;
 use adler32_tests::trials;
 use adler32_tests::try_sh_as;
 use adler32_tests::usage::meminfo;
@@ -34,6 +35,7 @@ trials!(after module::ensure_loaded:
     opener_counts_not_the_reader,
     user_namespace_root_is_not_root,
     unmapped_users_of_namespaces_stay_apart,
+    containers_without_user_namespaces_share_slots,
     slots_are_forgotten_at_unload,
     slot_table_is_bounded,
 );
@@ -177,6 +179,22 @@ fn unmapped_users_of_namespaces_stay_apart() {
     assert_eq!(as_user(alice, device::slot), device::state_of(b"alice"));
     assert_eq!(as_user(bob, device::slot), device::state_of(b"bob"));
     assert_eq!(as_user(1000, device::slot), EMPTY);
+}
+
+/// Runs a command as a user in a container: in new namespaces, but in the same user namespace.
+fn in_container(user: u32, line: &str) -> String {
+    sh(&format!(
+        "unshare --mount --pid --uts --ipc --net --fork \
+         setpriv --reuid {user} --clear-groups sh -c '{line}'"
+    ))
+}
+
+fn containers_without_user_namespaces_share_slots() {
+    let user = fresh_user();
+    in_container(user, "printf abc > /dev/adler32");
+    assert_eq!(in_container(user, "cat /dev/adler32"), "024d0127\n");
+    assert_eq!(as_user(user, device::slot), device::state_of(b"abc"));
+    assert_eq!(in_container(fresh_user(), "cat /dev/adler32"), "00000001\n");
 }
 
 fn slots_are_forgotten_at_unload() {
