@@ -32,7 +32,7 @@ trials!(after module::ensure_unloaded:
     bind_by_any_user_loads,
     key_derivation_by_any_user_loads,
     loading_on_demand_honors_modprobe_options,
-    install_line_prevents_loading_on_demand,
+    modprobe_lines_prevent_loading_on_demand,
     opening_the_device_needs_the_module,
     unknown_hash_loads_nothing,
 );
@@ -235,17 +235,19 @@ fn loading_on_demand_honors_modprobe_options() {
     assert_eq!(mode & 0o7777, 0o640, "{mode:o}");
 }
 
-fn install_line_prevents_loading_on_demand() {
-    with_modprobe_line("install adler32 /bin/false\n", || {
-        for name in [module::NAME, module::DRIVER] {
-            assert_eq!(Hash::bind(name).errno(), Errno::ENOENT);
-        }
-        if kernel_derives_keys() {
-            let derived = derive(&Keys::default(), b"", &mut [0; 16]);
-            assert_eq!(derived.errno(), Errno::ENOENT);
-        }
-        assert!(!module::is_loaded());
-    });
+fn modprobe_lines_prevent_loading_on_demand() {
+    for line in ["blacklist adler32\n", "install adler32 /bin/false\n"] {
+        with_modprobe_line(line, || {
+            for name in [module::NAME, module::DRIVER] {
+                assert_eq!(Hash::bind(name).errno(), Errno::ENOENT, "{line}");
+            }
+            if kernel_derives_keys() {
+                let derived = derive(&Keys::default(), b"", &mut [0; 16]);
+                assert_eq!(derived.errno(), Errno::ENOENT, "{line}");
+            }
+            assert!(!module::is_loaded(), "{line}");
+        });
+    }
 }
 
 fn opening_the_device_needs_the_module() {
