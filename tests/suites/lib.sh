@@ -48,7 +48,7 @@ in_guest() {
 # Leaves out the tests that take longest.
 # shellcheck disable=SC2034 # Suites use this variable.
 SHORT="--skip reload_100_times --skip more_than_two_gibibytes --skip slot_table_is_bounded \
-	--skip info::"
+	--skip info:: --skip writers::"
 
 # compile PROGRAM SOURCE [OPTION]...: other suites may be compiling the same program.
 compile() {
