@@ -250,8 +250,11 @@ mmap.mmap(os.open(sys.argv[2], os.O_RDWR), 4096)
     },
 ];
 
-/// Functions that write data to an open file, and whether they must succeed.
-const FUNCTIONS: &[(&str, bool, fn(&[u8], &File) -> io::Result<()>)] = &[
+/// Writes data to an open file.
+type Function = fn(&[u8], &File) -> io::Result<()>;
+
+/// The names of functions, and whether they must succeed.
+const FUNCTIONS: &[(&str, bool, Function)] = &[
     ("rust_copy", true, |data, file| {
         io::copy(&mut files::file_of(data), &mut &*file).map(drop)
     }),
@@ -422,7 +425,7 @@ impl Writer {
     }
 }
 
-fn test_function(succeeds: bool, write: fn(&[u8], &File) -> io::Result<()>) {
+fn test_function(succeeds: bool, write: Function) {
     for (name, data) in files() {
         for (mode, flags) in MODES {
             device::publish(BEFORE);
