@@ -47,6 +47,10 @@ pub const NR_INFO: u8 = 0x26;
 /// The largest length of a session or a part in bytes, which is that of the largest file.
 pub const MAX_LENGTH: u64 = i64::MAX as u64;
 
+/// The largest length of a [`Buffer`] or a [`Digest`] in bytes. A call cannot be stopped by signals
+/// other than SIGKILL, and must not take long.
+pub const MAX_BUFFER: u64 = 64 << 20;
+
 /// A checksum and the number of bytes that it covers.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -65,7 +69,7 @@ pub struct State {
 pub struct Buffer {
     /// Address of the first byte.
     pub address: u64,
-    /// Length in bytes.
+    /// Length in bytes, at most [`MAX_BUFFER`].
     pub length: u64,
 }
 
@@ -75,7 +79,7 @@ pub struct Buffer {
 pub struct Digest {
     /// Address of the first byte.
     pub address: u64,
-    /// Length in bytes.
+    /// Length in bytes, at most [`MAX_BUFFER`].
     pub length: u64,
     /// In: the value to start from (1 for a new checksum). Out: the checksum.
     pub value: u32,

@@ -5,6 +5,7 @@
 use core::mem::MaybeUninit;
 
 use kernel::{
+    current,
     iov::IovIterSource,
     page::PAGE_SIZE,
     prelude::*,
@@ -17,7 +18,8 @@ use crate::{
         iov,
         task, //
     },
-    platform, //
+    platform,
+    uapi, //
 };
 
 /// Pieces of user memory of at least this many bytes are read in place, page by page. Shorter ones
@@ -43,8 +45,13 @@ const CHUNK: usize = 8 * 1024;
 /// After this many copied bytes, the next pages are tried in place again.
 const RETRY: usize = 256 * 1024;
 
+/// After this many bytes, any signal ends a transfer. Before, only SIGKILL does: few programs
+/// expect short writes.
+const INTERRUPTIBLE: usize = uapi::MAX_BUFFER as usize;
+
 /// Continues `sum` over all of `iov`. After each part, calls `done` with the sum and the number of
-/// bytes in the part. Returns an error if the memory ends early or the caller is killed.
+/// bytes in the part. Returns an error if the memory ends early, the caller is killed, or another
+/// signal arrives after [`INTERRUPTIBLE`] bytes.
 pub(super) fn append(
     mut sum: Adler32,
     iov: &mut IovIterSource<'_>,
@@ -58,8 +65,10 @@ pub(super) fn append(
     };
     let mut buffer = KVec::<u8>::new();
     let mut to_copy = 0;
+    let start = iov.len();
     while !iov.is_empty() {
-        if task::fatal_signal_pending() {
+        let interruptible = start - iov.len() >= INTERRUPTIBLE;
+        if task::fatal_signal_pending() || (interruptible && current!().signal_pending()) {
             return Err(EINTR);
         }
         let len = if to_copy == 0 && iov::segment_len(iov) >= in_place {
@@ -83,16 +92,13 @@ pub(super) fn append(
     Ok(())
 }
 
-/// Continues `sum` over `length` bytes at the user's `address`.
+/// Continues `sum` over `length` bytes, at most [`uapi::MAX_BUFFER`], at the user's `address`.
 pub(super) fn append_user(mut sum: Adler32, address: u64, length: u64) -> Result<Adler32> {
-    let mut address = usize::try_from(address).map_err(|_| EFAULT)?;
-    let length = usize::try_from(length).map_err(|_| EFAULT)?;
-    let end = address.checked_add(length).ok_or(EFAULT)?;
-    while address < end {
-        iov::with_user_memory(UserPtr::from_addr(address), end - address, |iov| {
-            append(sum, iov, |checksum, len| {
+    let address = usize::try_from(address).map_err(|_| EFAULT)?;
+    if length > 0 {
+        iov::with_user_memory(UserPtr::from_addr(address), length as usize, |iov| {
+            append(sum, iov, |checksum, _| {
                 sum = checksum;
-                address += len;
                 Ok(())
             })
         })??;

@@ -15,7 +15,8 @@
 use super::session::TEXT_LEN;
 
 /// The position of the start of the text. It is odd, because the offsets of blocks are even. It is
-/// less than 2^31, because `sendfile` from the device to some files, such as terminals, requires it.
+/// less than 2^31, because `sendfile` from the device to some files, such as terminals, requires
+/// it.
 pub(super) const START: i64 = 99_999_901;
 
 /// A position that the kernel passes for a read or a write.

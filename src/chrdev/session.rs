@@ -5,6 +5,7 @@
 use core::mem::MaybeUninit;
 
 use kernel::{
+    alloc::Flags,
     bindings,
     ffi::c_int,
     iov::IovIterSource,
@@ -103,7 +104,8 @@ struct State {
     origin: u64,
     /// `lseek` has set the position, and the text has not been read since.
     sought: bool,
-    /// Memory for the slot, which the first change allocates, so that the last close cannot fail.
+    /// Memory for the slot. It exists before the sum is not empty, so that the last close cannot
+    /// fail.
     room: Option<Room>,
 }
 
@@ -156,11 +158,15 @@ impl Session {
             Mode::Append => slots.use_slot(owner),
             Mode::View | Mode::Replace | Mode::Private | Mode::IoctlOnly => Sum::EMPTY,
         };
-        let open = |flags| KBox::pin_init(Self::new(mode, owner, slots, sum), flags);
-        // Where the memory of the caller's control group is used up, it is not charged for these few
-        // bytes. It is charged for the open file itself.
-        let account = GFP_KERNEL_ACCOUNT & !GFP_KERNEL;
-        Ok(open(GFP_NOWAIT | account | __GFP_NOWARN).or_else(|_| open(GFP_ATOMIC))?)
+        // The slot may be gone before the last close stores the same sum.
+        let room = match sum.is_empty() {
+            true => None,
+            false => Some(without_sleep(Room::new)?),
+        };
+        let session =
+            without_sleep(|flags| KBox::pin_init(Self::new(mode, owner, slots, sum), flags))?;
+        session.state.lock().room = room;
+        Ok(session)
     }
 
     fn new(mode: Mode, owner: User, slots: &Arc<Slots>, sum: Sum) -> impl PinInit<Self> {
@@ -310,15 +316,19 @@ impl Session {
 
     /// Handles [`uapi::NR_UPDATE`].
     pub(super) fn update(&self, buffer: uapi::Buffer) -> Result {
+        let uapi::Buffer { address, length } = buffer;
+        if length > uapi::MAX_BUFFER {
+            return Err(EINVAL);
+        }
         let mut operation = self.begin(|_| Ok(()))?;
-        operation.sum.check_room(buffer.length)?;
-        let checksum = input::append_user(operation.sum.checksum(), buffer.address, buffer.length)?;
-        operation.append(checksum, buffer.length)
+        operation.sum.check_room(length)?;
+        let checksum = input::append_user(operation.sum.checksum(), address, length)?;
+        operation.append(checksum, length)
     }
 
-    /// Appends the bytes of `iov` if a write at `position` continues the session. Returns the number
-    /// of bytes appended, which is less than their number if the memory ends early or the caller is
-    /// killed.
+    /// Appends the bytes of `iov` if a write at `position` continues the session. Returns the
+    /// number of bytes appended, which is less than their number if the memory ends early or the
+    /// caller is killed.
     pub(super) fn write(&self, position: Position, iov: &mut IovIterSource<'_>) -> Result<usize> {
         if iov.len() <= TINY {
             return self.write_tiny(position, iov);
@@ -388,7 +398,7 @@ impl Session {
             return Ok(state);
         }
         drop(state);
-        let room = Room::new()?;
+        let room = Room::new(GFP_KERNEL_ACCOUNT)?;
         let mut state = self.lock_idle()?;
         state.room.get_or_insert(room);
         Ok(state)
@@ -433,10 +443,19 @@ impl Drop for Operation<'_> {
     }
 }
 
+/// Calls `allocate` with flags that let it neither sleep nor reclaim memory.
+///
+/// If the memory of the caller's control group is used up, the group is not charged for these few
+/// bytes. It is charged for the open file itself.
+fn without_sleep<T>(allocate: impl Fn(Flags) -> Result<T>) -> Result<T> {
+    let account = GFP_KERNEL_ACCOUNT & !GFP_KERNEL;
+    allocate(GFP_NOWAIT | account | __GFP_NOWARN).or_else(|_| allocate(GFP_ATOMIC))
+}
+
 /// Handles [`uapi::NR_DIGEST`]. Returns the checksum.
 pub(super) fn digest(digest: &uapi::Digest) -> Result<u32> {
     let start = Adler32::from_value(digest.value).ok_or(EINVAL)?;
-    if digest.reserved != 0 {
+    if digest.reserved != 0 || digest.length > uapi::MAX_BUFFER {
         return Err(EINVAL);
     }
     Ok(input::append_user(start, digest.address, digest.length)?.value())

@@ -3,6 +3,7 @@
 //! The slots: the checksum that the device keeps for each user between open files.
 
 use kernel::{
+    alloc::Flags,
     cred::Credential,
     new_spinlock,
     prelude::*,
@@ -97,10 +98,10 @@ pub(super) struct Room {
 }
 
 impl Room {
-    pub(super) fn new() -> Result<Self> {
+    pub(super) fn new(flags: Flags) -> Result<Self> {
         Ok(Self {
-            slot: RBTreeNodeReservation::new(GFP_KERNEL_ACCOUNT)?,
-            order: RBTreeNodeReservation::new(GFP_KERNEL_ACCOUNT)?,
+            slot: RBTreeNodeReservation::new(flags)?,
+            order: RBTreeNodeReservation::new(flags)?,
         })
     }
 }
@@ -248,7 +249,7 @@ mod tests {
     /// Sets slots whose sums have the kuids as their lengths.
     fn set(slots: &Slots, users: impl IntoIterator<Item = User>) -> Result {
         for user in users {
-            slots.set(user, sum(user.kuid.into())?, Some(Room::new()?));
+            slots.set(user, sum(user.kuid.into())?, Some(Room::new(GFP_KERNEL)?));
         }
         Ok(())
     }

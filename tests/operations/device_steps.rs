@@ -464,12 +464,13 @@ impl World<'_> {
         let mut errors = [
             (!open.mode.is_writable(), Errno::EBADF),
             (!whole, Errno::EFAULT),
+            (data.len as u64 > uapi::MAX_BUFFER, Errno::EINVAL),
             (data.len as u64 > open.room(), Errno::EOVERFLOW),
             (!data.is_whole(), Errno::EFAULT),
         ];
         // The module may check the length or the data first.
         if matches!(&result, Err(error) if error.raw_os_error() == Some(libc::EFAULT)) {
-            errors.swap(2, 3);
+            errors.swap(3, 4);
         }
         if check_errors(result, &errors) {
             open.append(data.there);
@@ -489,6 +490,7 @@ impl World<'_> {
         let errors = [
             (!whole, Errno::EFAULT),
             (!model::is_checksum(start) || reserved != 0, Errno::EINVAL),
+            (data.len as u64 > uapi::MAX_BUFFER, Errno::EINVAL),
             (!data.is_whole(), Errno::EFAULT),
         ];
         if check_errors(result, &errors) {

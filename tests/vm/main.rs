@@ -21,6 +21,7 @@ mod pinned;
 mod security;
 mod sharing;
 mod splice;
+mod stopping;
 mod stream;
 mod tools;
 mod transfer;
@@ -51,6 +52,7 @@ fn main() -> ExitCode {
         sharing::trials(),
         files::trials(),
         splice::trials(),
+        stopping::trials(),
         stream::trials(),
         writers::trials(),
         ioctl::trials(),

@@ -13,8 +13,11 @@
 
 #define ADLER32_ABI_VERSION	1
 
-/* The greatest length of a session, and of a buffer or part, in bytes. */
+/* The greatest length of a session or a part, in bytes. */
 #define ADLER32_MAX_LENGTH	0x7fffffffffffffffULL
+
+/* The greatest length of a buffer, in bytes. */
+#define ADLER32_MAX_BUFFER	0x4000000ULL
 
 /**
  * struct adler32_state - a checksum and the number of bytes it covers
@@ -31,7 +34,7 @@ struct adler32_state {
 /**
  * struct adler32_buffer - a buffer in the caller's address space
  * @address: address of the first byte
- * @length: length in bytes
+ * @length: length in bytes, at most ADLER32_MAX_BUFFER
  */
 struct adler32_buffer {
 	__u64 address;
@@ -41,7 +44,7 @@ struct adler32_buffer {
 /**
  * struct adler32_digest - a one-shot digest
  * @address: address of the first byte
- * @length: length in bytes
+ * @length: length in bytes, at most ADLER32_MAX_BUFFER
  * @value: in: the checksum to start from, 1 for a new checksum; out: the
  *	resulting checksum
  * @reserved: must be zero

@@ -58,6 +58,8 @@ mod sys {
     ioctl!(bad read info with request::INFO; uapi::Info);
 }
 
+const MAX_BUFFER: usize = uapi::MAX_BUFFER as usize;
+
 /// A private session of the device: a running checksum that the kernel keeps until the session is
 /// dropped.
 ///
@@ -144,14 +146,17 @@ impl Session {
         })
     }
 
-    /// Appends all of `data`, or nothing if the call fails.
+    /// Appends all of `data`. If the call fails, nothing has been appended, or only the beginning of
+    /// data that is longer than [`uapi::MAX_BUFFER`].
     pub fn update(&mut self, data: &[u8]) -> Result<(), Error> {
-        let buffer = uapi::Buffer {
-            address: address(data),
-            length: data.len() as u64,
-        };
-        // SAFETY: `UPDATE` reads one `Buffer` and the bytes it describes, which `data` borrows.
-        check("UPDATE", unsafe { sys::update(self.fd(), &buffer) })
+        data.chunks(MAX_BUFFER).try_for_each(|data| {
+            let buffer = uapi::Buffer {
+                address: address(data),
+                length: data.len() as u64,
+            };
+            // SAFETY: `UPDATE` reads one `Buffer` and the bytes it describes, which `data` borrows.
+            check("UPDATE", unsafe { sys::update(self.fd(), &buffer) })
+        })
     }
 
     /// Returns the checksum of the bytes that `start` covers followed by `data`. The session is
@@ -166,16 +171,18 @@ impl Session {
     /// # Ok::<(), adler32::Error>(())
     /// ```
     pub fn digest(&self, start: Adler32, data: &[u8]) -> Result<Adler32, Error> {
-        let mut digest = uapi::Digest {
-            address: address(data),
-            length: data.len() as u64,
-            value: start.value(),
-            reserved: 0,
-        };
-        // SAFETY: `DIGEST` reads and writes one `Digest` and reads the bytes it describes, which
-        // `data` borrows.
-        check("DIGEST", unsafe { sys::digest(self.fd(), &mut digest) })?;
-        from_kernel("DIGEST", digest.value)
+        data.chunks(MAX_BUFFER).try_fold(start, |start, data| {
+            let mut digest = uapi::Digest {
+                address: address(data),
+                length: data.len() as u64,
+                value: start.value(),
+                reserved: 0,
+            };
+            // SAFETY: `DIGEST` reads and writes one `Digest` and reads the bytes it describes, which
+            // `data` borrows.
+            check("DIGEST", unsafe { sys::digest(self.fd(), &mut digest) })?;
+            from_kernel("DIGEST", digest.value)
+        })
     }
 
     /// Appends a part by its checksum and length, without its bytes.

@@ -20,7 +20,7 @@ const PAGE: &str = include_str!("../../../docs/ABI/testing/dev-adler32");
 const INCLUDE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../include/uapi");
 
 /// Constants: the name in Rust, the name in C, and the value.
-const CONSTANTS: [(&str, &str, u64); 10] = [
+const CONSTANTS: [(&str, &str, u64); 11] = [
     (
         "ABI_VERSION",
         "ADLER32_ABI_VERSION",
@@ -34,6 +34,7 @@ const CONSTANTS: [(&str, &str, u64); 10] = [
     ("NR_DIGEST", "ADLER32_DIGEST", request::DIGEST as u64),
     ("NR_COMBINE", "ADLER32_COMBINE", request::COMBINE as u64),
     ("NR_INFO", "ADLER32_INFO", request::INFO as u64),
+    ("MAX_BUFFER", "ADLER32_MAX_BUFFER", uapi::MAX_BUFFER),
     ("MAX_LENGTH", "ADLER32_MAX_LENGTH", uapi::MAX_LENGTH),
 ];
 
