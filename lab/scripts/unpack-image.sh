@@ -3,15 +3,15 @@
 #
 # usage: unpack-image.sh RELEASE
 #
-# Unpacks the packages linux-binary-RELEASE and linux-modules-RELEASE in the current directory into
-# the root, without installing them, and removes the two files.
+# Unpacks the packages of the kernel RELEASE in the current directory into the root, without
+# installing them, and removes the packages.
 set -e
 
 release=$1
 
-for package in "linux-binary-$release" "linux-modules-$release"; do
-	dpkg-deb -x "$package"_*.deb /
-	rm "$package"_*.deb
+for package in linux-*-"$release"_*.deb; do
+	dpkg-deb -x "$package" /
+	rm "$package"
 done
 
 # depmod lists uncompressed modules in half a second instead of seven. The lab runs it again for

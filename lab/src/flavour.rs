@@ -155,6 +155,7 @@ pub struct Variant {
     pub flavour: Flavour,
     /// The kernel's release, as `uname -r` prints it.
     pub release: String,
+    pub is_arm64: bool,
 }
 
 impl Variant {
@@ -163,7 +164,11 @@ impl Variant {
             None => kernel.release.clone(),
             Some(recipe) => format!("{}-{}", kernel.upstream(), recipe.name),
         };
-        Self { flavour, release }
+        Self {
+            flavour,
+            release,
+            is_arm64: kernel.flavour.is_arm64(),
+        }
     }
 
     /// Returns the arguments for make when it builds a module for this kernel.

@@ -27,16 +27,28 @@ impl fmt::Display for Series {
     }
 }
 
-/// Debian's flavours of a kernel, which differ in configuration.
+/// Debian's flavours of a kernel, which differ in architecture and configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum DebianFlavour {
     Amd64,
     CloudAmd64,
     RtAmd64,
+    Arm64,
+    Arm64With16kPages,
+    CloudArm64,
+    RtArm64,
 }
 
 impl DebianFlavour {
-    pub const ALL: [Self; 3] = [Self::Amd64, Self::CloudAmd64, Self::RtAmd64];
+    pub const ALL: [Self; 7] = [
+        Self::Amd64,
+        Self::CloudAmd64,
+        Self::RtAmd64,
+        Self::Arm64,
+        Self::Arm64With16kPages,
+        Self::CloudArm64,
+        Self::RtArm64,
+    ];
 
     /// Returns Debian's name of the flavour, with which the kernel's release ends.
     pub fn name(self) -> &'static str {
@@ -44,11 +56,20 @@ impl DebianFlavour {
             Self::Amd64 => "amd64",
             Self::CloudAmd64 => "cloud-amd64",
             Self::RtAmd64 => "rt-amd64",
+            Self::Arm64 => "arm64",
+            Self::Arm64With16kPages => "arm64-16k",
+            Self::CloudArm64 => "cloud-arm64",
+            Self::RtArm64 => "rt-arm64",
         }
     }
 
     fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|flavour| flavour.name() == name)
+    }
+
+    /// Returns whether the flavour is of arm64. The others are of amd64.
+    pub fn is_arm64(self) -> bool {
+        self >= Self::Arm64
     }
 }
 
@@ -303,6 +324,17 @@ fn offered(headers: &str, source: &str) -> Vec<Kernel> {
             ))
         })
         .collect();
+    // The index of another architecture is downloaded only when a kernel is prepared. Debian builds
+    // all flavours of a version from one source.
+    for kernel in kernels.clone() {
+        let plain = kernel.release.strip_suffix("amd64");
+        let plain = plain.filter(|_| kernel.flavour == DebianFlavour::Amd64);
+        kernels.extend(DebianFlavour::ALL.into_iter().filter_map(|flavour| {
+            let release = plain?.to_owned() + flavour.name();
+            let foreign = Kernel::new(&release, &kernel.package_version);
+            foreign.filter(|_| flavour.is_arm64())
+        }));
+    }
     sort(&mut kernels);
     kernels
 }
@@ -337,7 +369,27 @@ mod tests {
     #[test]
     fn only_complete_supported_kernels_are_offered() {
         let offered: Vec<_> = kernels(HEADERS).offered.iter().map(Kernel::name).collect();
-        assert_eq!(offered, ["7.2.9", "7.2.12", "7.2.12-rt-amd64", "7.3.4"]);
+        assert_eq!(
+            offered,
+            [
+                "7.2.9",
+                "7.2.9-arm64",
+                "7.2.9-arm64-16k",
+                "7.2.9-cloud-arm64",
+                "7.2.9-rt-arm64",
+                "7.2.12",
+                "7.2.12-rt-amd64",
+                "7.2.12-arm64",
+                "7.2.12-arm64-16k",
+                "7.2.12-cloud-arm64",
+                "7.2.12-rt-arm64",
+                "7.3.4",
+                "7.3.4-arm64",
+                "7.3.4-arm64-16k",
+                "7.3.4-cloud-arm64",
+                "7.3.4-rt-arm64",
+            ]
+        );
     }
 
     #[test]

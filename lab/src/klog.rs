@@ -21,6 +21,7 @@ const STARTS: &[&str] = &[
     "------------[ cut here",
     "INFO: trying to register non-static key",
     "Unable to handle kernel",
+    "Internal error: ",
 ];
 /// Pairs of texts that only a message that reports a fault contains both of.
 const PAIRS: &[(&str, &str)] = &[
@@ -82,6 +83,7 @@ mod tests {
             "[    3.1] INFO: task cat:12 blocked for more than 120 seconds.",
             "[    3.1] kmemleak: 1 new suspected memory leaks (see /sys/kernel/debug/kmemleak)",
             "[    3.1] UBSAN: array-index-out-of-bounds in x.c:1:2",
+            "[    3.1] Internal error: Oops: 0000000096000046 [#1]  SMP",
             "[    3.1] rust_kernel: panicked at src/lib.rs:1:1:",
         ] {
             let log = format!("[    1.0] Linux version 7.2.0\n{line}\n[    4.0] end\n");

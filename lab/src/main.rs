@@ -6,6 +6,7 @@
 mod cache;
 mod cli;
 mod flavour;
+mod foreign;
 mod guest;
 mod host;
 mod init;

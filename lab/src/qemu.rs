@@ -69,6 +69,9 @@ pub fn start(
 
 /// Returns KVM if a guest reached user space with it since the host was booted, else TCG.
 fn accelerator(root: &Root, share: &Path, variant: &Variant, job: &Job) -> Result<Accelerator> {
+    if variant.is_arm64 {
+        return Ok(Accelerator::Tcg);
+    }
     if File::options()
         .read(true)
         .write(true)
@@ -142,14 +145,25 @@ fn start_with(
         )?,
     ];
 
-    let mut qemu = root.command("qemu-system-x86_64")?;
+    let (program, machine, serial) = if variant.is_arm64 {
+        ("qemu-system-aarch64", "virt", "ttyAMA0")
+    } else {
+        ("qemu-system-x86_64", "q35", "ttyS0")
+    };
+    let mut qemu = root.command(program)?;
     qemu.stdin(Stdio::null())
         .stdout(stderr.try_clone()?)
         .stderr(stderr);
+    // QEMU emulates the default algorithm of pointer authentication slowly.
+    let emulated = if variant.is_arm64 {
+        "max,pauth-impdef=on"
+    } else {
+        "max"
+    };
     let (acceleration, processor) = match accelerator {
         Accelerator::Kvm => ("kvm", "host"),
-        Accelerator::Tcg => ("tcg,thread=multi", "max"),
-        Accelerator::Counting => ("tcg,thread=single", "max"),
+        Accelerator::Tcg => ("tcg,thread=multi", emulated),
+        Accelerator::Counting => ("tcg,thread=single", emulated),
     };
     if let Accelerator::Counting = accelerator {
         // Each instruction takes 2^0 ns.
@@ -157,7 +171,7 @@ fn start_with(
     }
     let memory = options.memory;
     let parameters = format!(
-        "console=ttyS0 {} rootfstype=virtiofs root={ROOT_TAG} ro init={INIT} oops=panic panic=-1 {}",
+        "console={serial} {} rootfstype=virtiofs root={ROOT_TAG} ro init={INIT} oops=panic panic=-1 {}",
         variant.flavour.parameters(),
         options.append
     );
@@ -170,7 +184,7 @@ fn start_with(
     ])
     .args([
         "-machine",
-        "q35,memory-backend=memory",
+        &format!("{machine},memory-backend=memory"),
         "-accel",
         acceleration,
         "-cpu",

@@ -212,6 +212,11 @@ impl Root {
             .collect())
     }
 
+    /// Returns whether the step with the stamp `name` is complete.
+    pub fn has_stamp(&self, name: &str) -> bool {
+        self.join(STAMPS).join(name).exists()
+    }
+
     /// Writes the stamp `name`, which shows that a step is complete.
     pub fn write_stamp(&self, name: &str, text: &str) -> Result<()> {
         let stamp = self.join(STAMPS).join(name);

@@ -10,6 +10,7 @@ use anyhow::Context;
 use anyhow::Result;
 use rust_kernel_kit::command;
 
+use crate::foreign;
 use crate::kernel::Kernel;
 use crate::root::Root;
 use crate::root::STAMPS;
@@ -33,10 +34,20 @@ fn stamp(release: &str) -> String {
 /// Makes `kernel` ready in `root`. Needs the cache's lock.
 pub fn prepare(root: &Root, kernel: &Kernel) -> Result<()> {
     let release = &kernel.release;
-    root.install(
-        &format!("{release}: install headers"),
-        &[&format!("linux-headers-{release}")],
-    )?;
+    let install =
+        |packages: &[&str]| root.install(&format!("{release}: install headers"), packages);
+    if kernel.flavour.is_arm64() {
+        foreign::prepare(root)?;
+        foreign::refresh_index(root)?;
+        // The headers of arm64 are unpacked. With the programs of this architecture, they work.
+        let version = release.split('-').next().unwrap_or_default();
+        install(&[
+            &format!("linux-headers-{version}-common"),
+            &format!("linux-kbuild-{version}"),
+        ])?;
+    } else {
+        install(&[&format!("linux-headers-{release}")])?;
+    }
     // In memory, so that an interrupted run leaves nothing.
     let work = Path::new("/tmp/kernel");
     fs::create_dir(root.join("tmp/kernel"))?;
@@ -57,18 +68,21 @@ pub fn prepare(root: &Root, kernel: &Kernel) -> Result<()> {
     root.write_stamp(&stamp(release), &format!("{version}\n{build_dir}"))
 }
 
-/// Downloads the image and the modules of `kernel` and unpacks them.
+/// Downloads the image and the modules of `kernel` and unpacks them, and the headers of arm64.
 fn unpack(root: &Root, kernel: &Kernel, work: &Path) -> Result<()> {
     let release = &kernel.release;
+    let mut download = root.command_in(work, "apt-get", None)?;
+    // The user `_apt` may not write in `work`.
+    download.args(["-o", "APT::Sandbox::User=root", "download"]);
+    let mut parts = vec!["binary", "modules"];
+    if kernel.flavour.is_arm64() {
+        parts.push("headers");
+        foreign::select(&mut download);
+    }
+    download.args(parts.iter().map(|part| format!("linux-{part}-{release}")));
     command::step(
         &format!("{release}: download image and modules"),
-        root.command_in(work, "apt-get", None)?
-            // The user `_apt` may not write in `work`.
-            .args(["-o", "APT::Sandbox::User=root", "download"])
-            .args([
-                format!("linux-binary-{release}"),
-                format!("linux-modules-{release}"),
-            ]),
+        &mut download,
     )?;
     command::step(
         &format!("{release}: unpack image and modules"),

@@ -3,6 +3,7 @@
 //! Runs a command in a guest.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -14,6 +15,7 @@ use nix::mount::MsFlags;
 use rust_kernel_kit::command;
 
 use crate::flavour::Variant;
+use crate::foreign;
 use crate::guest::End;
 use crate::guest::VmOptions;
 use crate::guest::RUN;
@@ -33,12 +35,15 @@ pub const FAULT: i32 = 97;
 /// The exit status if the time limit was reached, as in timeout(1).
 pub const EXPIRED: i32 = 124;
 
+/// The init of guests in which the lab's own program cannot run.
+const FOREIGN_INIT: &str = include_str!("../scripts/foreign-init.sh");
+
 /// How many lines of the console are shown when a guest dies or takes too long.
 const TAIL: usize = 60;
 
 /// Boots `variant`, runs `job` in the guest and returns the exit status of the lab.
 pub fn run(root: &Root, variant: &Variant, options: &VmOptions, job: &Job) -> Result<i32> {
-    let share = share_root(root)?;
+    let share = share_root(root, variant)?;
     if !options.modules.is_empty() {
         install_modules(root, &share, &variant.release, &options.modules)?;
     }
@@ -56,13 +61,23 @@ pub fn run(root: &Root, variant: &Variant, options: &VmOptions, job: &Job) -> Re
 
 /// Makes a view of the root for guests, without the root's mounts and with init. Returns its path
 /// on the host.
-fn share_root(root: &Root) -> Result<PathBuf> {
+fn share_root(root: &Root, variant: &Variant) -> Result<PathBuf> {
     let share = root.join(RUN).join(SHARE);
     fs::create_dir_all(&share)?;
-    sandbox::bind(&root.join(""), &share, MsFlags::empty())?;
-    let guest = share.join(GUEST_DIR);
-    sandbox::mount_new("tmpfs", &guest, "mode=755")?;
-    fs::copy("/proc/self/exe", share.join(INIT.trim_start_matches('/')))?;
+    let init = share.join(INIT.trim_start_matches('/'));
+    let mount_guest_dir = || sandbox::mount_new("tmpfs", &share.join(GUEST_DIR), "mode=755");
+    if variant.is_arm64 {
+        sandbox::bind(&foreign::user_space(root), &share, MsFlags::empty())?;
+        let modules = Path::new("usr/lib/modules");
+        sandbox::bind(&root.join(modules), &share.join(modules), MsFlags::empty())?;
+        mount_guest_dir()?;
+        fs::write(&init, FOREIGN_INIT)?;
+        fs::set_permissions(&init, PermissionsExt::from_mode(0o755))?;
+    } else {
+        sandbox::bind(&root.join(""), &share, MsFlags::empty())?;
+        mount_guest_dir()?;
+        fs::copy("/proc/self/exe", init)?;
+    }
     Ok(share)
 }
 

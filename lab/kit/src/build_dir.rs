@@ -50,7 +50,9 @@ pub fn make(dir: &Path, headers: &Headers, metadata: &Metadata) -> Result<()> {
     let scripts = new.join("scripts");
     fs::create_dir(&scripts)?;
     link_all(&headers.dir.join("scripts"), &scripts, &["target.json"])?;
-    fs::copy(&metadata.target, scripts.join("target.json"))?;
+    if let Some(target) = &metadata.target {
+        fs::copy(target, scripts.join("target.json"))?;
+    }
     fs::create_dir(new.join("rust"))?;
     for file in &metadata.crates {
         let name = file.file_name().context("a crate without a name")?;

@@ -180,7 +180,7 @@ mod tests {
                 write(&work.join("target.json"), "");
                 Ok(Metadata {
                     crates: vec![work.join("libkernel.rmeta")],
-                    target: work.join("target.json"),
+                    target: Some(work.join("target.json")),
                 })
             })
         }

@@ -60,6 +60,25 @@ impl Headers {
             .next()
     }
 
+    /// Returns whether the kernel is one of arm64. Otherwise it is one of x86-64.
+    pub fn is_arm64(&self) -> bool {
+        value(&self.config, "CONFIG_ARM64") == Some("y")
+    }
+
+    /// Returns the variables that make needs to build for another architecture than this program's.
+    pub fn cross(&self) -> Vec<String> {
+        if self.is_arm64() == cfg!(target_arch = "aarch64") {
+            return Vec::new();
+        }
+        let architecture = if self.is_arm64() { "arm64" } else { "x86_64" };
+        let compiler = self.compiler().unwrap_or_default();
+        let prefix = compiler.find("gcc").map_or("", |end| &compiler[..end]);
+        vec![
+            format!("ARCH={architecture}"),
+            format!("CROSS_COMPILE={prefix}"),
+        ]
+    }
+
     /// Returns what `rustc --version` printed when the kernel was built.
     pub fn rustc(&self) -> &str {
         value(&self.config, "CONFIG_RUSTC_VERSION_TEXT").unwrap_or("unknown")
@@ -112,6 +131,28 @@ mod tests {
             Some("gcc-14 (Debian) 14.2")
         );
         assert_eq!(value(config, "CONFIG_CC"), None);
+    }
+
+    #[test]
+    fn foreign_kernels_are_built_across() {
+        let variables = |config: &str| {
+            let headers = Headers {
+                release: String::new(),
+                dir: PathBuf::new(),
+                config: config.to_owned(),
+            };
+            headers.cross().join(" ")
+        };
+        let kernels = [
+            variables("CONFIG_ARM64=y\nCONFIG_CC_VERSION_TEXT=\"aarch64-linux-gnu-gcc-14 (x)\"\n"),
+            variables("CONFIG_X86_64=y\nCONFIG_CC_VERSION_TEXT=\"x86_64-linux-gnu-gcc-14 (x)\"\n"),
+        ];
+        let expected = if cfg!(target_arch = "aarch64") {
+            ["", "ARCH=x86_64 CROSS_COMPILE=x86_64-linux-gnu-"]
+        } else {
+            ["ARCH=arm64 CROSS_COMPILE=aarch64-linux-gnu-", ""]
+        };
+        assert_eq!(kernels, expected);
     }
 
     #[test]

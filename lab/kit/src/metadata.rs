@@ -22,11 +22,11 @@ use crate::source::Source;
 pub struct Metadata {
     /// `*.rmeta` and `*.so`, for the directory `rust`.
     pub crates: Vec<PathBuf>,
-    /// `target.json`, for the directory `scripts`.
-    pub target: PathBuf,
+    /// `target.json`, for the directory `scripts`, unless rustc itself knows the target.
+    pub target: Option<PathBuf>,
 }
 
-/// The parts of the source that are not needed. Unpacking spends more time on writing files than on
+/// The parts of the source that are not needed for any architecture. Unpacking spends more time on writing files than on
 /// reading the archive.
 const EXCLUDED: &[&str] = &[
     "drivers/*.c",
@@ -34,7 +34,6 @@ const EXCLUDED: &[&str] = &[
     "sound/*.c",
     "fs/*.c",
     "net/*.c",
-    "arch/[!x]*/*.[chS]",
 ];
 
 /// Arguments for make that build the crates without `objtool`, `resolve_btfids` and `sign-file`,
@@ -52,7 +51,13 @@ pub fn make(headers: &Headers, source: &Source, work: &Path) -> Result<Metadata>
     let (tree, build) = (work.join("source"), work.join("build"));
     fs::create_dir_all(&build).with_context(|| format!("cannot make {}", build.display()))?;
     let file = source.fetch(work)?;
-    archive::unpack(&mut Command::new("bash"), &file, &tree, EXCLUDED)?;
+    let other_architectures = if headers.is_arm64() {
+        "arch/[!a]*/*.[chS]"
+    } else {
+        "arch/[!x]*/*.[chS]"
+    };
+    let excluded = [EXCLUDED, &[other_architectures]].concat();
+    archive::unpack(&mut Command::new("bash"), &file, &tree, &excluded)?;
     let release = &headers.release;
     fs::write(build.join(".config"), &headers.config)?;
     let compiler = headers
@@ -71,6 +76,7 @@ pub fn make(headers: &Headers, source: &Source, work: &Path) -> Result<Metadata>
                 .arg(format!("-j{jobs}"))
                 .arg(format!("O={}", build.display()))
                 .arg(format!("CC={compiler}"))
+                .args(headers.cross())
                 .args(arguments),
         )?;
     }
@@ -96,9 +102,10 @@ pub fn make(headers: &Headers, source: &Source, work: &Path) -> Result<Metadata>
     command::note(format_args!(
         "{release}: all {count} Rust symbols match the kernel's"
     ));
+    let target = build.join("scripts/target.json");
     Ok(Metadata {
         crates,
-        target: build.join("scripts/target.json"),
+        target: target.exists().then_some(target),
     })
 }
 

@@ -54,9 +54,17 @@ pub fn missing(headers: &Headers) -> Vec<String> {
 
 /// Returns the package of a compiler such as `x86_64-linux-gnu-gcc-14`.
 fn package_of(compiler: &str) -> String {
-    match compiler.find("gcc").or_else(|| compiler.find("clang")) {
-        Some(start) => compiler[start..].to_owned(),
-        None => compiler.to_owned(),
+    let Some(start) = compiler.find("gcc").or_else(|| compiler.find("clang")) else {
+        return compiler.to_owned();
+    };
+    let (prefix, compiler) = compiler.split_at(start);
+    match prefix.trim_end_matches('-') {
+        foreign @ ("aarch64-linux-gnu" | "x86_64-linux-gnu")
+            if !foreign.starts_with(std::env::consts::ARCH) =>
+        {
+            format!("{compiler}-{}", foreign.replace('_', "-"))
+        }
+        _ => compiler.to_owned(),
     }
 }
 
@@ -80,6 +88,10 @@ mod tests {
     #[test]
     fn compilers_have_packages() {
         assert_eq!(package_of("x86_64-linux-gnu-gcc-14"), "gcc-14");
+        assert_eq!(
+            package_of("aarch64-linux-gnu-gcc-14"),
+            "gcc-14-aarch64-linux-gnu"
+        );
         assert_eq!(package_of("gcc-14"), "gcc-14");
         assert_eq!(package_of("clang-19"), "clang-19");
         assert_eq!(package_of("cc"), "cc");
