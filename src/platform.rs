@@ -81,17 +81,30 @@ unsafe impl Platform for Kernel {
         // SAFETY: The caller guarantees that `features()` contains what the implementation
         // requires. If it requires any feature, `update` is called inside `with_vectors()` only,
         // which allows it to change the vector registers.
-        let update = |start, data| unsafe { implementation.update(start, data) };
+        let update = |start, data: &[u8]| unsafe { implementation.update(start, data) };
         if implementation.requires() == Features::NONE {
             return update(start, data);
         }
-        if data.len() < BREAK_EVEN {
-            return portable(start, data);
-        }
-        data.chunks(SECTION).fold(start, |start, section| {
-            with_vectors(|| update(start, section)).unwrap_or_else(|| portable(start, section))
+        in_sections(start, data, |start, section| {
+            with_vectors(|| update(start, section))
         })
     }
+}
+
+/// Continues a checksum over `data` with `vectors`, section by section. Sections that are too short
+/// for vector registers, and those for which `vectors` returns `None`, are summed without them.
+fn in_sections(
+    start: Adler32,
+    data: &[u8],
+    mut vectors: impl FnMut(Adler32, &[u8]) -> Option<Adler32>,
+) -> Adler32 {
+    data.chunks(SECTION).fold(start, |start, section| {
+        let sum = match section.len() {
+            BREAK_EVEN.. => vectors(start, section),
+            _ => None,
+        };
+        sum.unwrap_or_else(|| portable(start, section))
+    })
 }
 
 /// Never calls `work`: other architectures have no features that an implementation could require.
@@ -160,5 +173,30 @@ pub(crate) fn update(start: Adler32, data: &[u8]) -> Adler32 {
     match CHOSEN.as_ref() {
         Some(chosen) => chosen.update(start, data),
         None => portable(start, data),
+    }
+}
+
+#[kunit_tests(adler32_platform)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_verified_lengths_use_vectors() -> Result {
+        let data = KVVec::from_elem(0xff, 3 * SECTION, GFP_KERNEL)?;
+        for len in [0, 1, BREAK_EVEN - 1, BREAK_EVEN, SECTION, 3 * SECTION] {
+            for tail in [0, 1, BREAK_EVEN - 1, BREAK_EVEN] {
+                let data = data.get(..len + tail).unwrap_or(&data);
+                let mut with_vectors = 0;
+                let sum = in_sections(Adler32::EMPTY, data, |start, section| {
+                    assert!(*verify::LONG.start() <= section.len());
+                    with_vectors += section.len();
+                    Some(portable(start, section))
+                });
+                assert_eq!(sum, portable(Adler32::EMPTY, data));
+                assert!(data.len() - with_vectors < BREAK_EVEN);
+                assert_eq!(in_sections(Adler32::EMPTY, data, |_, _| None), sum);
+            }
+        }
+        Ok(())
     }
 }

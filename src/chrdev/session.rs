@@ -515,8 +515,9 @@ mod tests {
         let session = session_of(1, Mode::Replace, &slots)?;
         session.set_state(ABC)?;
         session.publish();
-        // A kernel with detectors reports what sleeps under this lock.
-        let state = session.state.lock();
+        // A kernel with detectors reports a call that may sleep under a spinlock.
+        pin_init::stack_pin_init!(let lock = new_spinlock!(()));
+        let guard = lock.lock();
         for mode in [
             Mode::View,
             Mode::Replace,
@@ -526,7 +527,7 @@ mod tests {
         ] {
             session_of(1, mode, &slots)?;
         }
-        drop(state);
+        drop(guard);
         Ok(())
     }
 
