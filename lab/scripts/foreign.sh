@@ -3,10 +3,10 @@
 #
 # usage: foreign.sh ARCHITECTURE DIR PACKAGE...
 #
-# Unpacks into the root a compiler for another architecture, and makes DIR, for kernels and guests of
-# that architecture. DIR contains apt.conf, with which apt downloads packages of the architecture,
-# and root, a Debian system with PACKAGEs. Their programs cannot run here, so these packages are not
-# configured.
+# Unpacks into the root a compiler for another architecture, and makes DIR, for kernels and guests
+# of that architecture. DIR contains apt.conf, with which apt downloads packages of the
+# architecture, and root, a Debian system with PACKAGEs. Their programs cannot run here, so these
+# packages are not configured.
 set -eu
 
 architecture=$1 dir=$2

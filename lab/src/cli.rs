@@ -37,8 +37,8 @@ pub enum Action {
     Setup {
         #[command(flatten)]
         flavour: FlavourArg,
-        /// 7.2, 7.3 or an exact version such as 7.2.11, with another of Debian's flavours than amd64
-        /// behind a hyphen: 7.3-rt-amd64
+        /// 7.2, 7.3 or an exact version such as 7.2.11; a flavour of Debian's other than amd64
+        /// follows a hyphen, as in 7.3-rt-amd64
         kernels: Vec<Wanted>,
     },
     /// Build the external module in a directory; the output goes to DIR/build/module/RELEASE

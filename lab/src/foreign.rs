@@ -11,8 +11,8 @@ use rust_kernel_kit::owned;
 
 use crate::root::Root;
 
-/// Packages of the root: what the cross compiler needs, and the virtual machine. The compiler itself
-/// is unpacked: its package conflicts with gcc-multilib, which compiles 32-bit programs.
+/// Packages of the root: what the cross compiler needs, and the virtual machine. The compiler
+/// itself is unpacked: its package conflicts with gcc-multilib, which compiles 32-bit programs.
 const PACKAGES: [&str; 6] = [
     "binutils-aarch64-linux-gnu",
     "cpp-14-aarch64-linux-gnu",

@@ -12,7 +12,8 @@
 //! The kernel passes offsets in the same way as the position of the file. To distinguish them, the
 //! positions of such files start at a number that no caller passes as an offset.
 
-use super::session::TEXT_LEN;
+/// The length in bytes of the text that reading returns: eight digits and a newline.
+pub(super) const TEXT_LEN: usize = 9;
 
 /// The position of the start of the text. It is odd, because the offsets of blocks are even. It is
 /// less than 2^31, because `sendfile` from the device to some files, such as terminals, requires

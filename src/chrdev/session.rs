@@ -27,7 +27,8 @@ use super::{
     input,
     position::{
         self,
-        Position, //
+        Position,
+        TEXT_LEN, //
     },
     slot::{
         Room,
@@ -44,9 +45,6 @@ use crate::{
 
 /// Writes of at most this many bytes are copied to the stack.
 const TINY: usize = 256;
-
-/// The length in bytes of the text that reading returns: eight digits and a newline.
-pub(super) const TEXT_LEN: usize = 9;
 
 /// How a session was opened.
 #[derive(Clone, Copy, PartialEq, Eq)]

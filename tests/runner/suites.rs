@@ -118,8 +118,8 @@ pub fn of(scope: &str) -> Result<Vec<Suite>> {
     Ok(suites)
 }
 
-/// Returns the supported series of kernels, the newest last, without Debian's other flavours. If the
-/// package index no longer offers a series, the line that reports it comes with it.
+/// Returns the supported series of kernels, the newest last, without Debian's other flavours. If
+/// the package index no longer offers a series, the line that reports this comes with the series.
 fn series() -> Result<Vec<(String, Option<String>)>> {
     let kernels = adler32_tests::output(Command::new(LAB).arg("kernels"))?;
     let series = kernels.lines().filter_map(|line| {

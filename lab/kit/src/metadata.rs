@@ -26,8 +26,8 @@ pub struct Metadata {
     pub target: Option<PathBuf>,
 }
 
-/// The parts of the source that are not needed for any architecture. Unpacking spends more time on writing files than on
-/// reading the archive.
+/// The parts of the source that are not needed for any architecture. Unpacking spends more time
+/// on writing files than on reading the archive.
 const EXCLUDED: &[&str] = &[
     "drivers/*.c",
     "drivers/gpu/drm/amd/include",

@@ -146,8 +146,8 @@ impl Session {
         })
     }
 
-    /// Appends all of `data`. If the call fails, nothing has been appended, or only the beginning of
-    /// data that is longer than [`uapi::MAX_BUFFER`].
+    /// Appends all of `data`. If the call fails, nothing has been appended, or only the beginning
+    /// of data that is longer than [`uapi::MAX_BUFFER`].
     pub fn update(&mut self, data: &[u8]) -> Result<(), Error> {
         data.chunks(MAX_BUFFER).try_for_each(|data| {
             let buffer = uapi::Buffer {
@@ -178,8 +178,8 @@ impl Session {
                 value: start.value(),
                 reserved: 0,
             };
-            // SAFETY: `DIGEST` reads and writes one `Digest` and reads the bytes it describes, which
-            // `data` borrows.
+            // SAFETY: `DIGEST` reads and writes one `Digest` and reads the bytes it describes,
+            // which `data` borrows.
             check("DIGEST", unsafe { sys::digest(self.fd(), &mut digest) })?;
             from_kernel("DIGEST", digest.value)
         })
