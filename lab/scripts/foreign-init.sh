@@ -62,7 +62,7 @@ run() {
 	# The kernel makes the ports a moment after their device.
 	until [ -e ${port}1 ] && [ -e ${port}2 ] && [ -e ${port}3 ]; do sleep 0.02; done
 	exec 3<> ${port}3
-	set_up "$dir" && cd "$dir" || report "failed no directory $dir"
+	if ! { set_up "$dir" && cd "$dir"; }; then report "failed no directory $dir"; fi
 	if [ "$how" = terminal ]; then
 		echo ready >&3
 		follow_size &
