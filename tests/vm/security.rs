@@ -15,6 +15,7 @@ use std::path::Path;
 use adler32::uapi::Digest;
 use adler32::uapi::Info;
 use adler32::uapi::State;
+use adler32::uapi::MAX_BUFFER;
 use libtest_mimic::Completion;
 use nix::errno::Errno;
 use nix::sys::resource;
@@ -296,7 +297,13 @@ fn refused_ioctls_write_nothing() {
     let (before_hole, offset) = Map::before_hole(&data);
     let start = (before_hole.address() + offset) as u64;
     let too_far = data.len() as u64 + 1;
-    for (address, length) in [(1, 1), (u64::MAX, 2), (start, u64::MAX), (start, too_far)] {
+    for (address, length, expected) in [
+        (1, 1, Errno::EFAULT),
+        (u64::MAX, 2, Errno::EFAULT),
+        (start, u64::MAX, Errno::EINVAL),
+        (start, MAX_BUFFER, Errno::EFAULT),
+        (start, too_far, Errno::EFAULT),
+    ] {
         let refused = Digest {
             address,
             length,
@@ -305,7 +312,7 @@ fn refused_ioctls_write_nothing() {
         };
         map.put(0, refused);
         let errno = file.ioctl(DIGEST, map.address()).errno();
-        assert_eq!(errno, Errno::EFAULT, "{refused:?}");
+        assert_eq!(errno, expected, "{refused:?}");
         assert_eq!(map.get::<Digest>(0), refused);
         assert_filled(&map.bytes()[size_of::<Digest>()..]);
     }
