@@ -68,7 +68,10 @@ use self::{
     }, //
 };
 use crate::{
-    kernel_ext::miscdevice::Device,
+    kernel_ext::{
+        kiocb::Wait,
+        miscdevice::Device, //
+    },
     platform,
     uapi,
     VERSION, //
@@ -142,7 +145,7 @@ impl Device for Adler32Device {
     fn read_iter(mut kiocb: Kiocb<'_, Self::Session>, iov: &mut IovIterDest<'_>) -> Result<usize> {
         let session = kiocb.file();
         let position = session.position(kiocb.ki_pos());
-        let text = session.text(position)?;
+        let text = session.text(position, Wait::of(&kiocb))?;
         let mut in_text = position.in_text();
         let read = iov.simple_read_from_buffer(&mut in_text, &text)?;
         if read == 0 && !iov.is_empty() && in_text < text.len() as i64 {
@@ -161,7 +164,7 @@ impl Device for Adler32Device {
     ) -> Result<usize> {
         let session = kiocb.file();
         let position = session.position(kiocb.ki_pos());
-        let written = session.write(position, iov)?;
+        let written = session.write(position, iov, Wait::of(&kiocb))?;
         *kiocb.ki_pos_mut() = match position {
             // The next read returns the text of the new value.
             Position::Text(_) => position::START,

@@ -9,6 +9,7 @@ pub(crate) mod cred;
 #[cfg(CONFIG_X86_64)]
 pub(crate) mod fpu;
 pub(crate) mod iov;
+pub(crate) mod kiocb;
 pub(crate) mod miscdevice;
 mod raw;
 pub(crate) mod shash;

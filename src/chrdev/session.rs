@@ -39,6 +39,7 @@ use super::{
 };
 use crate::{
     adler32::Adler32,
+    kernel_ext::kiocb::Wait,
     platform,
     uapi, //
 };
@@ -255,10 +256,10 @@ impl Session {
     }
 
     /// Returns the text for a read at `position`.
-    pub(super) fn text(&self, position: Position) -> Result<[u8; TEXT_LEN]> {
+    pub(super) fn text(&self, position: Position, wait: Wait) -> Result<[u8; TEXT_LEN]> {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
 
-        let mut value = self.read(position.in_text() == 0)?.checksum().value();
+        let mut value = self.read(position.in_text() == 0, wait)?.checksum().value();
         let mut text = [b'\n'; TEXT_LEN];
         for char in text.iter_mut().take(8) {
             value = value.rotate_left(4);
@@ -276,7 +277,7 @@ impl Session {
 
     /// Handles [`uapi::NR_GET`].
     pub(super) fn get(&self) -> Result<uapi::State> {
-        Ok(self.read(true)?.to_state())
+        Ok(self.read(true, Wait::Yes)?.to_state())
     }
 
     /// Returns value and length without waiting for a write in progress.
@@ -293,21 +294,21 @@ impl Session {
 
     /// Handles [`uapi::NR_RESET`].
     pub(super) fn reset(&self) -> Result {
-        self.lock_idle()?.replace(Sum::EMPTY);
+        self.lock_idle(Wait::Yes)?.replace(Sum::EMPTY);
         Ok(())
     }
 
     /// Handles [`uapi::NR_SET`].
     pub(super) fn set_state(&self, state: uapi::State) -> Result {
         let sum = Sum::from_state(state)?;
-        self.lock_to_change()?.replace(sum);
+        self.lock_to_change(Wait::Yes)?.replace(sum);
         Ok(())
     }
 
     /// Handles [`uapi::NR_COMBINE`].
     pub(super) fn combine(&self, part: uapi::State) -> Result {
         let part = Sum::from_state(part)?;
-        let mut state = self.lock_to_change()?;
+        let mut state = self.lock_to_change(Wait::Yes)?;
         state.sum = state.sum.combined(part)?;
         Ok(())
     }
@@ -327,9 +328,17 @@ impl Session {
     /// Appends the bytes of `iov` if a write at `position` continues the session. Returns the
     /// number of bytes appended, which is less than their number if the memory ends early or the
     /// caller is killed.
-    pub(super) fn write(&self, position: Position, iov: &mut IovIterSource<'_>) -> Result<usize> {
+    pub(super) fn write(
+        &self,
+        position: Position,
+        iov: &mut IovIterSource<'_>,
+        wait: Wait,
+    ) -> Result<usize> {
         if iov.len() <= TINY {
-            return self.write_tiny(position, iov);
+            return self.write_tiny(position, iov, wait);
+        }
+        if wait == Wait::No {
+            return Err(EAGAIN);
         }
         let mut operation = self.begin(|state| state.admit(position))?;
         operation.sum.check_room(iov.len() as u64)?;
@@ -348,13 +357,18 @@ impl Session {
 
     /// Does what [`Self::write`] does, for at most [`TINY`] bytes. These are copied before the lock
     /// is taken, so it is taken only once.
-    fn write_tiny(&self, position: Position, iov: &mut IovIterSource<'_>) -> Result<usize> {
+    fn write_tiny(
+        &self,
+        position: Position,
+        iov: &mut IovIterSource<'_>,
+        wait: Wait,
+    ) -> Result<usize> {
         if iov.is_empty() {
             return Ok(0);
         }
         let mut buffer = [const { MaybeUninit::uninit() }; TINY];
         let data = input::copy(iov, &mut buffer)?;
-        let mut state = self.lock_to_change()?;
+        let mut state = self.lock_to_change(wait)?;
         state.admit(position)?;
         let checksum = platform::update(state.sum.checksum(), data);
         state.sum = state.sum.extended(checksum, data.len() as u64)?;
@@ -363,14 +377,14 @@ impl Session {
 
     /// Returns the sum once no write is in progress. A view takes its sum from the slot the first
     /// time, and whenever `refresh` is set.
-    fn read(&self, refresh: bool) -> Result<Sum> {
+    fn read(&self, refresh: bool, wait: Wait) -> Result<Sum> {
         if self.mode == Mode::View && (refresh || self.state.lock().view_due) {
             let slot = self.slots.use_slot(self.owner);
             let mut state = self.state.lock();
             state.sum = slot;
             state.view_due = false;
         }
-        Ok(self.lock_idle()?.sum)
+        Ok(self.lock_idle(wait)?.sum)
     }
 
     /// Returns the slot if the session is a view of it.
@@ -379,32 +393,46 @@ impl Session {
     }
 
     /// Waits until the session is not busy, and locks its state. A signal ends the wait.
-    fn lock_idle(&self) -> Result<Guard<'_, State, SpinLockBackend>> {
+    fn lock_idle(&self, wait: Wait) -> Result<Guard<'_, State, SpinLockBackend>> {
         let mut state = self.state.lock();
+        let mut woken = false;
         while state.busy {
+            if wait == Wait::No {
+                return Err(EAGAIN);
+            }
+            woken = true;
             if self.idle.wait_interruptible(&mut state) {
+                // This task may have been woken for both reasons. Another one waits, too.
+                self.idle.notify_one();
                 return Err(ERESTARTSYS);
             }
+        }
+        if woken {
+            // The end of an operation wakes one task, which wakes the next one.
+            self.idle.notify_one();
         }
         Ok(state)
     }
 
     /// Does what [`Self::lock_idle`] does, after making sure that the sum can become the slot.
-    fn lock_to_change(&self) -> Result<Guard<'_, State, SpinLockBackend>> {
-        let state = self.lock_idle()?;
+    fn lock_to_change(&self, wait: Wait) -> Result<Guard<'_, State, SpinLockBackend>> {
+        let state = self.lock_idle(wait)?;
         if !self.mode.has_slot() || state.room.is_some() {
             return Ok(state);
         }
         drop(state);
-        let room = Room::new(GFP_KERNEL_ACCOUNT)?;
-        let mut state = self.lock_idle()?;
+        let room = match wait {
+            Wait::Yes => Room::new(GFP_KERNEL_ACCOUNT)?,
+            Wait::No => return Err(EAGAIN),
+        };
+        let mut state = self.lock_idle(wait)?;
         state.room.get_or_insert(room);
         Ok(state)
     }
 
     /// Makes the session busy with an operation that may take long, if `check` allows it.
     fn begin(&self, check: impl FnOnce(&mut State) -> Result) -> Result<Operation<'_>> {
-        let mut state = self.lock_to_change()?;
+        let mut state = self.lock_to_change(Wait::Yes)?;
         check(&mut state)?;
         state.busy = true;
         // INVARIANT: `busy` was false, and was set just now for this operation.
@@ -437,7 +465,7 @@ impl Operation<'_> {
 impl Drop for Operation<'_> {
     fn drop(&mut self) {
         self.session.state.lock().busy = false;
-        self.session.idle.notify_all();
+        self.session.idle.notify_one();
     }
 }
 
@@ -552,12 +580,12 @@ mod tests {
         writer.set_state(ABC)?;
         writer.publish();
         assert_eq!(view.snapshot(), ABC);
-        assert_eq!(view.text(Position::Text(4))?, *b"024d0127\n");
+        assert_eq!(view.text(Position::Text(4), Wait::Yes)?, *b"024d0127\n");
         writer.reset()?;
         writer.publish();
         assert_eq!(view.snapshot(), ABC);
-        assert_eq!(view.text(Position::Text(4))?, *b"024d0127\n");
-        assert_eq!(view.text(Position::Text(0))?, *b"00000001\n");
+        assert_eq!(view.text(Position::Text(4), Wait::Yes)?, *b"024d0127\n");
+        assert_eq!(view.text(Position::Text(0), Wait::Yes)?, *b"00000001\n");
         assert_eq!(view.get(), Ok(EMPTY));
         Ok(())
     }

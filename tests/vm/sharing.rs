@@ -10,6 +10,7 @@ use std::os::fd::AsRawFd;
 use std::os::fd::BorrowedFd;
 use std::panic;
 use std::sync::atomic::AtomicBool;
+use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc;
 use std::thread;
@@ -19,6 +20,8 @@ use nix::errno::Errno;
 use nix::fcntl;
 use nix::fcntl::SpliceFFlags;
 use nix::sys::pthread;
+use nix::sys::resource;
+use nix::sys::resource::UsageWho;
 use nix::unistd;
 
 use adler32_tests::device;
@@ -34,6 +37,8 @@ use adler32_tests::process::as_user;
 use adler32_tests::process::fork;
 use adler32_tests::process::fresh_user;
 use adler32_tests::reference;
+use adler32_tests::ring;
+use adler32_tests::ring::Ring;
 use adler32_tests::trials;
 use adler32_tests::ErrnoOf;
 
@@ -55,6 +60,8 @@ trials!(after module::ensure_loaded:
     fdinfo_never_waits,
     waiting_for_a_write_can_be_interrupted,
     waiting_for_a_write_can_be_killed,
+    nonblocking_files_never_stop_io_uring,
+    waiters_wake_one_by_one,
     killed_splice_frees_its_pipe,
     held_update_is_all_or_nothing,
     held_update_and_digest_delay_no_other_file,
@@ -451,6 +458,75 @@ fn waiting_for_a_write_can_be_killed() {
         child.take().expect("just made").kill_promptly();
     });
     assert_eq!(file.state(), device::state_of(&data));
+}
+
+/// For a file with `O_NONBLOCK`, io_uring makes calls that must not wait in `io_uring_enter(2)`.
+fn nonblocking_files_never_stop_io_uring() {
+    let file = device::open(libc::O_RDWR | libc::O_NONBLOCK).expect("open");
+    let data = reference::noise(8 * PAGE, 14);
+    let held = Held::new(&data, 4);
+    let mut text = [0; 9];
+    let mut ring = Ring::open();
+    let (submitted, wait) = mpsc::channel();
+    thread::scope(|scope| {
+        scope.spawn(|| memory::write_from(&file, held.address(), held.size()));
+        let stopped = held.wait();
+        let in_time = scope.spawn(move || {
+            let in_time = wait.recv_timeout(Duration::from_secs(5)).is_ok();
+            drop(stopped);
+            in_time
+        });
+        ring.start([
+            ring::write(&file, data.as_ptr() as usize, 1),
+            ring::write(&file, data.as_ptr() as usize, data.len()),
+            ring::read(&file, &mut text),
+        ]);
+        let _ = submitted.send(());
+        assert!(in_time.join().expect("no panic"), "the submission waited");
+        let results: [_; 3] = ring.results();
+        let expected = [1, data.len(), text.len()];
+        assert_eq!(results.map(|result| result.expect("in the end")), expected);
+    });
+    assert_eq!(file.state().length, 2 * data.len() as u64 + 1);
+}
+
+/// If each write woke all that wait for its end, the number of switches would grow with the square of
+/// the number of threads.
+fn waiters_wake_one_by_one() {
+    const THREADS: usize = 200;
+    let file = device::private();
+    let data = reference::noise(8 * PAGE, 15);
+    let more = &reference::noise(1 << 20, 16)[..];
+    let waiting = AtomicUsize::new(0);
+    let held = Held::new(&data, 4);
+    let before = thread::scope(|scope| {
+        scope.spawn(|| memory::write_from(&file, held.address(), held.size()));
+        let stopped = held.wait();
+        for _ in 0..THREADS {
+            scope.spawn(|| {
+                waiting.fetch_add(1, Ordering::Relaxed);
+                file.write_whole(more);
+            });
+        }
+        process::eventually("all threads wait", || {
+            waiting.load(Ordering::Relaxed) == THREADS
+        });
+        thread::sleep(Duration::from_millis(200));
+        let before = switches();
+        drop(stopped);
+        before
+    });
+    let switches = switches() - before;
+    println!("{switches} switches of {THREADS} threads");
+    assert!(switches < 10 * THREADS as i64, "{switches} switches");
+    let length = (data.len() + THREADS * more.len()) as u64;
+    assert_eq!(file.state().length, length);
+}
+
+/// Returns how often the threads of this process have waited.
+fn switches() -> i64 {
+    let usage = resource::getrusage(UsageWho::RUSAGE_SELF).expect("getrusage");
+    usage.voluntary_context_switches()
 }
 
 /// The kernel locks the pipe while `splice(2)` waits for the device.
