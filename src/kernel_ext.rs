@@ -14,3 +14,4 @@ pub(crate) mod miscdevice;
 mod raw;
 pub(crate) mod shash;
 pub(crate) mod task;
+pub(crate) mod wipe;

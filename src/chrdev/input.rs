@@ -16,7 +16,8 @@ use crate::{
     adler32::Adler32,
     kernel_ext::{
         iov,
-        task, //
+        task,
+        wipe::wipe, //
     },
     platform,
     uapi, //
@@ -49,6 +50,16 @@ const RETRY: usize = 256 * 1024;
 /// expect short writes.
 const INTERRUPTIBLE: usize = uapi::MAX_BUFFER as usize;
 
+/// A buffer for copies of user memory. It is wiped, because it may be of `memfd_secret`, which must
+/// not be elsewhere in memory.
+struct Buffer(KVec<u8>);
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        wipe(self.0.spare_capacity_mut());
+    }
+}
+
 /// Continues `sum` over all of `iov`. After each part, calls `done` with the sum and the number of
 /// bytes in the part. Returns an error if the memory ends early, the caller is killed, or another
 /// signal arrives after [`INTERRUPTIBLE`] bytes.
@@ -63,7 +74,7 @@ pub(super) fn append(
     } else {
         0
     };
-    let mut buffer = KVec::<u8>::new();
+    let mut buffer = Buffer(KVec::new());
     let mut to_copy = 0;
     let start = iov.len();
     while !iov.is_empty() {
@@ -80,8 +91,8 @@ pub(super) fn append(
                 }
             }
         } else {
-            buffer.reserve(iov.len().min(CHUNK), GFP_KERNEL)?;
-            let copy = copy(iov, buffer.spare_capacity_mut())?;
+            buffer.0.reserve(iov.len().min(CHUNK), GFP_KERNEL)?;
+            let copy = copy(iov, buffer.0.spare_capacity_mut())?;
             sum = platform::update(sum, copy);
             to_copy = to_copy.saturating_sub(copy.len());
             copy.len()

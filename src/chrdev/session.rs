@@ -39,13 +39,25 @@ use super::{
 };
 use crate::{
     adler32::Adler32,
-    kernel_ext::kiocb::Wait,
+    kernel_ext::{
+        kiocb::Wait,
+        wipe::wipe, //
+    },
     platform,
     uapi, //
 };
 
 /// Writes of at most this many bytes are copied to the stack.
 const TINY: usize = 256;
+
+/// A buffer on the stack, which is wiped as [`input`] wipes its buffers.
+struct Tiny([MaybeUninit<u8>; TINY]);
+
+impl Drop for Tiny {
+    fn drop(&mut self) {
+        wipe(&mut self.0);
+    }
+}
 
 /// How a session was opened.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -366,8 +378,8 @@ impl Session {
         if iov.is_empty() {
             return Ok(0);
         }
-        let mut buffer = [const { MaybeUninit::uninit() }; TINY];
-        let data = input::copy(iov, &mut buffer)?;
+        let mut buffer = Tiny([const { MaybeUninit::uninit() }; TINY]);
+        let data = input::copy(iov, &mut buffer.0)?;
         let mut state = self.lock_to_change(wait)?;
         state.admit(position)?;
         let checksum = platform::update(state.sum.checksum(), data);
