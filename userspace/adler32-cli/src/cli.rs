@@ -48,62 +48,75 @@ the name of the file. With -b, an asterisk replaces the second space. If the nam
 backslash, a newline or a carriage return, the line begins with a backslash, and \\\\, \\n and \\r \
 in the name stand for these characters.
 
-A list for --check may contain such lines, and lines as --tag and --xrootd print them. There is \
-either one space before each name, as --xrootd prints, or there are two characters: two spaces, or \
-a space and an asterisk. The first line of either kind determines which, for all lists. If it has \
-two characters, later lines with one space are improperly formatted. If it has one space, a \
-further space or asterisk in a later line belongs to the name.
+A list for --check may contain such lines, and lines that --tag or --xrootd prints. Lines of \
+--xrootd have one space between the checksum and the name. They cannot be mixed with lines that \
+have two characters there, because a name can begin with a space. The first line of either kind \
+determines the kind of all later lines, also in other lists. After a line with two characters, a \
+line with one space is improperly formatted. After a line with one space, a second space or an \
+asterisk is the first character of the name.
 
-Unless the program is called adler32sum or --strict is given, a list may also contain lines of \
---json, and lines as xrdcp, xrdfs, gfal-sum, dCache, Rucio, EOS and 'curl -I' print them. In these \
-lines, a checksum may be without leading zeros, and may have a label such as adler32: or ad:. The \
-checksum may come after the name. It must then have a label or eight digits, except after a URL. \
-If both the first and the last word of a line can be the checksum, the order in earlier lines \
-applies. Without earlier lines, an error is printed, the line is not checked, and the exit status \
-is 2. The same happens for lines of --range.
+A list may also contain lines of --json, and lines that xrdcp, xrdfs, gfal-sum, dCache, Rucio, EOS \
+or 'curl -I' prints. With --strict, and if the program is called adler32sum, these lines are \
+improperly formatted. In such a line, the checksum may have a label such as adler32: or ad:, and \
+leading zeros may be missing. The checksum may also come after the name. It must then have a label \
+or eight digits, unless the name is a URL. If both the first and the last word of a line can be \
+the checksum, the line has the same order as earlier lines. If no earlier line shows the order, \
+the command prints an error and does not check the line, and the exit status is 2. The same \
+happens for each line of --range in a list.
 
-With --xattr, checksums are stored where XRootD stores them, in the attribute \
-user.XrdCks.adler32. With --xattr=storm, they are stored where StoRM stores them, in \
-user.storm.checksum.adler32. XRootD's attribute also contains two times: when the file was \
-modified, and when the checksum was stored. If these times show that the file has not changed \
-since, the stored checksum is printed and the file is not read. StoRM's attribute contains no \
-time, so the file is always read. A computed checksum is stored unless the file changed while it \
-was read. If a file does not have its stored checksum, although its time of modification is the \
-same, an error is printed and the stored checksum is kept. With --xattr=storm, this happens \
-whatever the time of modification is. With --check, a file that has no stored checksum, or that \
-was modified since, is reported and not checked.
+With --xattr, checksums are stored in the extended attribute that XRootD uses, \
+user.XrdCks.adler32. With --xattr=storm, they are stored in the attribute that StoRM uses, \
+user.storm.checksum.adler32.
 
-A backend is what computes the checksums. --via selects one of these backends: cpu, which computes \
-in this program and needs no kernel module; device, which writes the data to /dev/adler32; ioctl, \
-which uses the UPDATE ioctl of /dev/adler32; and afalg, which sends the data to an AF_ALG socket. \
-auto is the same as cpu. If /dev/adler32 cannot be used, device and ioctl fail. If AF_ALG cannot \
-be used, afalg prints the reason, and uses device instead, or cpu if device cannot be used either. \
-AF_ALG is deprecated since Linux 7.2; use device instead.
+The attribute of XRootD also contains the time of modification of the file, and the time when the \
+checksum was stored. If the file still has this time of modification, and if its owner, mode and \
+attributes have not been changed after the checksum was stored, the command prints the stored \
+checksum without reading the file. Otherwise, it reads the file and computes the checksum. The \
+attribute of StoRM contains no time, so the command always reads the file.
+
+If the command computes a checksum, it stores this checksum, unless the file changed while it was \
+read. But if another checksum is stored, and the file still has the stored time of modification, \
+the command prints an error and keeps the stored checksum. With --xattr=storm, it prints this \
+error whenever another checksum is stored. With --force, it replaces the stored checksum.
+
+With --xattr --check, the command reads the files and compares their checksums with the stored \
+ones. It only reports, and does not read, files without a stored checksum, and files that no \
+longer have the stored time of modification.
+
+A backend is what computes the checksums. --via selects a backend. The backend cpu computes the \
+checksums in this program and needs no kernel module. The backend device writes the data to \
+/dev/adler32, and ioctl passes the data to the UPDATE ioctl of /dev/adler32. If /dev/adler32 \
+cannot be used, these two fail. The backend afalg sends the data to an AF_ALG socket. If AF_ALG \
+cannot be used, the command prints the reason and uses device, or cpu if device cannot be used \
+either. AF_ALG is deprecated since Linux 7.2, so use device in new scripts. --via auto is the same \
+as --via cpu.
 
 With --range, a line of output looks like '05c801f0  0:5/9  name'. It contains the checksum, the \
 offset and the length of the part, the size of the file, and its name. 'adler32 combine' computes \
 the checksums of whole files from these lines, or from the lines of --range --json. An offset \
 after the end of a file is an error, and so is a file without a size, such as a pipe.
 
-A JSON object contains file, adler32, length and backend. With --range, it also contains offset, \
-and size, which is the size of the file. With --xattr, it does not contain backend, but modified, \
-which is the time of modification in seconds since 1970, and stored, which is true if the checksum \
-comes from the attribute. With --xattr --check, it contains file and result. If they are known, it \
-also contains adler32, length, and as stored, the checksum in the attribute. The result is ok, \
-failed, unreadable, missing (no checksum is stored) or outdated (the file was modified after its \
-checksum was stored). In all objects, bytes of a name that are not UTF-8 are replaced by U+FFFD.
+A JSON object contains the members file, adler32, length and backend. With --range, it also \
+contains offset, and the size of the file as size. With --xattr, it does not contain backend. \
+Instead, it contains modified, the time of modification in seconds since 1970, and stored, which \
+is true if the checksum comes from the attribute. With --xattr --check, it contains file and \
+result. If the command has read the file, it also contains adler32 and length. If the attribute \
+contains a checksum, stored is this checksum. The result is ok, failed, unreadable, missing (no \
+checksum is stored) or outdated (the file was modified after its checksum was stored). In all \
+objects, bytes of a name that are not UTF-8 are replaced by U+FFFD.
 
 If the work takes more than a second and the standard error is a terminal, a progress bar appears \
 there. With --quiet and --status, no bar appears.
 
-If only options of sha256sum are used, the output and the messages are those of sha256sum, with \
-this exception: results of --check quote names with control characters, as in coreutils since 9.11.
+If only options of sha256sum are used, the output and the messages are those of sha256sum. There \
+is one exception: with --check, names that contain control characters are printed in quotes, as \
+coreutils does since version 9.11.
 
-The exit status is 0 if all files could be read and, with --check, if at least one file was checked \
-and all checksums matched. It is 1 if a file does not have the checksum in a list or in an attribute, or if \
---audit finds a file that is in no list. In all other cases, it is 2, for example if a file cannot \
-be read, an option is wrong, or --strict finds an improperly formatted line. Under the name \
-adler32sum, it is 1 for all errors, as for sha256sum.";
+The exit status is 0 if all files could be read and, with --check, if at least one file was \
+checked and all checksums matched. It is 1 if a file does not have the checksum that is in a list \
+or in an attribute, or if --audit finds a file that is in no list. It is 2 for all other errors, \
+for example if a file cannot be read, if an option is wrong, or if --strict finds an improperly \
+formatted line. Under the name adler32sum, the exit status is 1 for all errors, as for sha256sum.";
 
 /// A group of options in the help.
 const CHECKING: &str = "Options for use with --check";
@@ -248,9 +261,11 @@ pub struct XrootdArgs {
     /// in the environment variable XRDLCLROOT]
     #[arg(long, value_name = "DIR")]
     pub root: Option<PathBuf>,
-    /// Take the checksum from an extended attribute. If it is not there, or if the file may have
-    /// changed since, compute the checksum and store it. If another checksum is stored although the
-    /// time of modification is the same, fail [default FORMAT: xrootd]
+    /// If an extended attribute contains the checksum, and nothing about the file has changed after
+    /// the checksum was stored, print this checksum without reading the file. Otherwise, compute
+    /// the checksum and store it. If the file still has the time of modification in the attribute,
+    /// but another checksum, fail. The attribute of StoRM contains no time, so with storm the file
+    /// is always read, and another checksum is always a failure [default FORMAT: xrootd]
     #[arg(
         long,
         value_name = "FORMAT",
@@ -307,7 +322,7 @@ pub struct BenchArgs {
     arg(last("version", ArgAction::Version, "Print the version"))
 )]
 pub struct SumArgs {
-    /// Print an asterisk before each name. Files are read as without -b
+    /// Print an asterisk before each name. This does not change how files are read
     #[arg(short, long, overrides_with = "text")]
     binary: bool,
     /// Read lists of checksums from the FILEs, and check the files in the lists
