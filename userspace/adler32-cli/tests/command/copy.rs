@@ -21,38 +21,23 @@ use nix::unistd;
 use rustix::fs::XattrFlags;
 use serde_json::json;
 use serde_json::Value;
-use tempfile::tempdir_in;
 use tempfile::TempDir;
 
+use crate::adler32;
+use crate::assert_fails;
+use crate::assert_prints;
+use crate::files;
+use crate::run;
+use crate::Outcome;
+
 fn command(directory: &TempDir, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_adler32"));
-    command
-        .arg("copy")
-        .args(arguments)
-        .current_dir(directory)
-        .stdin(Stdio::null());
+    let mut command = adler32();
+    command.arg("copy").args(arguments).current_dir(directory);
     command
 }
 
-fn copy(directory: &TempDir, arguments: &[&str]) -> (String, String, i32) {
-    let output = command(directory, arguments)
-        .output()
-        .expect("the command runs");
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
-    let status = output.status.code().expect("an exit status");
-    (text(output.stdout), text(output.stderr), status)
-}
-
-fn outcome(stdout: &str, stderr: &str, status: i32) -> (String, String, i32) {
-    (stdout.to_owned(), stderr.to_owned(), status)
-}
-
-fn files(files: &[(&str, &[u8])]) -> TempDir {
-    let directory = tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory");
-    for (name, data) in files {
-        fs::write(directory.path().join(name), data).expect("a file");
-    }
-    directory
+fn copy(directory: &TempDir, arguments: &[&str]) -> Outcome {
+    run(&mut command(directory, arguments))
 }
 
 fn names(directory: &TempDir) -> Vec<String> {
@@ -75,19 +60,13 @@ fn copies_and_sums() {
     for (name, data) in [("empty", &b""[..]), ("a b", b"abcde"), ("long", &long)] {
         let line = format!("{:08x}  new\n", sum(data));
         for option in ["--preserve", "--verify"] {
-            assert_eq!(
-                copy(&directory, &[option, name, "new"]),
-                outcome(&line, "", 0)
-            );
+            assert_prints(copy(&directory, &[option, name, "new"]), &line);
             assert_eq!(fs::read(directory.path().join("new")).unwrap(), data);
         }
     }
     let lines = "05c801f0  to/a b\n00000001  to/empty\n";
-    assert_eq!(
-        copy(&directory, &["a b", "empty", "to"]),
-        outcome(lines, "", 0)
-    );
-    let (line, ..) = copy(&directory, &["--json", "--verify", "a b", "new"]);
+    assert_prints(copy(&directory, &["a b", "empty", "to"]), lines);
+    let line = copy(&directory, &["--json", "--verify", "a b", "new"]).stdout;
     let expected = json!({
         "file": "new",
         "source": "a b",
@@ -98,13 +77,11 @@ fn copies_and_sums() {
     assert_eq!(serde_json::from_str::<Value>(&line).unwrap(), expected);
     assert_eq!(names(&directory), ["a b", "empty", "long", "new", "to"]);
     // This file has a size of 0, but is not empty.
-    let (line, _, status) = copy(&directory, &["/proc/version", "new"]);
+    let copied = copy(&directory, &["/proc/version", "new"]);
     let version = fs::read("/proc/version").unwrap();
-    assert_eq!(line, format!("{:08x}  new\n", sum(&version)));
-    assert_eq!(
-        (status, fs::read(directory.path().join("new")).unwrap()),
-        (0, version)
-    );
+    assert_eq!(copied.stdout, format!("{:08x}  new\n", sum(&version)));
+    assert_eq!(copied.status, Some(0));
+    assert_eq!(fs::read(directory.path().join("new")).unwrap(), version);
 }
 
 #[test]
@@ -126,7 +103,7 @@ fn copies_streams() {
     assert_eq!(output.stdout, b"05c801f0  new\n");
     assert_eq!(fs::read(directory.path().join("new")).unwrap(), b"abcde");
     let error = "adler32: -: has no name for a copy in a directory\n";
-    assert_eq!(copy(&directory, &["-", "."]), outcome("", error, 2));
+    assert_fails(copy(&directory, &["-", "."]), error);
 }
 
 #[test]
@@ -141,7 +118,7 @@ fn holes_stay_holes() {
     data[100_000_000..][..3].copy_from_slice(b"abc");
     data[200_000_000..][..3].copy_from_slice(b"def");
     let line = format!("{:08x}  new\n", sum(&data));
-    assert_eq!(copy(&directory, &["sparse", "new"]), outcome(&line, "", 0));
+    assert_prints(copy(&directory, &["sparse", "new"]), &line);
     let new = fs::metadata(directory.path().join("new")).unwrap();
     assert_eq!(new.len(), SIZE);
     if source.metadata().unwrap().blocks() < 10_000 {
@@ -159,7 +136,6 @@ fn preserves_what_cp_does() {
     let time = SystemTime::UNIX_EPOCH + Duration::new(1_500_000_000, 123_456_789);
     File::open(&a).unwrap().set_modified(time).unwrap();
 
-    let line = outcome("05c801f0  new\n", "", 0);
     let script = "umask 027; exec \"$0\" copy a new";
     let plain = Command::new("sh")
         .args(["-c", script, env!("CARGO_BIN_EXE_adler32")])
@@ -170,7 +146,8 @@ fn preserves_what_cp_does() {
     assert_eq!(metadata.mode() & 0o7777, 0o750);
     assert_ne!(metadata.modified().unwrap(), time);
 
-    assert_eq!(copy(&directory, &["-p", "--xattr", "a", "new"]), line);
+    let line = "05c801f0  new\n";
+    assert_prints(copy(&directory, &["-p", "--xattr", "a", "new"]), line);
     let metadata = fs::metadata(&new).unwrap();
     assert_eq!(metadata.mode() & 0o7777, 0o751);
     assert_eq!(metadata.modified().unwrap(), time);
@@ -188,7 +165,7 @@ fn a_failure_changes_nothing() {
     let directory = files(&[("a", b"abcde"), ("old", b"old"), ("big", &[1; 100_000])]);
     let fails = |arguments: &[&str], error: &str| {
         let error = format!("adler32: {error}\n");
-        assert_eq!(copy(&directory, arguments), outcome("", &error, 2));
+        assert_fails(copy(&directory, arguments), &error);
     };
     fails(&["none", "old"], "none: No such file or directory");
     fails(&[".", "old"], ".: Is a directory");
@@ -251,10 +228,7 @@ fn a_symbolic_link_stays() {
     let directory = files(&[("a", b"abcde"), ("old", b"old")]);
     let link = directory.path().join("link");
     symlink("old", &link).unwrap();
-    assert_eq!(
-        copy(&directory, &["a", "link"]),
-        outcome("05c801f0  link\n", "", 0)
-    );
+    assert_prints(copy(&directory, &["a", "link"]), "05c801f0  link\n");
     assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
     assert_eq!(fs::read(directory.path().join("old")).unwrap(), b"abcde");
 }

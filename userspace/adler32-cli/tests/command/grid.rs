@@ -3,70 +3,44 @@
 //! The command as a program for grid storage.
 
 use std::fs;
-use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
-use std::process::Command;
-use std::process::Stdio;
 
 use nix::unistd;
-use tempfile::tempdir;
 use tempfile::TempDir;
 
-/// Runs the command in a directory with a standard input. Returns its standard output, its standard
-/// error and its exit status.
-fn run_with(directory: &Path, arguments: &[&str], stdin: &str) -> (String, String, i32) {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_adler32"))
-        .args(arguments)
-        .current_dir(directory)
-        .env_remove("XRDLCLROOT")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the command runs");
-    let mut pipe = child.stdin.take().expect("a pipe");
-    let _ = pipe.write_all(stdin.as_bytes());
-    drop(pipe);
-    let output = child.wait_with_output().expect("the command ends");
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
-    let status = output.status.code().expect("an exit status");
-    (text(output.stdout), text(output.stderr), status)
-}
+use crate::adler32;
+use crate::assert_fails;
+use crate::assert_outcome;
+use crate::assert_prints;
+use crate::feed;
+use crate::files;
+use crate::outcome;
+use crate::run;
+use crate::run_in;
+use crate::Outcome;
 
-fn run(directory: &Path, arguments: &[&str]) -> (String, String, i32) {
-    run_with(directory, arguments, "")
-}
-
-fn outcome(stdout: &str, stderr: &str, status: i32) -> (String, String, i32) {
-    (stdout.to_owned(), stderr.to_owned(), status)
-}
-
-fn files(files: &[(&str, &[u8])]) -> TempDir {
-    let directory = tempdir().expect("a directory");
-    for (name, data) in files {
-        fs::write(directory.path().join(name), data).expect("a file");
-    }
-    directory
+/// Runs `adler32 ARGUMENTS` in a directory with a standard input.
+fn feed_in(directory: &TempDir, arguments: &[&str], stdin: &str) -> Outcome {
+    feed(
+        adler32().args(arguments).current_dir(directory),
+        &[stdin.as_bytes()],
+    )
 }
 
 #[test]
 fn checksums_without_names() {
     let directory = files(&[("empty", b""), ("new\nline", b"abcde"), ("zeros", &[0; 4])]);
-    let sum = |arguments: &[&str]| run(directory.path(), arguments);
-    assert_eq!(
+    let sum = |arguments: &[&str]| run_in(&directory, arguments);
+    assert_prints(
         sum(&["sum", "--no-names", "empty", "new\nline", "zeros"]),
-        outcome("00000001\n05c801f0\n00040001\n", "", 0)
+        "00000001\n05c801f0\n00040001\n",
     );
-    assert_eq!(
-        sum(&["sum", "--no-names", "-z", "empty"]),
-        outcome("00000001\0", "", 0)
-    );
+    assert_prints(sum(&["sum", "--no-names", "-z", "empty"]), "00000001\0");
     let error = "adler32: none: No such file or directory\n";
-    assert_eq!(sum(&["sum", "--no-names", "none"]), outcome("", error, 2));
-    let (_, error, status) = sum(&["sum", "--no-names", "--tag", "empty"]);
-    assert!(error.contains("--no-names does not support") && status == 2);
+    assert_fails(sum(&["sum", "--no-names", "none"]), error);
+    let refused = sum(&["sum", "--no-names", "--tag", "empty"]);
+    assert!(refused.stderr.contains("--no-names does not support") && refused.status == Some(2));
 }
 
 #[test]
@@ -75,35 +49,32 @@ fn the_checksum_program_of_xrootd() {
     let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
     let xrootd = |arguments: &[&str]| {
         let arguments = [&["xrootd"], arguments].concat();
-        run(directory.path(), &arguments)
+        run_in(&directory, &arguments)
     };
     let (a_b, zeros) = (path("a b"), path("zeros"));
-    assert_eq!(xrootd(&[&a_b]), outcome("05c801f0\n", "", 0));
+    assert_prints(xrootd(&[&a_b]), "05c801f0\n");
     // The name of the type may come first. The operands after the path are not options.
     for operands in [
         &["adler32", &zeros, "root.1:2@host"][..],
         &["ADLER32", &zeros, "--help", "-x"],
     ] {
-        assert_eq!(xrootd(operands), outcome("00040001\n", "", 0));
+        assert_prints(xrootd(operands), "00040001\n");
     }
     // The option or the environment variable gives the root of the server, above the path.
     let root = directory.path().to_str().unwrap();
     for path in ["/zeros", "zeros", "//zeros"] {
-        assert_eq!(
-            xrootd(&["--root", root, path]),
-            outcome("00040001\n", "", 0)
-        );
+        assert_prints(xrootd(&["--root", root, path]), "00040001\n");
     }
-    let output = Command::new(env!("CARGO_BIN_EXE_adler32"))
+    let mut from_server = adler32();
+    from_server
         .args(["xrootd", "/zeros"])
-        .env("XRDLCLROOT", root)
-        .output();
-    assert_eq!(output.unwrap().stdout, b"00040001\n");
+        .env("XRDLCLROOT", root);
+    assert_eq!(run(&mut from_server).stdout, "00040001\n");
 
     // The command prints the reason on its standard output, and exits with the error number.
     let fails = |operands: &[&str], reason: &str, errno: i32| {
         let error = format!("adler32: {reason}\n");
-        assert_eq!(xrootd(operands), outcome(reason, &error, errno));
+        assert_outcome(xrootd(operands), reason, &error, errno);
     };
     let none = path("none");
     fails(&[&none], &format!("{none}: No such file or directory"), 2);
@@ -148,8 +119,8 @@ fn lists_of_the_field() {
     ] {
         let check = |arguments: &[&str]| {
             let arguments = [&["sum", "-c"], arguments].concat();
-            run_with(
-                directory.path(),
+            feed_in(
+                &directory,
                 &arguments,
                 &format!("{line}\nADLER32 (abcde) = 05C801F0\n"),
             )
@@ -173,8 +144,9 @@ fn lists_of_the_field() {
         &format!("adler32: 40001 {root}/z 5"),
         &format!("path={root}/z size=5 time=0.01 adler32=00040001"),
     ] {
-        let (stdout, _, status) = run_with(directory.path(), &["sum", "-c"], line);
-        assert!(stdout.ends_with("z: FAILED\n") && status == 1, "{line}");
+        let check = feed_in(&directory, &["sum", "-c"], line);
+        assert!(check.stdout.ends_with("z: FAILED\n"), "{line}");
+        assert_eq!(check.status, Some(1), "{line}");
     }
 }
 
@@ -183,20 +155,24 @@ fn unclear_lines_are_errors() {
     let directory = files(&[("z", &[0; 4]), ("abc", b"abcde")]);
     let check = |arguments: &[&str], list: &str| {
         let arguments = [&["sum", "-c"], arguments].concat();
-        run_with(directory.path(), &arguments, list)
+        feed_in(&directory, &arguments, list)
     };
     let warning = "adler32: WARNING: 1 line is improperly formatted\n";
     let ambiguous = "adler32: 'standard input': 1: ambiguous, because both the first and the last \
                      word can be the checksum\n";
-    assert_eq!(
+    assert_outcome(
         check(&[], "abc 05c801f0\nz 00040001\n"),
-        outcome("z: OK\n", &format!("{ambiguous}{warning}"), 2)
+        "z: OK\n",
+        &format!("{ambiguous}{warning}"),
+        2,
     );
     let nameless = "adler32: 'standard input': 1: a checksum without a name, which --name can \
                     supply\n";
-    assert_eq!(
+    assert_outcome(
         check(&[], "adler32 00040001\n40001  z\n"),
-        outcome("z: OK\n", &format!("{nameless}{warning}"), 2)
+        "z: OK\n",
+        &format!("{nameless}{warning}"),
+        2,
     );
     for line in [
         "adler32 00040001",
@@ -235,12 +211,12 @@ fn fields_of_http_headers() {
             ],
         ),
     ] {
-        let printed = run(directory.path(), &["sum", "--header", field, "a", "zeros"]);
-        assert_eq!(printed, outcome(&(lines.join("\n") + "\n"), "", 0));
+        let printed = run_in(&directory, &["sum", "--header", field, "a", "zeros"]);
+        assert_prints(printed, &(lines.join("\n") + "\n"));
         // The command accepts the lines that it prints.
         for (name, line) in ["a", "zeros"].into_iter().zip(lines) {
-            let checked = run_with(directory.path(), &["sum", "-c", "--name", name], line);
-            assert_eq!(checked, outcome(&format!("{name}: OK\n"), "", 0));
+            let checked = feed_in(&directory, &["sum", "-c", "--name", name], line);
+            assert_prints(checked, &format!("{name}: OK\n"));
         }
     }
 }
@@ -248,15 +224,15 @@ fn fields_of_http_headers() {
 #[test]
 fn parts_with_checksums_of_the_field() {
     let directory = files(&[]);
-    let combine = |parts: &str| run_with(directory.path(), &["combine"], parts);
+    let combine = |parts: &str| feed_in(&directory, &["combine"], parts);
     let parts_of_zeros = "ad:20001  0:2/4  z\n0x20001  2:2/4  z\n";
-    assert_eq!(combine(parts_of_zeros), outcome("00040001  z\n", "", 0));
+    assert_prints(combine(parts_of_zeros), "00040001  z\n");
     assert_eq!(
-        combine(&parts_of_zeros.replace("ad:", "ADLER32=")).0,
+        combine(&parts_of_zeros.replace("ad:", "ADLER32=")).stdout,
         "00040001  z\n"
     );
     let json = r#"{"file":"z","adler32":"40001","length":4,"offset":0,"size":4}"#;
-    assert_eq!(combine(json), outcome("00040001  z\n", "", 0));
+    assert_prints(combine(json), "00040001  z\n");
 }
 
 #[test]
@@ -271,47 +247,49 @@ fn names_from_a_list() {
     fs::write(directory.path().join("sub/b"), "").unwrap();
     let sum = |arguments: &[&str], stdin: &str| {
         let arguments = [&["sum"], arguments].concat();
-        run_with(directory.path(), &arguments, stdin)
+        feed_in(&directory, &arguments, stdin)
     };
     let lines = "05c801f0  a\n\\00040001  new\\nline\n";
-    assert_eq!(sum(&["--files0-from", "names"], ""), outcome(lines, "", 0));
-    assert_eq!(
-        sum(&["--files0-from=-"], "a\0new\nline"),
-        outcome(lines, "", 0)
-    );
-    assert_eq!(
+    assert_prints(sum(&["--files0-from", "names"], ""), lines);
+    assert_prints(sum(&["--files0-from=-"], "a\0new\nline"), lines);
+    assert_prints(
         sum(&["-r", "--files0-from=-"], "sub\0a"),
-        outcome("00000001  sub/b\n05c801f0  a\n", "", 0)
+        "00000001  sub/b\n05c801f0  a\n",
     );
-    assert_eq!(
+    assert_outcome(
         sum(&["--files0-from", "bad"], "abcde"),
-        outcome(
-            "05c801f0  a\n05c801f0  -\n",
-            "adler32: bad: name 2 has no length\n\
+        "05c801f0  a\n05c801f0  -\n",
+        "adler32: bad: name 2 has no length\n\
              adler32: none: No such file or directory\n",
-            2
-        )
+        2,
     );
-    assert_eq!(
+    assert_outcome(
         sum(&["--files0-from=-"], "-\0a\0"),
-        outcome(
-            "05c801f0  a\n",
-            "adler32: -: name 1 is that of the standard input\n",
-            2
-        )
+        "05c801f0  a\n",
+        "adler32: -: name 1 is that of the standard input\n",
+        2,
     );
-    assert_eq!(
+    assert_fails(
         sum(&["--files0-from", "none"], ""),
-        outcome("", "adler32: none: No such file or directory\n", 2)
+        "adler32: none: No such file or directory\n",
     );
-    assert_eq!(
+    assert_fails(
         sum(&["--files0-from", "."], ""),
-        outcome("", "adler32: .: Is a directory\n", 2)
+        "adler32: .: Is a directory\n",
     );
-    let (_, error, status) = sum(&["--files0-from", "names", "a"], "");
-    assert!(error.contains("cannot be combined with --files0-from") && status == 2);
-    let (_, error, status) = sum(&["-c", "--files0-from", "names"], "");
-    assert!(error.contains("meaningless when verifying") && status == 2);
+    for (arguments, error) in [
+        (
+            &["--files0-from", "names", "a"],
+            "cannot be combined with --files0-from",
+        ),
+        (
+            &["-c", "--files0-from", "names"],
+            "meaningless when verifying",
+        ),
+    ] {
+        let refused = sum(arguments, "");
+        assert!(refused.stderr.contains(error) && refused.status == Some(2));
+    }
 }
 
 #[test]
@@ -322,16 +300,13 @@ fn names_relative_to_the_list() {
     fs::write(directory.path().join("sub/list"), "05c801f0  a\n").unwrap();
     let check = |arguments: &[&str]| {
         let arguments = [&["sum", "-c"], arguments].concat();
-        run(directory.path(), &arguments)
+        run_in(&directory, &arguments)
     };
-    assert_eq!(
-        check(&["--relative", "sub/list"]),
-        outcome("a: OK\n", "", 0)
-    );
-    assert_eq!(check(&["--status", "sub/list"]).2, 1);
+    assert_prints(check(&["--relative", "sub/list"]), "a: OK\n");
+    assert_eq!(check(&["--status", "sub/list"]).status, Some(1));
     let list = directory.path().join("sub/list");
     let list = list.to_str().unwrap();
-    assert_eq!(check(&["--relative", list]), outcome("a: OK\n", "", 0));
+    assert_prints(check(&["--relative", list]), "a: OK\n");
 }
 
 #[test]
@@ -349,38 +324,40 @@ fn files_in_no_list() {
     .unwrap();
     let audit = |arguments: &[&str]| {
         let arguments = [&["sum", "-c", "--quiet"], arguments].concat();
-        run(root, &arguments)
+        run_in(root, &arguments)
     };
     let unlisted = "data/sub/b: NOT LISTED\n";
     let warning = "adler32: WARNING: 1 file is in no list\n";
-    assert_eq!(
+    assert_outcome(
         audit(&["--audit", "data", "data/list"]),
-        outcome(unlisted, warning, 1)
+        unlisted,
+        warning,
+        1,
     );
-    assert_eq!(
+    assert_outcome(
         audit(&[
             "--audit",
             "data/sub",
             "--audit",
             "data",
             "--status",
-            "data/list"
+            "data/list",
         ]),
-        outcome("", "", 1)
+        "",
+        "",
+        1,
     );
     fs::write(root.join("more"), "05c801f0  sub/b\n").unwrap();
     fs::rename(root.join("more"), root.join("data/more")).unwrap();
     // Every list counts, and a list is no data.
     fs::write(root.join("data/list"), "05c801f0  a\n05c801f0  sub/a\n").unwrap();
-    assert_eq!(
+    assert_prints(
         audit(&["--relative", "--audit", "data", "data/list", "data/more"]),
-        outcome("", "", 0)
+        "",
     );
-    let (_, error, status) = audit(&["--relative", "--audit", "none", "data/list"]);
-    assert_eq!(
-        (&*error, status),
-        ("adler32: none: No such file or directory\n", 2)
-    );
+    let failed = audit(&["--relative", "--audit", "none", "data/list"]);
+    assert_eq!(failed.stderr, "adler32: none: No such file or directory\n");
+    assert_eq!(failed.status, Some(2));
 }
 
 #[test]
@@ -388,20 +365,18 @@ fn one_file_system() {
     let device = |path: &str| fs::metadata(path).map(|metadata| metadata.dev()).ok();
     let shared = tempfile::Builder::new().tempfile_in("/dev/shm");
     if let (Ok(file), true) = (shared, device("/dev") != device("/dev/shm")) {
-        let (lines, ..) = run(Path::new("/"), &["sum", "-r", "-x", "/dev"]);
+        let lines = run_in("/", &["sum", "-r", "-x", "/dev"]).stdout;
         assert!(!lines.contains(file.path().to_str().unwrap()), "{lines}");
     }
     let directory = files(&[("a", b"abcde")]);
-    let sum = |arguments: &[&str]| run(directory.path(), arguments);
+    let sum = |arguments: &[&str]| run_in(&directory, arguments);
     for option in ["-x", "--one-file-system"] {
-        assert_eq!(
-            sum(&["sum", "-r", option, "."]),
-            outcome("05c801f0  ./a\n", "", 0)
-        );
-        let (_, error, status) = sum(&["sum", option, "a"]);
+        assert_prints(sum(&["sum", "-r", option, "."]), "05c801f0  ./a\n");
+        let refused = sum(&["sum", option, "a"]);
         assert!(
-            error.contains("only with --recursive") && status == 2,
-            "{error}"
+            refused.stderr.contains("only with --recursive"),
+            "{refused:?}"
         );
+        assert_eq!(refused.status, Some(2));
     }
 }

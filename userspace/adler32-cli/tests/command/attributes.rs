@@ -7,42 +7,29 @@ use std::fs::File;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 use std::time::SystemTime;
 
 use rustix::fs::XattrFlags;
 use serde_json::json;
 use serde_json::Value;
-use tempfile::tempdir_in;
 use tempfile::TempDir;
+
+use crate::assert_outcome;
+use crate::assert_prints;
+use crate::files;
+use crate::outcome;
+use crate::run_in;
 
 const XROOTD: &str = "user.XrdCks.adler32";
 const STORM: &str = "user.storm.checksum.adler32";
 const LEGACY: &str = "user.checksum.adler32";
 
-fn run(directory: &TempDir, arguments: &[&str]) -> (String, String, i32) {
-    let output = Command::new(env!("CARGO_BIN_EXE_adler32"))
-        .args(arguments)
-        .current_dir(directory)
-        .output()
-        .expect("the command runs");
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
-    let status = output.status.code().expect("an exit status");
-    (text(output.stdout), text(output.stderr), status)
-}
-
-fn outcome(stdout: &str, stderr: &str, status: i32) -> (String, String, i32) {
-    (stdout.to_owned(), stderr.to_owned(), status)
-}
-
 /// Makes a directory with files that were modified an hour ago.
-fn files(files: &[(&str, &[u8])]) -> TempDir {
-    // The directory for temporary files may be on a file system without attributes.
-    let directory = tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory");
-    for (name, data) in files {
+fn old_files(list: &[(&str, &[u8])]) -> TempDir {
+    let directory = files(list);
+    for (name, _) in list {
         let path = directory.path().join(name);
-        fs::write(&path, data).expect("a file");
         set_modified(&path, SystemTime::now() - Duration::from_secs(3600));
     }
     directory
@@ -94,11 +81,11 @@ fn age(path: &Path) -> i32 {
 
 #[test]
 fn stores_and_takes_the_record_of_xrootd() {
-    let directory = files(&[("a", b"abcde")]);
+    let directory = old_files(&[("a", b"abcde")]);
     let path = directory.path().join("a");
     let sum = |options: &[&str]| {
         let arguments = [&["sum", "--xattr"], options, &["a"]].concat();
-        run(&directory, &arguments)
+        run_in(&directory, &arguments)
     };
     let computed = outcome("05c801f0  a\n", "", 0);
     assert_eq!(sum(&[]), computed);
@@ -114,10 +101,9 @@ fn stores_and_takes_the_record_of_xrootd() {
         XROOTD,
         &record(0x0062_0062, modified(&path), age(&path)),
     );
-    assert_eq!(sum(&[]), outcome("00620062  a\n", "", 0));
-    assert_eq!(sum(&["--no-names"]), outcome("00620062\n", "", 0));
-    let (line, _, _) = sum(&["--json"]);
-    let object: Value = serde_json::from_str(&line).unwrap();
+    assert_prints(sum(&[]), "00620062  a\n");
+    assert_prints(sum(&["--no-names"]), "00620062\n");
+    let object: Value = serde_json::from_str(&sum(&["--json"]).stdout).unwrap();
     let expected = json!({
         "file": "a",
         "adler32": "00620062",
@@ -126,10 +112,10 @@ fn stores_and_takes_the_record_of_xrootd() {
         "stored": true,
     });
     assert_eq!(object, expected);
-    let stored = run(&directory, &["xrootd", "--xattr", path.to_str().unwrap()]);
-    assert_eq!(stored, outcome("00620062\n", "", 0));
+    let stored = run_in(&directory, &["xrootd", "--xattr", path.to_str().unwrap()]);
+    assert_prints(stored, "00620062\n");
     // Without the option, the command reads the file.
-    assert_eq!(run(&directory, &["sum", "a"]), computed);
+    assert_eq!(run_in(&directory, &["sum", "a"]), computed);
 
     assert_eq!(sum(&["--force"]), computed);
     assert_eq!(sum(&[]), computed);
@@ -137,7 +123,7 @@ fn stores_and_takes_the_record_of_xrootd() {
 
 #[test]
 fn outdated_checksums_are_not_taken() {
-    let directory = files(&[
+    let directory = old_files(&[
         ("a", b"abcde"),
         ("b", b"abcde"),
         ("c", b"abcde"),
@@ -155,8 +141,8 @@ fn outdated_checksums_are_not_taken() {
     set(&c, XROOTD, &record(0x05c8_01f0, modified(&c), age(&c) - 10));
     set(&d, LEGACY, format!("05c801f0:{}", modified(&d)).as_bytes());
     let lines = "05c801f0  a\n05c801f0  b\n05c801f0  c\n05c801f0  d\n";
-    let sum = run(&directory, &["sum", "--xattr", "a", "b", "c", "d"]);
-    assert_eq!(sum, outcome(lines, "", 0));
+    let sum = run_in(&directory, &["sum", "--xattr", "a", "b", "c", "d"]);
+    assert_prints(sum, lines);
     for path in [&a, &b, &c, &d] {
         let stored = get(path, XROOTD).expect("an attribute");
         assert_eq!(stored[16..24], modified(path).to_be_bytes());
@@ -167,36 +153,40 @@ fn outdated_checksums_are_not_taken() {
 
 #[test]
 fn a_checksum_that_contradicts_the_data_stays() {
-    let directory = files(&[("a", b"abcde")]);
+    let directory = old_files(&[("a", b"abcde")]);
     let path = directory.path().join("a");
     let stored = record(0x0062_0062, modified(&path), age(&path) - 10);
     set(&path, XROOTD, &stored);
     let error =
         "adler32: a: the stored checksum is 00620062, although the time of modification is \
                  the same; --force replaces it\n";
-    assert_eq!(
-        run(&directory, &["sum", "--xattr", "a"]),
-        outcome("05c801f0  a\n", error, 1)
+    assert_outcome(
+        run_in(&directory, &["sum", "--xattr", "a"]),
+        "05c801f0  a\n",
+        error,
+        1,
     );
     let absolute = path.to_str().unwrap();
     let reason = format!("{absolute}: checksum 05c801f0 differs from the stored one, 00620062");
-    assert_eq!(
-        run(&directory, &["xrootd", "--xattr", absolute]),
-        outcome(&reason, &format!("adler32: {reason}\n"), 33)
+    assert_outcome(
+        run_in(&directory, &["xrootd", "--xattr", absolute]),
+        &reason,
+        &format!("adler32: {reason}\n"),
+        33,
     );
     assert_eq!(get(&path, XROOTD), Some(stored));
     set(&path, STORM, b"620062");
-    let (_, error, status) = run(&directory, &["sum", "--xattr=storm", "a"]);
-    assert!(error.contains("00620062") && status == 1);
+    let refused = run_in(&directory, &["sum", "--xattr=storm", "a"]);
+    assert!(refused.stderr.contains("00620062") && refused.status == Some(1));
     assert_eq!(get(&path, STORM).unwrap(), b"620062");
-    let forced = run(&directory, &["sum", "--xattr=storm", "--force", "a"]);
-    assert_eq!(forced, outcome("05c801f0  a\n", "", 0));
+    let forced = run_in(&directory, &["sum", "--xattr=storm", "--force", "a"]);
+    assert_prints(forced, "05c801f0  a\n");
     assert_eq!(get(&path, STORM).unwrap(), b"05c801f0");
 }
 
 #[test]
 fn checks_a_tree_against_its_attributes() {
-    let directory = files(&[
+    let directory = old_files(&[
         ("good", b"abcde"),
         ("legacy", b"abcde"),
         ("modified", b"abcde"),
@@ -204,11 +194,11 @@ fn checks_a_tree_against_its_attributes() {
         ("rotten", b"abcde"),
     ]);
     let path = |name: &str| directory.path().join(name);
-    let sums = run(
+    let sums = run_in(
         &directory,
         &["sum", "--xattr", "good", "modified", "rotten"],
     );
-    assert_eq!((&*sums.1, sums.2), ("", 0));
+    assert_eq!((&*sums.stderr, sums.status), ("", Some(0)));
     set(
         &path("legacy"),
         LEGACY,
@@ -218,7 +208,7 @@ fn checks_a_tree_against_its_attributes() {
     fs::write(path("modified"), "other").unwrap();
     let check = |options: &[&str]| {
         let arguments = [&["sum", "-c", "-r", "--xattr"], options, &["."]].concat();
-        run(&directory, &arguments)
+        run_in(&directory, &arguments)
     };
     let warnings = "adler32: WARNING: 1 file without a stored checksum\n\
                     adler32: WARNING: 1 file modified after the checksum was stored\n\
@@ -228,13 +218,10 @@ fn checks_a_tree_against_its_attributes() {
                  ./modified: not checked: modified after its checksum was stored\n\
                  ./new: not checked: no stored checksum\n\
                  ./rotten: FAILED\n";
-    assert_eq!(check(&[]), outcome(lines, warnings, 1));
-    assert_eq!(
-        check(&["--quiet"]),
-        outcome("./rotten: FAILED\n", warnings, 1)
-    );
-    assert_eq!(check(&["--status"]), outcome("", "", 1));
-    let (lines, ..) = check(&["--json"]);
+    assert_outcome(check(&[]), lines, warnings, 1);
+    assert_outcome(check(&["--quiet"]), "./rotten: FAILED\n", warnings, 1);
+    assert_outcome(check(&["--status"]), "", "", 1);
+    let lines = check(&["--json"]).stdout;
     let objects = lines
         .lines()
         .map(|line| serde_json::from_str(line).unwrap());
@@ -257,26 +244,27 @@ fn checks_a_tree_against_its_attributes() {
     );
 
     fs::remove_file(path("rotten")).unwrap();
-    assert_eq!(check(&["--status"]).2, 0);
-    assert_eq!(check(&["--status", "--strict"]).2, 2);
-    let none = run(&directory, &["sum", "-c", "--xattr", "new", "none"]);
-    assert_eq!(none.2, 2);
-    assert!(none.1.contains("no file was verified"), "{}", none.1);
+    assert_eq!(check(&["--status"]).status, Some(0));
+    assert_eq!(check(&["--status", "--strict"]).status, Some(2));
+    let none = run_in(&directory, &["sum", "-c", "--xattr", "new", "none"]);
+    assert_eq!(none.status, Some(2));
+    assert!(none.stderr.contains("no file was verified"), "{none:?}");
 }
 
 #[test]
 fn checks_the_attribute_of_storm() {
-    let directory = files(&[("a", &[0; 4]), ("b", b"abcde")]);
+    let directory = old_files(&[("a", &[0; 4]), ("b", b"abcde")]);
     // The gateway for WebDAV writes checksums without leading zeros.
     set(&directory.path().join("a"), STORM, b"40001");
     set(&directory.path().join("b"), STORM, b"00040001");
-    let (lines, _, status) = run(&directory, &["sum", "-c", "--xattr=storm", "a", "b"]);
-    assert_eq!((&*lines, status), ("a: OK\nb: FAILED\n", 1));
+    let check = run_in(&directory, &["sum", "-c", "--xattr=storm", "a", "b"]);
+    let expected = ("a: OK\nb: FAILED\n", Some(1));
+    assert_eq!((&*check.stdout, check.status), expected);
 }
 
 #[test]
 fn attributes_that_cannot_be_written_are_warnings() {
-    let directory = files(&[("a", b"abcde")]);
+    let directory = old_files(&[("a", b"abcde")]);
     let path = directory.path().join("a");
     if rustix::process::geteuid().is_root() {
         // An immutable file refuses attributes even to root.
@@ -285,24 +273,24 @@ fn attributes_that_cannot_be_written_are_warnings() {
         if rustix::fs::ioctl_setflags(&file, immutable).is_err() {
             return;
         }
-        let sum = run(&directory, &["sum", "--xattr", "a"]);
+        let sum = run_in(&directory, &["sum", "--xattr", "a"]);
         rustix::fs::ioctl_setflags(&file, rustix::fs::IFlags::empty()).unwrap();
         let warning = "adler32: a: checksum not stored: Operation not permitted\n";
-        assert_eq!(sum, outcome("05c801f0  a\n", warning, 0));
+        assert_outcome(sum, "05c801f0  a\n", warning, 0);
     } else {
         fs::set_permissions(&path, fs::Permissions::from_mode(0o444)).unwrap();
-        let sum = run(&directory, &["sum", "--xattr", "a"]);
+        let sum = run_in(&directory, &["sum", "--xattr", "a"]);
         let warning = "adler32: a: checksum not stored: Permission denied\n";
-        assert_eq!(sum, outcome("05c801f0  a\n", warning, 0));
+        assert_outcome(sum, "05c801f0  a\n", warning, 0);
     }
     // Only regular files have such attributes.
-    let null = run(&directory, &["sum", "--xattr", "/dev/null"]);
-    assert_eq!(null, outcome("00000001  /dev/null\n", "", 0));
+    let null = run_in(&directory, &["sum", "--xattr", "/dev/null"]);
+    assert_prints(null, "00000001  /dev/null\n");
 }
 
 #[test]
 fn the_options_for_attributes() {
-    let directory = files(&[("a", b"abcde")]);
+    let directory = old_files(&[("a", b"abcde")]);
     for (arguments, error) in [
         (&["sum", "--force", "a"][..], "meaningful only with --xattr"),
         (
@@ -318,10 +306,8 @@ fn the_options_for_attributes() {
             "invalid argument 'x' for '--xattr",
         ),
     ] {
-        let (stdout, stderr, status) = run(&directory, arguments);
-        assert!(
-            stdout.is_empty() && stderr.contains(error) && status == 2,
-            "{stderr}"
-        );
+        let refused = run_in(&directory, arguments);
+        assert_eq!((&*refused.stdout, refused.status), ("", Some(2)));
+        assert!(refused.stderr.contains(error), "{refused:?}");
     }
 }

@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! Output, errors and exit status of the command.
-//!
-//! These tests run with or without the kernel module. Output that depends on the module is compared
-//! with the results of the library.
+//! Everything except grid storage, extended attributes, copies and benchmarks. Output that depends
+//! on the kernel module is compared with the results of the library.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -17,7 +15,6 @@ use std::os::unix::fs::symlink;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::Command;
-use std::process::Output;
 use std::process::Stdio;
 use std::sync::mpsc;
 use std::thread;
@@ -40,56 +37,15 @@ use serde_json::Value;
 use tempfile::tempdir;
 use tempfile::TempDir;
 
-fn adler32() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_adler32"));
-    // Help would be as wide as this variable says.
-    command.env_remove("COLUMNS").stdin(Stdio::null());
-    command
-}
-
-/// The output of a command and its exit status.
-#[derive(Debug, PartialEq)]
-struct Outcome {
-    stdout: String,
-    stderr: String,
-    status: Option<i32>,
-}
-
-impl From<Output> for Outcome {
-    fn from(output: Output) -> Self {
-        let [stdout, stderr] = [output.stdout, output.stderr]
-            .map(|printed| String::from_utf8_lossy(&printed).into_owned());
-        Self {
-            stdout,
-            stderr,
-            status: output.status.code(),
-        }
-    }
-}
-
-fn run(command: &mut Command) -> Outcome {
-    command.output().expect("the command runs").into()
-}
-
-#[track_caller]
-fn assert_outcome(outcome: Outcome, stdout: &str, stderr: &str, status: i32) {
-    let expected = Outcome {
-        stdout: stdout.to_owned(),
-        stderr: stderr.to_owned(),
-        status: Some(status),
-    };
-    assert_eq!(outcome, expected);
-}
-
-#[track_caller]
-fn assert_prints(outcome: Outcome, stdout: &str) {
-    assert_outcome(outcome, stdout, "", 0);
-}
-
-#[track_caller]
-fn assert_fails(outcome: Outcome, stderr: &str) {
-    assert_outcome(outcome, "", stderr, 2);
-}
+use crate::adler32;
+use crate::assert_fails;
+use crate::assert_outcome;
+use crate::assert_prints;
+use crate::feed;
+use crate::files;
+use crate::run;
+use crate::run_in;
+use crate::Outcome;
 
 /// Checks that the arguments are refused. `command` is the one whose help is suggested.
 #[track_caller]
@@ -100,21 +56,7 @@ fn assert_refused(outcome: Outcome, command: &str, message: &str) {
 
 /// Runs `adler32 sum ARGUMENTS` and writes the pieces of `stdin`.
 fn sum_of(arguments: &[&str], stdin: &[&[u8]]) -> Outcome {
-    let mut child = adler32()
-        .arg("sum")
-        .args(arguments)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the command runs");
-    let mut pipe = child.stdin.take().expect("a pipe");
-    for piece in stdin {
-        // The command reads nothing if it could not open its backend.
-        let _ = pipe.write_all(piece);
-    }
-    drop(pipe);
-    child.wait_with_output().expect("the command ends").into()
+    feed(adler32().arg("sum").args(arguments), stdin)
 }
 
 /// Returns the command under the name `adler32sum`, in a new directory.
@@ -127,16 +69,8 @@ fn adler32sum() -> (TempDir, Command) {
     (directory, command)
 }
 
-fn directory(files: &[(&str, &[u8])]) -> TempDir {
-    let directory = tempdir().expect("a directory");
-    for (name, data) in files {
-        fs::write(directory.path().join(name), data).expect("a file");
-    }
-    directory
-}
-
-fn sum_in(directory: &Path, arguments: &[&str]) -> Outcome {
-    run(adler32().arg("sum").args(arguments).current_dir(directory))
+fn sum_in(directory: impl AsRef<Path>, arguments: &[&str]) -> Outcome {
+    run_in(directory, &[&["sum"], arguments].concat())
 }
 
 /// Returns the result of `work`, unless it takes too long.
@@ -148,7 +82,7 @@ fn soon<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<
 
 #[test]
 fn sums_files() {
-    let directory = directory(&[
+    let directory = files(&[
         ("empty", b""),
         ("abc", b"abc"),
         ("wiki pedia", b"Wikipedia"),
@@ -157,16 +91,16 @@ fn sums_files() {
     let lines = "00000001  empty\n024d0127  abc\n11e60398  wiki pedia\n00620062  -dash\n";
     for options in [&[][..], &["--via", "cpu"]] {
         let arguments = [options, &["--", "empty", "abc", "wiki pedia", "-dash"]].concat();
-        assert_prints(sum_in(directory.path(), &arguments), lines);
+        assert_prints(sum_in(&directory, &arguments), lines);
     }
 }
 
 #[test]
 fn sums_a_file_longer_than_any_buffer() {
     let data: Vec<u8> = (0..3_000_001u32).map(|i| (i / 7) as u8).collect();
-    let directory = directory(&[("long", &data)]);
+    let directory = files(&[("long", &data)]);
     let line = format!("{:08x}  long\n", definition(&data));
-    assert_prints(sum_in(directory.path(), &["long"]), &line);
+    assert_prints(sum_in(&directory, &["long"]), &line);
 }
 
 /// Computes the checksum by its definition.
@@ -206,9 +140,9 @@ fn sums_and_checks_many_files_in_their_order() {
     for threads in [&[][..], &["--threads", "1"], &["--threads", "3"]] {
         let mut arguments = threads.to_vec();
         arguments.extend(names.iter().map(String::as_str));
-        assert_outcome(sum_in(directory.path(), &arguments), &lines, &errors, 2);
+        assert_outcome(sum_in(&directory, &arguments), &lines, &errors, 2);
         let arguments = [threads, &["-c", "list"]].concat();
-        assert_prints(sum_in(directory.path(), &arguments), &results);
+        assert_prints(sum_in(&directory, &arguments), &results);
     }
 }
 
@@ -223,7 +157,7 @@ fn sums_standard_input() {
 
 #[test]
 fn sums_the_rest_of_standard_input() {
-    let directory = directory(&[("digits", &b"0123456789".repeat(50_000))]);
+    let directory = files(&[("digits", &b"0123456789".repeat(50_000))]);
     let line = format!("{:08x}  -\n", definition(&b"0123456789".repeat(49_999)));
     let mut file = File::open(directory.path().join("digits")).unwrap();
     file.read_exact(&mut [0; 10]).unwrap();
@@ -245,17 +179,17 @@ fn sums_fifos() {
     unistd::mkfifo(&fifo, Mode::S_IRWXU).unwrap();
     let path = fifo.clone();
     let writer = thread::spawn(move || fs::write(path, "Wikipedia"));
-    assert_prints(sum_in(directory.path(), &["fifo"]), "11e60398  fifo\n");
+    assert_prints(sum_in(&directory, &["fifo"]), "11e60398  fifo\n");
     writer.join().unwrap().unwrap();
 }
 
 #[test]
 fn continues_after_a_bad_file() {
-    let directory = directory(&[("a", b"a"), ("abc", b"abc")]);
+    let directory = files(&[("a", b"a"), ("abc", b"abc")]);
     fs::create_dir(directory.path().join("directory")).unwrap();
     assert_outcome(
         sum_in(
-            directory.path(),
+            &directory,
             &["a", "none", "directory", "a/b", "/proc/self/mem", "abc"],
         ),
         "00620062  a\n024d0127  abc\n",
@@ -269,7 +203,7 @@ fn continues_after_a_bad_file() {
 
 #[test]
 fn a_file_gets_lines_and_errors_in_order() {
-    let directory = directory(&[("a", b"a"), ("b", b"abc")]);
+    let directory = files(&[("a", b"a"), ("b", b"abc")]);
     let path = directory.path().join("log");
     let log = File::create(&path).unwrap();
     let status = adler32()
@@ -288,7 +222,7 @@ fn a_file_gets_lines_and_errors_in_order() {
 
 #[test]
 fn escapes_names_as_coreutils_does() {
-    let directory = directory(&[
+    let directory = files(&[
         ("new\nline", b"a"),
         ("back\\slash", b"a"),
         ("return\r", b"a"),
@@ -296,7 +230,7 @@ fn escapes_names_as_coreutils_does() {
     ]);
     assert_outcome(
         sum_in(
-            directory.path(),
+            &directory,
             &["new\nline", "back\\slash", "return\r", "tab\t", "no\n"],
         ),
         "\\00620062  new\\nline\n\\00620062  back\\\\slash\n\\00620062  return\\r\n\
@@ -340,12 +274,12 @@ fn is_adler32sum_under_that_name() {
 
 #[test]
 fn reads_and_prints_lines_of_xrdadler32() {
-    let directory = directory(&[
+    let directory = files(&[
         ("abcde", b"abcde"),
         ("a b", b"a"),
         ("list", b"05c801f0 abcde\n00620062 a b\n"),
     ]);
-    let sum = |arguments: &[&str]| sum_in(directory.path(), arguments);
+    let sum = |arguments: &[&str]| sum_in(&directory, arguments);
     assert_prints(
         sum(&["--xrootd", "abcde", "a b"]),
         "05c801f0 abcde\n00620062 a b\n",
@@ -371,8 +305,8 @@ fn reads_and_prints_lines_of_xrdadler32() {
 
 #[test]
 fn prints_json() {
-    let directory = directory(&[("abcde", b"abcde"), ("\"\n\u{e9}", b"")]);
-    let sum = |arguments: &[&str]| sum_in(directory.path(), arguments);
+    let directory = files(&[("abcde", b"abcde"), ("\"\n\u{e9}", b"")]);
+    let sum = |arguments: &[&str]| sum_in(&directory, arguments);
     let lines = [
         r#"{"adler32":"05c801f0","backend":"cpu","file":"abcde","length":5}"#,
         r#"{"adler32":"00000001","backend":"cpu","file":"\"\né","length":0}"#,
@@ -400,17 +334,15 @@ fn prints_json() {
 
 /// Runs `adler32 combine ARGUMENTS` with parts on the standard input.
 fn combine(arguments: &[&str], parts: &str) -> Outcome {
-    let mut stdin = tempfile::tempfile().unwrap();
-    stdin.write_all(parts.as_bytes()).unwrap();
-    stdin.rewind().unwrap();
-    run(adler32().arg("combine").args(arguments).stdin(stdin))
+    let mut command = adler32();
+    feed(command.arg("combine").args(arguments), &[parts.as_bytes()])
 }
 
 #[test]
 fn parts_make_the_whole() {
     let long: Vec<u8> = (0..40_000_003u32).map(|i| (i / 5) as u8).collect();
-    let directory = directory(&[("long", &long), ("new\nline", b"abcde"), ("empty", b"")]);
-    let sum = |arguments: &[&str]| sum_in(directory.path(), arguments);
+    let directory = files(&[("long", &long), ("new\nline", b"abcde"), ("empty", b"")]);
+    let sum = |arguments: &[&str]| sum_in(&directory, arguments);
     let (mut lines, mut json) = (String::new(), String::new());
     for range in ["20000000:20000000", "40000000:20000000", "0:20000000"] {
         let part = sum(&["--range", range, "long", "empty"]);
@@ -454,14 +386,14 @@ fn parts_make_the_whole() {
 
 #[test]
 fn a_part_on_each_backend() {
-    let directory = directory(&[("digits", b"0123456789")]);
+    let directory = files(&[("digits", b"0123456789")]);
     let line = format!("{:08x}  3:4/10  digits\n", definition(b"3456"));
     for kind in BackendKind::ALL
         .into_iter()
         .filter(|kind| Backend::open(*kind).is_ok())
     {
         let arguments = ["--via", kind.name(), "--range", "3:4", "digits"];
-        assert_prints(sum_in(directory.path(), &arguments), &line);
+        assert_prints(sum_in(&directory, &arguments), &line);
     }
 }
 
@@ -494,7 +426,7 @@ fn combines_nothing_but_parts() {
 
 #[test]
 fn refuses_wrong_ranges() {
-    let directory = directory(&[("a", b"a")]);
+    let directory = files(&[("a", b"a")]);
     for range in [
         "1",
         ":",
@@ -508,11 +440,11 @@ fn refuses_wrong_ranges() {
             "invalid value '{range}' for '--range <OFF:LEN>': not two numbers of bytes \
              with a colon between them"
         );
-        let sum = sum_in(directory.path(), &["--range", range, "a"]);
+        let sum = sum_in(&directory, &["--range", range, "a"]);
         assert_refused(sum, "adler32 sum", &wrong);
     }
     assert_fails(
-        sum_in(Path::new("/"), &["--range", "0:0", "dev"]),
+        sum_in("/", &["--range", "0:0", "dev"]),
         "adler32: dev: Is a directory\n",
     );
     let unknown = "has no ranges, as its size is not known; sum it without --range";
@@ -547,7 +479,7 @@ fn refuses_wrong_ranges() {
         ),
     ] {
         assert_refused(
-            sum_in(directory.path(), &[with, "--range", "0:1", "a"]),
+            sum_in(&directory, &[with, "--range", "0:1", "a"]),
             "adler32 sum",
             wrong,
         );
@@ -570,8 +502,8 @@ fn refuses_wrong_numbers_of_threads() {
 
 #[test]
 fn debug_reports_the_backends() {
-    let directory = directory(&[("a", b"a")]);
-    let sum = sum_in(directory.path(), &["--debug", "a"]);
+    let directory = files(&[("a", b"a")]);
+    let sum = sum_in(&directory, &["--debug", "a"]);
     assert_eq!((&*sum.stdout, sum.status), ("00620062  a\n", Some(0)));
     let lines: Vec<&str> = sum.stderr.lines().collect();
     let used = format!("adler32: used: cpu, {}", processor::fastest().name());
@@ -589,7 +521,7 @@ fn debug_reports_the_backends() {
 
 #[test]
 fn sums_directories_in_the_order_of_names() {
-    let directory = directory(&[("b", b"abc"), ("a", b"a")]);
+    let directory = files(&[("b", b"abc"), ("a", b"a")]);
     let path = directory.path();
     fs::create_dir_all(path.join("d/e")).unwrap();
     for name in ["d/e/z", "d/e.", "d/a", "d/B"] {
@@ -617,10 +549,10 @@ fn sums_directories_in_the_order_of_names() {
 
 #[test]
 fn checks_on_any_backend() {
-    let directory = directory(&[("a", b"a"), ("list", b"00620062  a\n")]);
+    let directory = files(&[("a", b"a"), ("list", b"00620062  a\n")]);
     for backend in ["auto", "cpu"] {
         assert_prints(
-            sum_in(directory.path(), &["--via", backend, "-c", "list"]),
+            sum_in(&directory, &["--via", backend, "-c", "list"]),
             "a: OK\n",
         );
     }
@@ -628,7 +560,7 @@ fn checks_on_any_backend() {
 
 #[test]
 fn an_interrupt_leaves_whole_lines() {
-    let directory = directory(&[("a", b"a")]);
+    let directory = files(&[("a", b"a")]);
     unistd::mkfifo(&directory.path().join("fifo"), Mode::S_IRWXU).unwrap();
     // A shell that starts the tests in the background makes them ignore the signal.
     let mut child = Command::new("env")
@@ -655,7 +587,7 @@ fn an_interrupt_leaves_whole_lines() {
 
 #[test]
 fn long_work_does_not_delay_lines_of_a_file() {
-    let directory = directory(&[("a", b"a")]);
+    let directory = files(&[("a", b"a")]);
     unistd::mkfifo(&directory.path().join("fifo"), Mode::S_IRWXU).unwrap();
     let path = directory.path().join("log");
     let mut child = adler32()
@@ -744,7 +676,7 @@ fn no_bar_appears_while_a_user_types() {
 
 #[test]
 fn a_list_that_is_typed_ends_once() {
-    let directory = directory(&[("a", b"a")]);
+    let directory = files(&[("a", b"a")]);
     let terminal = pty::openpty(None, None).unwrap();
     let mut child = adler32()
         .args(["sum", "--threads", "3", "-c"])
@@ -765,7 +697,7 @@ fn a_list_that_is_typed_ends_once() {
 
 #[test]
 fn reports_a_file_before_the_list_ends() {
-    let directory = directory(&[("a", b"a")]);
+    let directory = files(&[("a", b"a")]);
     let mut child = adler32()
         .args(["sum", "-c"])
         .current_dir(&directory)
@@ -989,7 +921,7 @@ fn names_cannot_control_the_terminal() {
                 .unwrap();
             let list = [&line[..at], checksum.as_bytes(), &line[at + 8..]].concat();
             fs::write(directory.path().join("list"), list).unwrap();
-            let check = sum_in(directory.path(), &["-c", "list"]);
+            let check = sum_in(&directory, &["-c", "list"]);
             assert_eq!(check.stdout, format!("{quoted}: {result}\n"));
             assert_eq!(check.status, Some(status));
         }
@@ -998,7 +930,7 @@ fn names_cannot_control_the_terminal() {
 
 #[test]
 fn lines_of_other_algorithms_are_improperly_formatted() {
-    let directory = directory(&[("a", b"a"), ("list", b"")]);
+    let directory = files(&[("a", b"a"), ("list", b"")]);
     for line in [
         "SHA256 (a) = ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb",
         "MD5 (a) = 0cc175b9c0f1b6a831c399e269772661",
@@ -1013,7 +945,7 @@ fn lines_of_other_algorithms_are_improperly_formatted() {
         fs::write(directory.path().join("list"), list).unwrap();
         for strict in [&[][..], &["--strict"]] {
             let arguments = [strict, &["-c", "-w", "list"]].concat();
-            let check = sum_in(directory.path(), &arguments);
+            let check = sum_in(&directory, &arguments);
             assert_eq!(check.stdout, "a: OK\n", "{line}");
             assert_eq!(
                 check.stderr,
@@ -1027,11 +959,11 @@ fn lines_of_other_algorithms_are_improperly_formatted() {
 
 #[test]
 fn a_file_may_be_called_like_the_standard_input() {
-    let directory = directory(&[
+    let directory = files(&[
         ("-", b"a"),
         ("list", b"00620062  ./-\nADLER32 (./-) = 00620062\n"),
     ]);
-    let sum = |arguments: &[&str]| sum_in(directory.path(), arguments);
+    let sum = |arguments: &[&str]| sum_in(&directory, arguments);
     assert_prints(sum(&["./-"]), "00620062  ./-\n");
     assert_prints(sum(&["-c", "list"]), "./-: OK\n./-: OK\n");
     assert_prints(
@@ -1073,7 +1005,7 @@ fn messages_fit_the_locale() {
 
 #[test]
 fn no_bar_appears_if_results_are_not_printed() {
-    let directory = directory(&[("list", b"00f00001  fifo\n")]);
+    let directory = files(&[("list", b"00f00001  fifo\n")]);
     unistd::mkfifo(&directory.path().join("fifo"), Mode::S_IRWXU).unwrap();
     for option in ["--status", "--quiet"] {
         let terminal = pty::openpty(None, None).unwrap();
@@ -1099,8 +1031,8 @@ fn no_bar_appears_if_results_are_not_printed() {
 
 #[test]
 fn parts_in_a_list_are_errors() {
-    let directory = directory(&[("a", b"abcde")]);
-    let sum = |arguments: &[&str]| sum_in(directory.path(), arguments);
+    let directory = files(&[("a", b"abcde")]);
+    let sum = |arguments: &[&str]| sum_in(&directory, arguments);
     for json in [&[][..], &["--json"]] {
         let arguments = [json, &["--range", "0:3", "a"]].concat();
         fs::write(directory.path().join("list"), sum(&arguments).stdout).unwrap();
@@ -1117,8 +1049,8 @@ fn parts_in_a_list_are_errors() {
 
 #[test]
 fn checks_lists_of_json() {
-    let directory = directory(&[("abcde", b"abcde"), ("\"\n\u{e9}", b"")]);
-    let sum = |arguments: &[&str]| sum_in(directory.path(), arguments);
+    let directory = files(&[("abcde", b"abcde"), ("\"\n\u{e9}", b"")]);
+    let sum = |arguments: &[&str]| sum_in(&directory, arguments);
     let list = sum(&["--json", "abcde", "\"\n\u{e9}"]).stdout;
     fs::write(directory.path().join("list"), &list).unwrap();
     assert_prints(sum(&["-c", "list"]), "abcde: OK\n\\\"\\n\u{e9}: OK\n");
@@ -1134,7 +1066,7 @@ fn checks_lists_of_json() {
 
 #[test]
 fn the_exit_status_separates_wrong_checksums_from_other_failures() {
-    let directory = directory(&[
+    let directory = files(&[
         ("a", b"a"),
         ("good", b"00620062  a\n"),
         ("wrong", b"00000001  a\n"),
@@ -1161,7 +1093,7 @@ fn the_exit_status_separates_wrong_checksums_from_other_failures() {
         (&["-c", "--ignore-missing", "missing"], 2),
         (&["-c", "--status", "wrong"], 1),
     ] {
-        let sum = sum_in(directory.path(), arguments);
+        let sum = sum_in(&directory, arguments);
         assert_eq!(sum.status, Some(status), "{arguments:?}: {sum:?}");
         let (_link, mut command) = adler32sum();
         let twin = run(command.args(arguments).current_dir(&directory));
