@@ -12,6 +12,8 @@
 //! The kernel module and the user-space library both compile the files of this directory, which
 //! depend on nothing but `core`.
 
+#[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+mod arm64;
 mod platform;
 mod portable;
 pub mod select;
@@ -99,7 +101,10 @@ impl Adler32 {
     }
 
     /// Appends `len` bytes, of which `sums` are the sums.
-    #[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
+    #[cfg(any(
+        all(target_arch = "aarch64", target_endian = "little"),
+        all(target_arch = "x86_64", target_pointer_width = "64")
+    ))]
     #[inline(always)]
     fn append(self, len: usize, sums: Sums) -> Self {
         let (s1, s2) = self.sums();
@@ -172,6 +177,10 @@ impl Features {
     pub const AVX2: Self = Self(1 << 0);
     /// x86-64: AVX-512 F, BW, VL and VNNI.
     pub const AVX512_VNNI: Self = Self(1 << 1);
+    /// arm64: NEON, which the architecture calls Advanced SIMD.
+    pub const NEON: Self = Self(1 << 2);
+    /// arm64: the dot product of NEON.
+    pub const DOTPROD: Self = Self(1 << 3);
 
     /// Returns the union of this set and `other`.
     pub const fn with(self, other: Self) -> Self {
@@ -246,6 +255,22 @@ const AVX512_VNNI: Implementation = Implementation {
     update: x86::avx512_vnni::update,
 };
 
+/// The implementation for [`Features::NEON`].
+#[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+const NEON: Implementation = Implementation {
+    name: "neon",
+    requires: Features::NEON,
+    update: arm64::neon::update,
+};
+
+/// The implementation for [`Features::DOTPROD`].
+#[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+const NEON_DOTPROD: Implementation = Implementation {
+    name: "neon-dotprod",
+    requires: Features::NEON.with(Features::DOTPROD),
+    update: arm64::neon_dotprod::update,
+};
+
 /// All implementations, from the slowest to the fastest.
 pub const IMPLEMENTATIONS: &[Implementation] = &[
     PORTABLE,
@@ -253,4 +278,8 @@ pub const IMPLEMENTATIONS: &[Implementation] = &[
     AVX2,
     #[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
     AVX512_VNNI,
+    #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+    NEON,
+    #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+    NEON_DOTPROD,
 ];

@@ -2,6 +2,8 @@
 
 //! The processor as a platform for the implementations.
 
+#[cfg(target_arch = "aarch64")]
+use std::arch::is_aarch64_feature_detected;
 use std::sync::OnceLock;
 
 use super::streamed::streamed;
@@ -17,7 +19,7 @@ use crate::algorithm::IMPLEMENTATIONS;
 #[derive(Clone, Copy, Debug)]
 pub struct Processor;
 
-// SAFETY: `is_x86_feature_detected!` reports a feature only if both the processor and the operating
+// SAFETY: The macros for detection report a feature only if both the processor and the operating
 // system support it, and the operating system saves the vector registers of every program.
 unsafe impl Platform for Processor {
     #[cfg(target_arch = "x86_64")]
@@ -36,7 +38,19 @@ unsafe impl Platform for Processor {
         features
     }
 
-    #[cfg(not(target_arch = "x86_64"))]
+    #[cfg(target_arch = "aarch64")]
+    fn features() -> Features {
+        let mut features = Features::NONE;
+        if is_aarch64_feature_detected!("neon") {
+            features = features.with(Features::NEON);
+        }
+        if is_aarch64_feature_detected!("dotprod") {
+            features = features.with(Features::DOTPROD);
+        }
+        features
+    }
+
+    #[cfg(not(any(target_arch = "aarch64", target_arch = "x86_64")))]
     fn features() -> Features {
         Features::NONE
     }
