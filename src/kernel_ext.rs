@@ -11,6 +11,8 @@ pub(crate) mod fpu;
 pub(crate) mod iov;
 pub(crate) mod kiocb;
 pub(crate) mod miscdevice;
+#[cfg(CONFIG_ARM64)]
+pub(crate) mod neon;
 mod raw;
 pub(crate) mod shash;
 pub(crate) mod task;

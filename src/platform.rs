@@ -30,6 +30,11 @@ use crate::kernel_ext::fpu::{
     self,
     with_vectors, //
 };
+#[cfg(CONFIG_ARM64)]
+use crate::kernel_ext::neon::{
+    self,
+    with_vectors, //
+};
 
 /// Data of at least this many bytes are summed with vector registers.
 ///
@@ -72,7 +77,19 @@ unsafe impl Platform for Kernel {
         features
     }
 
-    #[cfg(not(CONFIG_X86_64))]
+    #[cfg(CONFIG_ARM64)]
+    fn features() -> Features {
+        let mut features = Features::NONE;
+        if neon::has_neon() {
+            features = features.with(Features::NEON);
+        }
+        if neon::has_dotprod() {
+            features = features.with(Features::DOTPROD);
+        }
+        features
+    }
+
+    #[cfg(not(any(CONFIG_ARM64, CONFIG_X86_64)))]
     fn features() -> Features {
         Features::NONE
     }
@@ -108,7 +125,7 @@ fn in_sections(
 }
 
 /// Never calls `work`: other architectures have no features that an implementation could require.
-#[cfg(not(CONFIG_X86_64))]
+#[cfg(not(any(CONFIG_ARM64, CONFIG_X86_64)))]
 fn with_vectors<R>(_work: impl FnOnce() -> R) -> Option<R> {
     None
 }
