@@ -18,6 +18,7 @@ use adler32::Error;
 use adler32::Hasher;
 use adler32::Sum;
 use nix::libc;
+use nix::unistd::pipe;
 use tempfile::tempdir;
 use tempfile::NamedTempFile;
 
@@ -162,7 +163,7 @@ fn files_that_cannot_be_read() {
     let directory = tempdir().unwrap();
     let written = File::create(directory.path().join("written")).unwrap();
     written.set_len(1_000_000).unwrap();
-    let (empty, _writer) = io::pipe().unwrap();
+    let (empty, _writer) = pipe().unwrap();
     let path = format!("/proc/self/fd/{}", empty.as_raw_fd());
     let empty = File::options()
         .read(true)

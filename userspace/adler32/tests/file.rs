@@ -7,7 +7,6 @@ mod common;
 
 use std::fs;
 use std::fs::File;
-use std::io;
 use std::io::Read;
 use std::io::Seek;
 use std::io::SeekFrom;
@@ -29,6 +28,7 @@ use common::theirs;
 use common::Others;
 use nix::sys::memfd::memfd_create;
 use nix::sys::memfd::MFdFlags;
+use nix::unistd::pipe;
 use tempfile::tempdir;
 use tempfile::tempfile;
 
@@ -272,7 +272,8 @@ fn files_that_shrink() {
 #[test]
 fn pipes_and_devices() {
     let data = data(PARALLEL_FROM + 1);
-    let (reader, mut writer) = io::pipe().unwrap();
+    let (reader, writer) = pipe().unwrap();
+    let mut writer = File::from(writer);
     thread::scope(|scope| {
         scope.spawn(|| {
             writer.write_all(&data).unwrap();
@@ -314,7 +315,7 @@ fn files_that_cannot_be_read() {
     let directory = tempdir().unwrap();
     let written = File::create(directory.path().join("written")).unwrap();
     written.set_len(2 * PARALLEL_FROM).unwrap();
-    let (pipe, writer) = io::pipe().unwrap();
+    let (pipe, writer) = pipe().unwrap();
     drop(writer);
     let directory = File::open(directory.path()).unwrap();
     for (sum, message) in [
