@@ -211,11 +211,11 @@ mod tests {
     use std::os::unix::fs::symlink;
     use std::os::unix::fs::PermissionsExt;
 
+    use rust_kernel_kit::testing::tree;
+    use rust_kernel_kit::testing::write;
     use tempfile::TempDir;
 
     use super::*;
-    use crate::testing::tree;
-    use crate::testing::write;
 
     /// What cargo writes into its directories.
     const CARGO_TAG: &str = "Signature: 8a477f597d28d172789f06886806bc55\n\

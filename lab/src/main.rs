@@ -21,9 +21,6 @@ mod sandbox;
 mod source;
 mod stock;
 mod terminal;
-#[cfg(test)]
-#[path = "../kit/src/testing.rs"]
-mod testing;
 mod uml;
 mod vm;
 

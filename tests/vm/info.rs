@@ -409,20 +409,6 @@ struct NoAfAlg {
     restriction: Option<u32>,
 }
 
-impl NoAfAlg {
-    /// Unloads AF_ALG, or returns `None` if it is built into the kernel.
-    fn new() -> Option<Self> {
-        let restriction = alg::restriction();
-        if !Path::new("/sys/module/af_alg").exists() {
-            return None;
-        }
-        module::ensure_loaded();
-        sh("modprobe -r algif_hash af_alg");
-        assert!(!is_af_alg_loaded());
-        Some(Self { restriction })
-    }
-}
-
 impl Drop for NoAfAlg {
     fn drop(&mut self) {
         let _ = try_sh("modprobe algif_hash");
@@ -436,100 +422,98 @@ fn is_af_alg_loaded() -> bool {
     Path::new("/sys/module/af_alg").exists()
 }
 
-fn built_in() -> Completion {
-    Completion::ignored_with("AF_ALG is built into this kernel")
+/// Unloads AF_ALG, runs `work`, and loads AF_ALG again.
+fn without_af_alg(work: impl FnOnce()) -> Completion {
+    let restriction = alg::restriction();
+    if !is_af_alg_loaded() {
+        return Completion::ignored_with("AF_ALG is built into this kernel");
+    }
+    module::ensure_loaded();
+    sh("modprobe -r algif_hash af_alg");
+    assert!(!is_af_alg_loaded());
+    let _none = NoAfAlg { restriction };
+    work();
+    Completion::Completed
 }
 
 fn af_alg_not_loaded() -> Completion {
-    let Some(_none) = NoAfAlg::new() else {
-        return built_in();
-    };
-    let report = Report::now();
-    report.assert("AF_ALG", "not loaded", "loads module algif_hash");
-    assert!(report.works, "the device works");
-    assert!(!is_af_alg_loaded(), "adler32 info loaded AF_ALG");
-    report.fix("AF_ALG");
-    assert!(is_af_alg_loaded());
-    Completion::Completed
+    without_af_alg(|| {
+        let report = Report::now();
+        report.assert("AF_ALG", "not loaded", "loads module algif_hash");
+        assert!(report.works, "the device works");
+        assert!(!is_af_alg_loaded(), "adler32 info loaded AF_ALG");
+        report.fix("AF_ALG");
+        assert!(is_af_alg_loaded());
+    })
 }
 
 fn af_alg_blacklisted() -> Completion {
-    let Some(_none) = NoAfAlg::new() else {
-        return built_in();
-    };
-    let _config = Config::new("blacklist af_alg\n");
-    assert_eq!(Hash::bind(module::NAME).errno(), Errno::EAFNOSUPPORT);
-    let report = Report::now();
-    report.assert("AF_ALG", "absent", "module af_alg is blacklisted: line 1");
-    report.fix("AF_ALG");
-    assert!(is_af_alg_loaded());
-    Completion::Completed
+    without_af_alg(|| {
+        let _config = Config::new("blacklist af_alg\n");
+        assert_eq!(Hash::bind(module::NAME).errno(), Errno::EAFNOSUPPORT);
+        let report = Report::now();
+        report.assert("AF_ALG", "absent", "module af_alg is blacklisted: line 1");
+        report.fix("AF_ALG");
+        assert!(is_af_alg_loaded());
+    })
 }
 
 fn af_alg_disabled() -> Completion {
-    let Some(_none) = NoAfAlg::new() else {
-        return built_in();
-    };
-    let _config = Config::new("install af-alg /bin/false\n");
-    assert_eq!(Hash::bind(module::NAME).errno(), Errno::EAFNOSUPPORT);
-    let error = try_sh(&format!("{COMMAND} sum --via afalg /dev/null")).1;
-    let report = Report::now();
-    report.assert("AF_ALG", "absent", "module af_alg is disabled: line 1");
-    // adler32 sum prints the same reason.
-    assert!(error.contains(report.get("AF_ALG", "detail")), "{error}");
-    report.fix("AF_ALG");
-    assert!(is_af_alg_loaded());
-    Completion::Completed
+    without_af_alg(|| {
+        let _config = Config::new("install af-alg /bin/false\n");
+        assert_eq!(Hash::bind(module::NAME).errno(), Errno::EAFNOSUPPORT);
+        let error = try_sh(&format!("{COMMAND} sum --via afalg /dev/null")).1;
+        let report = Report::now();
+        report.assert("AF_ALG", "absent", "module af_alg is disabled: line 1");
+        // adler32 sum prints the same reason.
+        assert!(error.contains(report.get("AF_ALG", "detail")), "{error}");
+        report.fix("AF_ALG");
+        assert!(is_af_alg_loaded());
+    })
 }
 
 fn hashes_disabled() -> Completion {
-    let Some(_none) = NoAfAlg::new() else {
-        return built_in();
-    };
-    let _config = Config::new("install algif_hash /bin/false\n");
-    assert_eq!(Hash::bind(module::NAME).errno(), Errno::ENOENT);
-    // Loading AF_ALG has set the sysctl to its default.
-    let _unrestricted = Restricted::to(0);
-    let report = Report::now();
-    let words = "module algif_hash is disabled: line 1";
-    report.assert("AF_ALG", "absent", words);
-    report.fix("AF_ALG");
-    bind();
-    Completion::Completed
+    without_af_alg(|| {
+        let _config = Config::new("install algif_hash /bin/false\n");
+        assert_eq!(Hash::bind(module::NAME).errno(), Errno::ENOENT);
+        // Loading AF_ALG has set the sysctl to its default.
+        let _unrestricted = Restricted::to(0);
+        let report = Report::now();
+        let words = "module algif_hash is disabled: line 1";
+        report.assert("AF_ALG", "absent", words);
+        report.fix("AF_ALG");
+        bind();
+    })
 }
 
 fn af_alg_not_installed() -> Completion {
-    let Some(_none) = NoAfAlg::new() else {
-        return built_in();
-    };
-    among_own_mounts(|| {
-        hide_installed("af_alg");
-        let report = Report::now();
-        report.assert("AF_ALG", "absent", "module af_alg is not installed");
-        let fix = "boot a kernel with CONFIG_CRYPTO_USER_API_HASH";
-        assert_eq!(report.steps("AF_ALG"), [fix]);
-    });
-    Completion::Completed
+    without_af_alg(|| {
+        among_own_mounts(|| {
+            hide_installed("af_alg");
+            let report = Report::now();
+            report.assert("AF_ALG", "absent", "module af_alg is not installed");
+            let fix = "boot a kernel with CONFIG_CRYPTO_USER_API_HASH";
+            assert_eq!(report.steps("AF_ALG"), [fix]);
+        });
+    })
 }
 
 fn af_alg_not_configured() -> Completion {
-    let Some(_none) = NoAfAlg::new() else {
-        return built_in();
-    };
-    among_own_mounts(|| {
-        hide_installed("af_alg");
-        hide_installed("algif_hash");
-        sh("mount -t tmpfs tmpfs /boot");
-        let path = format!("/boot/config-{}", release());
-        let lines = "CONFIG_RUST=y\n# CONFIG_CRYPTO_USER_API_HASH is not set\n";
-        fs::write(&path, lines).expect("/boot");
-        let report = Report::now();
-        let words = "is built without CONFIG_CRYPTO_USER_API_HASH";
-        report.assert("AF_ALG", "absent", words);
-        let fix = "boot a kernel with CONFIG_CRYPTO_USER_API_HASH";
-        assert_eq!(report.steps("AF_ALG"), [fix]);
-    });
-    Completion::Completed
+    without_af_alg(|| {
+        among_own_mounts(|| {
+            hide_installed("af_alg");
+            hide_installed("algif_hash");
+            sh("mount -t tmpfs tmpfs /boot");
+            let path = format!("/boot/config-{}", release());
+            let lines = "CONFIG_RUST=y\n# CONFIG_CRYPTO_USER_API_HASH is not set\n";
+            fs::write(&path, lines).expect("/boot");
+            let report = Report::now();
+            let words = "is built without CONFIG_CRYPTO_USER_API_HASH";
+            report.assert("AF_ALG", "absent", words);
+            let fix = "boot a kernel with CONFIG_CRYPTO_USER_API_HASH";
+            assert_eq!(report.steps("AF_ALG"), [fix]);
+        });
+    })
 }
 
 fn af_alg_filtered() -> Completion {

@@ -19,8 +19,8 @@ mod metadata;
 mod needs;
 pub mod owned;
 mod source;
-#[cfg(test)]
-mod testing;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 
 pub use cli::main;
 pub use cli::NAME;

@@ -161,22 +161,16 @@ fn missing(start: u64, end: u64) -> String {
 mod tests {
     use super::*;
 
-    use adler32::Hasher;
+    use adler32::processor;
     use proptest::collection::vec;
     use proptest::prelude::*;
-
-    fn sum_of(data: &[u8]) -> Sum {
-        let mut hasher = Hasher::new();
-        hasher.update(data);
-        hasher.sum()
-    }
 
     fn part(data: &[u8], offset: usize, length: usize) -> Part {
         Part {
             name: OsStr::new("file").to_owned(),
             size: data.len() as u64,
             offset: offset as u64,
-            sum: sum_of(&data[offset..][..length]),
+            sum: processor::sum(&data[offset..][..length]),
         }
     }
 
@@ -289,7 +283,7 @@ mod tests {
             let turn = shuffle.index(parts.len());
             parts.rotate_left(turn);
             parts[turn..].reverse();
-            prop_assert_eq!(combine(parts), Ok(sum_of(&data)));
+            prop_assert_eq!(combine(parts), Ok(processor::sum(&data)));
         }
 
         #[test]

@@ -21,5 +21,6 @@ pub use self::parallel::update_parallel;
 pub use self::parallel::PARALLEL_FROM;
 pub use self::platform::fastest;
 pub use self::platform::runnable;
+pub use self::platform::sum;
 pub use self::platform::update;
 pub use self::platform::Processor;

@@ -76,13 +76,7 @@ fn without_gap(start: u64, mut sums: Vec<(u64, Sum)>) -> Sum {
 mod tests {
     use super::*;
 
-    use crate::hasher::Hasher;
-
-    fn sum(data: &[u8]) -> Sum {
-        let mut hasher = Hasher::new();
-        hasher.update(data);
-        hasher.sum()
-    }
+    use crate::processor::sum;
 
     #[test]
     fn a_gap_is_the_end() {

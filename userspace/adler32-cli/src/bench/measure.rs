@@ -130,13 +130,7 @@ impl Measurement {
 mod tests {
     use super::*;
 
-    use adler32::Hasher;
-
-    fn sum(data: &[u8]) -> Sum {
-        let mut hasher = Hasher::new();
-        hasher.update(data);
-        hasher.sum()
-    }
+    use adler32::processor;
 
     #[test]
     fn a_wrong_checksum_is_an_error() {
@@ -145,13 +139,13 @@ mod tests {
             let returns = |sum| move || Ok(Some(sum));
             vec![
                 Method::new("none", || Ok(None)),
-                Method::new("first", returns(sum(data))),
-                Method::new("second", returns(sum(second))),
+                Method::new("first", returns(processor::sum(data))),
+                Method::new("second", returns(processor::sum(second))),
             ]
         };
-        let measurement = Measurement::take("memory", sum(data), methods(data), 3);
+        let measurement = Measurement::take("memory", processor::sum(data), methods(data), 3);
         assert_eq!(measurement.expect("equal checksums").rates.len(), 3);
-        let error = Measurement::take("memory", sum(data), methods(b"abc"), 3).err();
+        let error = Measurement::take("memory", processor::sum(data), methods(b"abc"), 3).err();
         let text = "second: wrong: 024d0127 of 3 bytes, and not 11e60398 of 9 bytes";
         assert_eq!(error.expect("an error").to_string(), text);
     }

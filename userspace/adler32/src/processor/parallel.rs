@@ -6,9 +6,9 @@ use std::convert::Infallible;
 use std::num::NonZero;
 use std::ops::RangeInclusive;
 
+use super::platform::sum;
 use super::platform::update;
 use crate::algorithm::Adler32;
-use crate::sum::Sum;
 use crate::threads;
 
 /// The length in bytes from which more than one thread sums.
@@ -43,11 +43,7 @@ pub fn update_parallel(start: Adler32, data: &[u8], threads: Option<NonZero<usiz
     let length = data.len() as u64;
     let step = (length / (2 * threads)).clamp(*STEP.start(), *STEP.end());
     let Ok(sum) = threads::sum(0..length, step, threads, |part| {
-        let data = &data[part.start as usize..part.end as usize];
-        Ok::<_, Infallible>(Sum {
-            checksum: update(Adler32::EMPTY, data),
-            length: data.len() as u64,
-        })
+        Ok::<_, Infallible>(sum(&data[part.start as usize..part.end as usize]))
     });
     start.combine(sum.checksum, sum.length)
 }

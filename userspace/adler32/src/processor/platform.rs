@@ -14,6 +14,7 @@ use crate::algorithm::Implementation;
 use crate::algorithm::Platform;
 use crate::algorithm::Runnable;
 use crate::algorithm::IMPLEMENTATIONS;
+use crate::sum::Sum;
 
 /// The processor in a program.
 #[derive(Clone, Copy, Debug)]
@@ -81,4 +82,12 @@ pub fn fastest() -> Runnable<Processor> {
 /// Appends `data` to the bytes that `start` covers, with the fastest implementation.
 pub fn update(start: Adler32, data: &[u8]) -> Adler32 {
     fastest().update(start, data)
+}
+
+/// Returns the checksum and the length of `data`.
+pub fn sum(data: &[u8]) -> Sum {
+    Sum {
+        checksum: update(Adler32::EMPTY, data),
+        length: data.len() as u64,
+    }
 }
