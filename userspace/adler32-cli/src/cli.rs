@@ -101,9 +101,9 @@ contains offset, and the size of the file as size. With --xattr, it does not con
 Instead, it contains modified, the time of modification in seconds since 1970, and stored, which \
 is true if the checksum comes from the attribute. With --xattr --check, it contains file and \
 result. If the command has read the file, it also contains adler32 and length. If the attribute \
-contains a checksum, stored is this checksum. The result is ok, failed, unreadable, missing (no \
-checksum is stored) or outdated (the file was modified after its checksum was stored). In all \
-objects, bytes of a name that are not UTF-8 are replaced by U+FFFD.
+contains a checksum, stored is this checksum. The result is ok, failed, unreadable (error is then \
+the reason), missing (no checksum is stored) or outdated (the file was modified after its checksum \
+was stored). In all objects, bytes of a name that are not UTF-8 are replaced by U+FFFD.
 
 If the work takes more than a second and the standard error is a terminal, a progress bar appears \
 there. With --quiet and --status, no bar appears.
