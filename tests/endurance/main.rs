@@ -109,7 +109,7 @@ fn use_it(seed: u64) {
     let data = reference::noise(len, seed);
     let expected = device::state_of(&data);
     device::publish(&data);
-    assert_eq!(device::slot(), expected, "the register");
+    assert_eq!(device::slot(), expected, "the slot");
     let file = device::private();
     file.update(&data).expect("UPDATE");
     assert_eq!(file.text(), reference::text(expected.value));

@@ -490,8 +490,8 @@ fn nonblocking_files_never_stop_io_uring() {
     assert_eq!(file.state().length, 2 * data.len() as u64 + 1);
 }
 
-/// If each write woke all that wait for its end, the number of switches would grow with the square of
-/// the number of threads.
+/// If the end of each write woke all waiting threads, the number of switches would grow with the
+/// square of the number of threads.
 fn waiters_wake_one_by_one() {
     const THREADS: usize = 200;
     let file = device::private();
