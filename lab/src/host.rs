@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! What the lab needs of the host: root privileges, and the packages that make the root.
+//! What the lab needs from the host: root privileges, and the packages that make the root.
 
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt;

@@ -207,7 +207,7 @@ fn set_up(transport: Transport) -> Result<Job> {
     Ok(job)
 }
 
-/// Runs a program of the guest's, which must succeed.
+/// Runs a program of the guest, which must succeed.
 fn tool(program: &str, arguments: &[&str]) -> Result<()> {
     output(
         Command::new(program)

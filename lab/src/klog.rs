@@ -23,7 +23,7 @@ const STARTS: &[&str] = &[
     "Unable to handle kernel",
     "Internal error: ",
 ];
-/// Pairs of texts that only a message that reports a fault contains both of.
+/// Pairs of texts. Only a message that reports a fault contains both texts of a pair.
 const PAIRS: &[(&str, &str)] = &[
     ("rcu:", "detected stall"),
     ("rcu:", "self-detected stall"),

@@ -10,7 +10,6 @@ use std::time::UNIX_EPOCH;
 
 use adler32::describe;
 use rustix::fs::XattrFlags;
-use rustix::io::Errno;
 
 use crate::checksum;
 
@@ -21,7 +20,7 @@ const LEGACY: &str = "user.checksum.adler32";
 /// The attribute of StoRM: `05c801f0`.
 const STORM: &str = "user.storm.checksum.adler32";
 
-/// Who reads the attribute.
+/// The program that reads the attribute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Format {
     /// user.XrdCks.adler32
@@ -40,7 +39,7 @@ pub struct Stored {
     stored: Option<i64>,
 }
 
-/// What changes when a file does.
+/// The size and the times of a file. A change of the file changes them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct State {
     pub size: u64,
@@ -68,8 +67,8 @@ impl State {
 }
 
 impl Stored {
-    /// Returns whether the file has not been modified since, as far as its time of modification
-    /// tells. There is no answer for StoRM.
+    /// Returns whether the file still has the stored time of modification, or `None` for StoRM,
+    /// which stores no time.
     pub fn is_current(&self, state: &State) -> Option<bool> {
         self.modified.map(|modified| modified == state.modified.0)
     }
@@ -78,8 +77,8 @@ impl Stored {
     ///
     /// A program can set the time of modification back, but not the time of the last change. If the
     /// latter is the time when the checksum was stored, then nothing has changed since. That time
-    /// is stored in seconds, and the attribute may be written in the next one. In the same second,
-    /// the file may have been written again. But then, both times of the file are the same.
+    /// is stored in whole seconds, and the attribute may be written a second later. Within this
+    /// second, the file may have been written again. But then, both times of the file are the same.
     pub fn is_fresh(&self, state: &State) -> bool {
         self.is_current(state) == Some(true)
             && self
@@ -90,7 +89,7 @@ impl Stored {
 }
 
 impl Format {
-    /// Reads the attribute. Returns `None` if there is none, or none that makes sense.
+    /// Reads the attribute. Returns `None` if there is none, or if it contains no checksum.
     pub fn read(self, file: &File) -> Option<Stored> {
         match self {
             Self::Xrootd => get(file, XROOTD)
@@ -108,7 +107,7 @@ impl Format {
     }
 
     /// Writes the attribute for the checksum of a file that had the state `before` when it was
-    /// opened. The error is why there is no attribute now, or none that others may believe.
+    /// opened. The error is the reason why the checksum is not stored.
     pub fn write(self, file: &File, checksum: u32, before: &State) -> Result<(), String> {
         let text = |error: io::Error| format!("checksum not stored: {}", describe(&error));
         let changed = || "checksum not stored: the file changed while it was read".to_owned();
@@ -140,13 +139,10 @@ impl Format {
 }
 
 fn get(file: &File, name: &str) -> Option<Vec<u8>> {
+    // No program stores a longer value. Reading one fails.
     let mut value = [0; 128];
-    match rustix::fs::fgetxattr(file, name, &mut value) {
-        Ok(length) => value.get(..length).map(<[u8]>::to_vec),
-        // A longer one is nobody's.
-        Err(Errno::RANGE) => None,
-        Err(_) => None,
-    }
+    let length = rustix::fs::fgetxattr(file, name, &mut value).ok()?;
+    value.get(..length).map(<[u8]>::to_vec)
 }
 
 /// The length of XRootD's record.
@@ -279,7 +275,7 @@ mod tests {
         };
         assert!(at_once.is_fresh(&state((100, 5), (100, 6))));
         assert!(!at_once.is_fresh(&state((100, 6), (100, 6))));
-        // Without the time of storing, nothing is known.
+        // Without the time of storing, no checksum is fresh.
         let legacy = Stored {
             stored: None,
             ..stored

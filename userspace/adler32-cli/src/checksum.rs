@@ -13,7 +13,7 @@ pub fn labeled(word: &[u8]) -> Option<u32> {
         .and_then(hexadecimal)
 }
 
-/// Parses a checksum in hexadecimal whose leading zeros may be missing, or all be there.
+/// Parses a checksum in hexadecimal, with all of its leading zeros or without any.
 pub fn shortened(word: &[u8]) -> Option<u32> {
     let checksum = hexadecimal(word)?;
     // A program that omits zeros omits all of them. Less than eight digits with a leading zero are

@@ -328,7 +328,7 @@ fn preserve(source: &File, metadata: &Metadata, copy: &File) -> Vec<String> {
     let mut mode = metadata.permissions();
     if let Err(error) = owner {
         // Another owner must not get the rights of the old one by these bits. Only root can give
-        // files away, so nothing is said.
+        // files away, so no warning is printed.
         std::os::unix::fs::PermissionsExt::set_mode(&mut mode, metadata.mode() & 0o777);
         if rustix::process::geteuid().is_root() {
             warn("owner", error);

@@ -173,7 +173,7 @@ impl<'a> Parser<'a> {
             None => return None,
         };
         if line::trim_blanks(rest).is_empty() {
-            // A word alone is a checksum only if somebody says which file it is of.
+            // A word alone is a checksum only if `--name` gives the name of the file.
             let bare = labeled(word).is_none() && !word.eq_ignore_ascii_case(b"adler32");
             return match self.name {
                 None if bare => None,
@@ -283,7 +283,8 @@ fn is_status_line(line: &[u8]) -> bool {
             .is_some_and(|code| code.len() == 3 && digits(code))
 }
 
-/// Returns whether a field of an HTTP header can have this name. The labels of checksums are none.
+/// Returns whether a field of an HTTP header can have this name. Labels of checksums are not such
+/// names.
 fn is_field_name(field: &[u8]) -> bool {
     let is_token = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
     let is_label = labeled(&[field, b":0"].concat()).is_some();
@@ -497,7 +498,7 @@ mod tests {
         assert_eq!(parse("05c801f0 05c801f0"), entry(0x05c8_01f0, "05c801f0"));
         // Two spaces are between a checksum and a name only.
         assert_eq!(parse("abc  05c801f0"), entry(0xabc, "05c801f0"));
-        // Other lines of the list tell.
+        // Earlier lines of the list show the order.
         for (first, name) in [("z 05c801f0", "deadbeef"), ("05c801f0 z", "05c801f0")] {
             let mut parser = Parser::new(false, None);
             assert!(matches!(parser.parse(first.as_bytes()), Content::Entry(_)));
