@@ -45,6 +45,7 @@ trials!(after module::ensure_loaded:
     files_of_the_kernel,
     position_in_the_middle,
     files_longer_than_a_call,
+    ranges_of_a_file_with_holes,
     seeded_sockets_keep_their_start,
     file_that_grows,
     file_that_shrinks,
@@ -230,6 +231,26 @@ fn files_longer_than_a_call() {
     for via in TAKE_PAGES {
         file.as_file().rewind().expect("lseek");
         assert_eq!(sum_left(&mut open(via), &file), sum(value, len), "{via}");
+    }
+}
+
+fn ranges_of_a_file_with_holes() {
+    let (file, _) = sparse(CALL_MAX, 1);
+    let island = reference::noise(70_000, 83);
+    let hole = 1_000_000_000;
+    for via in BackendKind::ALL {
+        let mut backend = open(via);
+        let mut sum_range = |range| backend.checksum_range(&file, range, Options::default());
+        // Part of an island, part of the hole after it, and both.
+        let found = sum_range(1000..70_000).expect("sum");
+        assert_eq!(found, sum_of(&island[1000..]), "{via}");
+        let zeros = sum(reference::append_repeated(1, 0, hole), hole);
+        let found = sum_range(80_000..80_000 + hole).expect("sum");
+        assert_eq!(found, zeros, "{via}");
+        let both = reference::append_repeated(reference::adler(&island[1000..]), 0, hole);
+        let found = sum_range(1000..70_000 + hole).expect("sum");
+        assert_eq!(found, sum(both, 69_000 + hole), "{via}");
+        assert_eq!(file.as_file().stream_position().expect("lseek"), 0);
     }
 }
 

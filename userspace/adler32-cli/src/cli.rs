@@ -91,6 +91,15 @@ cannot be used, the command prints the reason and uses device, or cpu if device 
 either. AF_ALG is deprecated since Linux 7.2, so use device in new scripts. --via auto is the same \
 as --via cpu.
 
+With --direct, regular files and block devices are read from the disk (O_DIRECT), and no data \
+enters or leaves the page cache. With --check, such reads find damage on the disk that the page \
+cache hides. On ext4 and XFS, all data comes from the disk, except on ext4 with data=journal or \
+inline_data. Btrfs reads compressed files through the page cache nevertheless. A network file \
+system asks its server, which may have a cache. If the file system does not support direct reads, \
+an error is printed.
+
+Holes of sparse files are not read, because they contain only zeros.
+
 With --range, a line of output looks like '05c801f0  0:5/9  name'. It contains the checksum, the \
 offset and the length of the part, the size of the file, and its name. 'adler32 combine' computes \
 the checksums of whole files from these lines, or from the lines of --range --json. An offset \
@@ -390,6 +399,9 @@ pub struct SumArgs {
     /// Number of threads, with --via auto and --via cpu only [default: one per processor]
     #[arg(long, value_name = "NUMBER", value_parser = parse_threads)]
     pub threads: Option<NonZero<usize>>,
+    /// Read files from the disk, and leave the page cache as it is (explained below)
+    #[arg(long)]
+    pub direct: bool,
     /// Report which backend of --via is used, and why the others are not
     #[arg(long)]
     pub debug: bool,

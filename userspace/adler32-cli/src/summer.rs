@@ -8,7 +8,6 @@ use std::fs::File;
 use std::fs::Metadata;
 use std::io;
 use std::io::IsTerminal;
-use std::io::Read;
 use std::io::Seek;
 use std::io::SeekFrom;
 use std::num::NonZero;
@@ -38,6 +37,7 @@ use crate::part::Part;
 pub struct Summer {
     backend: Backend,
     threads: Option<NonZero<usize>>,
+    direct: bool,
     bar: ProgressBar,
 }
 
@@ -62,6 +62,7 @@ impl Summer {
         Ok(Self {
             backend,
             threads: args.threads,
+            direct: args.direct,
             bar,
         })
     }
@@ -103,7 +104,7 @@ impl Summer {
     /// Does the same as [`Self::short`] for an open file.
     pub fn short_file(&self) -> impl Fn(&File) -> Option<Result<Sum, Error>> + Sync {
         let cpu = matches!(self.backend, Backend::Cpu(_));
-        let bar = self.bar.clone();
+        let (bar, direct) = (self.bar.clone(), self.direct);
         move |file| {
             if !cpu || !is_short(&file.metadata().ok()?) {
                 return None;
@@ -112,6 +113,7 @@ impl Summer {
             let options = Options {
                 threads: Some(NonZero::<usize>::MIN),
                 progress: Some(&progress),
+                direct,
             };
             Some(file::checksum(file, options))
         }
@@ -128,13 +130,14 @@ impl Summer {
         let options = Options {
             threads: self.threads,
             progress: Some(&progress),
+            direct: self.direct,
         };
         self.backend.checksum_file(file, options)
     }
 
     /// Sums a range of a file.
     pub fn part(&mut self, name: &OsStr, range: &Range<u64>) -> Result<Part, Error> {
-        let mut file = open(name)?;
+        let file = open(name)?;
         let size = size(&file)?;
         let (start, end) = (range.start, range.end.min(size));
         if start > size {
@@ -145,15 +148,9 @@ impl Summer {
         let options = Options {
             threads: self.threads,
             progress: Some(&progress),
+            direct: self.direct,
         };
-        let sum = match self.backend {
-            Backend::Cpu(_) => file::checksum_range(file, start..end, options)?,
-            _ => {
-                file.seek(SeekFrom::Start(start)).map_err(Error::Read)?;
-                let data = self.bar.wrap_read(file.take(end - start));
-                self.backend.checksum(data)?
-            }
-        };
+        let sum = self.backend.checksum_range(file, start..end, options)?;
         // A file in `/sys` reports the size of a page. Its parts would never make up the whole.
         let found = start + sum.length;
         if found < end {

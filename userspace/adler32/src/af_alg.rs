@@ -21,6 +21,7 @@ use crate::algorithm::Adler32;
 use crate::error::failed;
 use crate::error::Error;
 use crate::error::AF_ALG;
+use crate::sum::Sum;
 use crate::transfer;
 use crate::transfer::Call;
 use crate::uapi;
@@ -117,15 +118,27 @@ impl AfAlg {
     /// Has the kernel append bytes of `file`, as [`transfer::send`] does. If the file cannot be
     /// sent, the checksum so far is kept: the socket fails only if memory is short, before it takes
     /// a byte.
-    pub(crate) fn send(&mut self, file: BorrowedFd<'_>, call: Call) -> Result<usize, Error> {
-        let sent = transfer::send(file, &self.operation, call);
+    pub(crate) fn send(
+        &mut self,
+        file: BorrowedFd<'_>,
+        call: Call,
+        at: Option<u64>,
+        most: usize,
+    ) -> Result<usize, Error> {
+        let sent = transfer::send(file, &self.operation, call, at, most);
         // `sendfile` ends the message with the last byte that it was asked for. The next bytes go
         // into another message, which starts from the checksum of this one.
-        if sent == transfer::MOST && call == Call::Sendfile {
-            let start = self.digest()?;
-            self.operation = Self::open_from(start)?.operation;
+        if sent == most && call == Call::Sendfile {
+            self.combine(Sum::EMPTY)?;
         }
         Ok(sent)
+    }
+
+    /// Appends a part by its checksum and length, without its bytes.
+    pub(crate) fn combine(&mut self, part: Sum) -> Result<(), Error> {
+        let start = self.digest()?.combine(part.checksum, part.length);
+        self.operation = Self::open_from(start)?.operation;
+        Ok(())
     }
 
     fn accept(algorithm: OwnedFd) -> Result<Self, Error> {

@@ -3,9 +3,13 @@
 //! The backends behind one interface of functions.
 
 use std::fmt;
+use std::fs::File;
 use std::io;
 use std::io::Read;
+use std::io::Seek;
+use std::io::SeekFrom;
 use std::io::Write;
+use std::ops::Range;
 use std::os::fd::AsFd;
 use std::os::fd::BorrowedFd;
 
@@ -18,6 +22,8 @@ use crate::error::failed;
 use crate::error::Error;
 use crate::error::DEVICE_PATH;
 use crate::file;
+use crate::file::source::Part;
+use crate::file::source::Source;
 use crate::file::Options;
 use crate::hasher::Hasher;
 use crate::session::Session;
@@ -117,7 +123,7 @@ impl Backend {
     /// ```
     pub fn checksum(&mut self, mut data: impl Read) -> Result<Sum, Error> {
         self.reset()?;
-        let length = self.read_rest(Options::default(), |buffer| data.read(buffer))?;
+        let length = self.read_rest(Options::default(), |buffer| Ok(0..data.read(buffer)?))?;
         self.finish(length)
     }
 
@@ -175,37 +181,137 @@ impl Backend {
         }
         let stat = stat::fstat(file).map_err(|errno| Error::Read(errno.into()))?;
         self.reset()?;
-        let sent = match transfer::choose(&stat) {
-            Some(call) => self.send(file, call, options)?,
-            None => 0,
+        let call = transfer::choose(&stat);
+        let source = match call == Some(Call::Sendfile) || options.direct {
+            true => Some(Source::new(file, options.direct).map_err(Error::Read)?),
+            false => None,
         };
+        let direct = source.as_ref().is_some_and(Source::is_direct);
+        let source = source.filter(|_| call == Some(Call::Sendfile) || direct);
+        let mut length = 0;
+        match (source, call) {
+            (Some(source), _) => length = self.append_rest(&source, file, options)?,
+            (None, Some(Call::Splice)) => {
+                while let sent @ 1.. = self.send(file, Call::Splice, None, transfer::MOST)? {
+                    length += sent as u64;
+                    options.report(sent as u64);
+                }
+            }
+            _ => {}
+        }
         // Whether or not the kernel sent bytes, a read finds the end of the file. Its failure is a
         // failure of the file, where a failure to send could also be one of the backend.
-        let read = self.read_rest(options, |buffer| Ok(unistd::read(file, buffer)?))?;
-        self.finish(sent + read)
+        if !direct {
+            length += self.read_rest(options, |buffer| Ok(0..unistd::read(file, buffer)?))?;
+        }
+        self.finish(length)
     }
 
-    /// Has the kernel append bytes of `file` until it sends no more. Returns how many it sent.
+    /// Returns the checksum of the bytes of `file` from `range.start` to `range.end` or to the end
+    /// of the file, which does not depend on earlier calls.
+    ///
+    /// This function reads as [`Backend::checksum_file`] does. The position of the file is neither
+    /// used nor changed.
+    pub fn checksum_range(
+        &mut self,
+        file: impl AsFd,
+        range: Range<u64>,
+        options: Options<'_>,
+    ) -> Result<Sum, Error> {
+        let file = file.as_fd();
+        if let Self::Cpu(_) = self {
+            return file::checksum_range(file, range, options);
+        }
+        self.reset()?;
+        let source = Source::new(file, options.direct).map_err(Error::Read)?;
+        let length = self.append(&source, range, options)?;
+        self.finish(length)
+    }
+
+    /// Appends a file from its position on, and sets the position to the end. Returns the number of
+    /// bytes.
+    fn append_rest(
+        &mut self,
+        source: &Source,
+        file: BorrowedFd<'_>,
+        options: Options<'_>,
+    ) -> Result<u64, Error> {
+        let mut file = File::from(file.try_clone_to_owned().map_err(Error::Read)?);
+        let start = file.stream_position().map_err(Error::Read)?;
+        let length = self.append(source, start..u64::MAX, options)?;
+        let end = SeekFrom::Start(start + length);
+        file.seek(end).map_err(Error::Read)?;
+        Ok(length)
+    }
+
+    /// Appends a range of a file. Returns the number of bytes.
+    fn append(
+        &mut self,
+        source: &Source,
+        range: Range<u64>,
+        options: Options<'_>,
+    ) -> Result<u64, Error> {
+        let start = range.start;
+        let mut at = start;
+        for part in source.parts(range, u64::MAX) {
+            let end = match part {
+                Part::Hole(hole) => {
+                    at = hole.end;
+                    self.append_zeros(hole.end - hole.start)?;
+                    options.report(hole.end - hole.start);
+                    continue;
+                }
+                Part::Data(data) => data.end,
+            };
+            while at < end && !source.is_direct() {
+                let most = usize::try_from(end - at).unwrap_or(usize::MAX);
+                let most = most.min(transfer::MOST);
+                let sent = self.send(source.as_fd(), Call::Sendfile, Some(at), most)? as u64;
+                if sent == 0 {
+                    break;
+                }
+                at += sent;
+                options.report(sent);
+            }
+            let mut reading = at;
+            at += self.read_rest(options, |buffer| {
+                let found = source.read(buffer, reading..end)?;
+                reading += found.len() as u64;
+                Ok(found)
+            })?;
+            if at < end {
+                break;
+            }
+        }
+        Ok(at - start)
+    }
+
+    /// Has the kernel append at most `most` bytes of `file`, from `at` or from its position on.
+    /// Returns how many it sent.
     fn send(
         &mut self,
         file: BorrowedFd<'_>,
         call: Call,
-        options: Options<'_>,
-    ) -> Result<u64, Error> {
-        let mut length = 0;
-        loop {
-            let sent = match self {
-                Self::Device(session) => transfer::send(file, &*session, call),
-                Self::AfAlg(hash) => hash.send(file, call)?,
-                // The UPDATE ioctl takes bytes from a buffer only.
-                Self::Ioctl(_) | Self::Cpu(_) => 0,
-            };
-            if sent == 0 {
-                return Ok(length);
-            }
-            length += sent as u64;
-            if let Some(progress) = options.progress {
-                progress(sent as u64);
+        at: Option<u64>,
+        most: usize,
+    ) -> Result<usize, Error> {
+        match self {
+            Self::Device(session) => Ok(transfer::send(file, &*session, call, at, most)),
+            Self::AfAlg(hash) => hash.send(file, call, at, most),
+            // The UPDATE ioctl takes bytes from a buffer only.
+            Self::Ioctl(_) | Self::Cpu(_) => Ok(0),
+        }
+    }
+
+    /// Appends zeros, without their bytes.
+    fn append_zeros(&mut self, length: u64) -> Result<(), Error> {
+        let zeros = Sum::zeros(length);
+        match self {
+            Self::Device(session) | Self::Ioctl(session) => session.combine(zeros),
+            Self::AfAlg(hash) => hash.combine(zeros),
+            Self::Cpu(hasher) => {
+                *hasher = Hasher::resume(hasher.sum().combine(zeros));
+                Ok(())
             }
         }
     }
@@ -214,7 +320,7 @@ impl Backend {
     fn read_rest(
         &mut self,
         options: Options<'_>,
-        read: impl FnMut(&mut [u8]) -> io::Result<usize>,
+        read: impl FnMut(&mut [u8]) -> io::Result<Range<usize>>,
     ) -> Result<u64, Error> {
         file::read_all(options, read, |piece| self.update(piece))
     }

@@ -16,6 +16,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+pub(crate) mod source;
+
 use std::cell::Cell;
 use std::fs::File;
 use std::io;
@@ -24,15 +26,11 @@ use std::io::SeekFrom;
 use std::num::NonZero;
 use std::ops::Range;
 use std::os::fd::AsFd;
-use std::os::fd::BorrowedFd;
-use std::os::unix::fs::FileExt;
 
-use nix::fcntl;
-use nix::fcntl::PosixFadviseAdvice;
-use nix::sys::stat;
-use nix::sys::stat::SFlag;
 use nix::unistd;
 
+use self::source::Part;
+use self::source::Source;
 use crate::error::Error;
 use crate::hasher::Hasher;
 use crate::sum::Sum;
@@ -49,6 +47,9 @@ pub const PARALLEL_FROM: u64 = 16 * 1024 * 1024;
 /// How many bytes a thread takes at once. In the page cache, 1 to 64 MiB were equally fast. From a
 /// disk, 4 MiB were faster than 16 MiB, because the kernel reads ahead at one place.
 const STEP: u64 = 4 * 1024 * 1024;
+
+/// How many direct reads are under way, at least, unless the caller chooses the number of threads.
+const DIRECT_READS: u64 = 4;
 
 /// How many bytes are read at a time: [`PIECE`] bytes at first, and [`LONG_PIECE`] bytes after
 /// [`LONG`] bytes have been read into the buffer. Each page of a new buffer costs a page fault,
@@ -93,6 +94,7 @@ const PAGE: usize = 4096;
 /// let options = Options {
 ///     threads: NonZero::new(2),
 ///     progress: Some(&count),
+///     ..Options::default()
 /// };
 /// let sum = file::checksum(File::open("Cargo.toml")?, options)?;
 /// assert_eq!(counter.into_inner(), sum.length);
@@ -104,6 +106,18 @@ pub struct Options<'a> {
     pub threads: Option<NonZero<usize>>,
     /// Called with the number of bytes whenever a thread has summed a piece of the file.
     pub progress: Option<&'a (dyn Fn(u64) + Sync)>,
+    /// Whether to read regular files and block devices from the disk (`O_DIRECT`), so that the page
+    /// cache stays as it was. It is an error if the file system does not support such reads.
+    pub direct: bool,
+}
+
+impl Options<'_> {
+    /// Reports that bytes were summed.
+    pub(crate) fn report(&self, bytes: u64) {
+        if let Some(progress) = self.progress {
+            progress(bytes);
+        }
+    }
 }
 
 /// Reads `file` from its position to its end and returns the checksum.
@@ -118,27 +132,39 @@ pub struct Options<'a> {
 /// [`Error::Read`] is the only error.
 pub fn checksum(file: impl AsFd, options: Options<'_>) -> Result<Sum, Error> {
     let file = file.as_fd();
-    let mut left = PIECE;
-    let mut sum = continue_sum(Sum::EMPTY, options, |buffer| {
-        let read = unistd::read(file, &mut buffer[..left])?;
-        left -= read;
-        Ok(read)
-    })?;
-    // Most files end here, without a call for their size.
-    if left > 0 {
-        return Ok(sum);
+    let read = |buffer: &mut [u8]| Ok(0..unistd::read(file, buffer)?);
+    let mut sum = Sum::EMPTY;
+    if !options.direct {
+        let mut left = PIECE;
+        sum = continue_sum(sum, options, |buffer| {
+            let read = unistd::read(file, &mut buffer[..left])?;
+            left -= read;
+            Ok(0..read)
+        })?;
+        // Most files end here, without a call for their size.
+        if left > 0 {
+            return Ok(sum);
+        }
     }
-    let size = size(file)?;
-    if size >= PARALLEL_FROM {
-        let mut file = duplicate(file)?;
+    let source = Source::new(file, options.direct).map_err(Error::Read)?;
+    let size = source.size().map_err(Error::Read)?;
+    if size >= PARALLEL_FROM || source.is_direct() {
+        let mut file = File::from(file.try_clone_to_owned().map_err(Error::Read)?);
         let start = file.stream_position().map_err(Error::Read)?;
-        let rest = by_threads(&file, start..size, options)?;
+        let range = match source.is_direct() {
+            true => start..u64::MAX,
+            false => start..size,
+        };
+        let rest = sum_parts(&source, range, size, options)?;
         file.seek(SeekFrom::Start(start + rest.length))
             .map_err(Error::Read)?;
         sum = sum.combine(rest);
+        if source.is_direct() {
+            return Ok(sum);
+        }
     }
     // This read also finds bytes that were appended in the meantime.
-    continue_sum(sum, options, |buffer| Ok(unistd::read(file, buffer)?))
+    continue_sum(sum, options, read)
 }
 
 /// Returns the checksum of the bytes of `file` from `range.start` to `range.end` or to the end of
@@ -154,16 +180,16 @@ pub fn checksum_range(
     range: Range<u64>,
     options: Options<'_>,
 ) -> Result<Sum, Error> {
-    let file = duplicate(file.as_fd())?;
-    let size = size(file.as_fd())?;
-    let sum = by_threads(&file, range.start..range.end.min(size), options)?;
-    by_one(&file, sum, range, options)
+    let source = Source::new(file.as_fd(), options.direct).map_err(Error::Read)?;
+    let size = source.size().map_err(Error::Read)?;
+    sum_parts(&source, range, size, options)
 }
 
-/// Calls `read` until it returns 0, and passes each piece to `take`. Returns the number of bytes.
+/// Calls `read` until it finds no bytes, and passes each piece to `take`. `read` returns where the
+/// bytes are in its buffer. Returns the number of bytes.
 pub(crate) fn read_all(
     options: Options<'_>,
-    mut read: impl FnMut(&mut [u8]) -> io::Result<usize>,
+    mut read: impl FnMut(&mut [u8]) -> io::Result<Range<usize>>,
     mut take: impl FnMut(&[u8]) -> Result<(), Error>,
 ) -> Result<u64, Error> {
     thread_local! {
@@ -176,16 +202,15 @@ pub(crate) fn read_all(
     let done = loop {
         let piece = buffer.piece();
         match read(piece) {
-            Ok(0) => break Ok(length),
-            Ok(len) => {
-                if let Err(error) = take(&piece[..len]) {
+            Ok(found) if found.is_empty() => break Ok(length),
+            Ok(found) => {
+                let len = found.len() as u64;
+                if let Err(error) = take(&piece[found]) {
                     break Err(error);
                 }
-                length += len as u64;
-                buffer.seen += len as u64;
-                if let Some(progress) = options.progress {
-                    progress(len as u64);
-                }
+                length += len;
+                buffer.seen += len;
+                options.report(len);
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => break Err(Error::Read(error)),
@@ -222,42 +247,60 @@ impl Buffer {
     }
 }
 
-/// Sums a range with several threads if the range is long, and else returns the sum of no bytes.
-/// The sum ends where the file did; the caller reads on from there.
-fn by_threads(file: &File, range: Range<u64>, options: Options<'_>) -> Result<Sum, Error> {
-    let length = range.end.saturating_sub(range.start);
-    if length < PARALLEL_FROM {
-        return Ok(Sum::EMPTY);
+/// Sums a range of a file of this size. Several threads sum it if it is long.
+fn sum_parts(
+    source: &Source,
+    range: Range<u64>,
+    size: u64,
+    options: Options<'_>,
+) -> Result<Sum, Error> {
+    let known = range.start..range.end.min(size);
+    let length = known.end.saturating_sub(known.start);
+    let mut sum = Sum::EMPTY;
+    if length >= PARALLEL_FROM {
+        source.advise_sequential();
+        let threads = match source.is_direct() && options.threads.is_none() {
+            true => threads::number(None).max(DIRECT_READS),
+            false => threads::number(options.threads),
+        };
+        let threads = threads.min(length / (PARALLEL_FROM / 2));
+        let is_cold = |part: &Part| match part {
+            Part::Data(range) => source.is_cold(range.start),
+            Part::Hole(_) => false,
+        };
+        let parts = source.parts(known, STEP);
+        sum = threads::sum(range.start, parts, threads, is_cold, |part| match part {
+            Part::Data(range) => Ok((range.start, by_one(source, Sum::EMPTY, range, options)?)),
+            Part::Hole(range) => {
+                let length = range.end - range.start;
+                options.report(length);
+                Ok((range.start, Sum::zeros(length)))
+            }
+        })?;
     }
-    // The kernel then reads further ahead. Some file systems refuse the advice, which does no harm.
-    let _ = fcntl::posix_fadvise(file, 0, 0, PosixFadviseAdvice::POSIX_FADV_SEQUENTIAL);
-    let threads = threads::number(options.threads).min(length / (PARALLEL_FROM / 2));
-    if threads == 1 {
-        return Ok(Sum::EMPTY);
-    }
-    threads::sum(range, STEP, threads, |part| {
-        by_one(file, Sum::EMPTY, part, options)
-    })
+    // This also finds bytes that were appended in the meantime.
+    by_one(source, sum, range, options)
 }
 
 /// Appends to `sum`, which covers the first bytes of a range, the rest of the range.
-fn by_one(file: &File, sum: Sum, range: Range<u64>, options: Options<'_>) -> Result<Sum, Error> {
+fn by_one(
+    source: &Source,
+    sum: Sum,
+    range: Range<u64>,
+    options: Options<'_>,
+) -> Result<Sum, Error> {
     let mut at = range.start + sum.length;
     continue_sum(sum, options, |buffer| {
-        let left = range.end.saturating_sub(at);
-        let len = buffer
-            .len()
-            .min(usize::try_from(left).unwrap_or(usize::MAX));
-        let read = file.read_at(&mut buffer[..len], at)?;
-        at += read as u64;
-        Ok(read)
+        let found = source.read(buffer, at..range.end)?;
+        at += found.len() as u64;
+        Ok(found)
     })
 }
 
 fn continue_sum(
     sum: Sum,
     options: Options<'_>,
-    read: impl FnMut(&mut [u8]) -> io::Result<usize>,
+    read: impl FnMut(&mut [u8]) -> io::Result<Range<usize>>,
 ) -> Result<Sum, Error> {
     let mut hasher = Hasher::resume(sum);
     read_all(options, read, |piece| {
@@ -265,21 +308,6 @@ fn continue_sum(
         Ok(())
     })?;
     Ok(hasher.sum())
-}
-
-/// Returns the size of a regular file, or else 0.
-fn size(file: BorrowedFd<'_>) -> Result<u64, Error> {
-    let stat = stat::fstat(file).map_err(|errno| Error::Read(errno.into()))?;
-    let kind = SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT;
-    Ok(match kind {
-        SFlag::S_IFREG => stat.st_size as u64,
-        _ => 0,
-    })
-}
-
-fn duplicate(file: BorrowedFd<'_>) -> Result<File, Error> {
-    let file = file.try_clone_to_owned().map_err(Error::Read)?;
-    Ok(file.into())
 }
 
 #[cfg(test)]

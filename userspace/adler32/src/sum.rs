@@ -3,6 +3,7 @@
 //! A checksum and a length.
 
 use crate::algorithm::Adler32;
+use crate::algorithm::MODULUS;
 
 /// A checksum together with the number of bytes it covers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +20,24 @@ impl Sum {
         checksum: Adler32::EMPTY,
         length: 0,
     };
+
+    /// Returns the checksum of `length` zeros.
+    ///
+    /// ```
+    /// use adler32::Hasher;
+    /// use adler32::Sum;
+    ///
+    /// let mut hasher = Hasher::new();
+    /// hasher.update(&[0; 70_000]);
+    /// assert_eq!(Sum::zeros(70_000), hasher.sum());
+    /// ```
+    pub const fn zeros(length: u64) -> Self {
+        let sum = (length % MODULUS as u64) as u32;
+        Self {
+            checksum: Adler32::from_value(sum << 16 | 1).expect("the checksum of zeros"),
+            length,
+        }
+    }
 
     /// Returns the checksum of the bytes that `self` covers followed by the bytes that `next`
     /// covers.

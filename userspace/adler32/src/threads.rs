@@ -3,10 +3,10 @@
 //! Several threads that sum the parts of a whole.
 
 use std::num::NonZero;
-use std::ops::Range;
 use std::panic::resume_unwind;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
 use std::thread;
 
 use crate::sum::Sum;
@@ -18,27 +18,31 @@ pub fn number(wanted: Option<NonZero<usize>>) -> u64 {
         .map_or(1, |threads| threads.get() as u64)
 }
 
-/// Sums the bytes of `whole` in steps of `step` bytes, with up to `threads` threads. The caller is
-/// one of them. `sum` sums a part; if the sum covers less than the part, the result ends there.
-pub fn sum<E: Send>(
-    whole: Range<u64>,
-    step: u64,
+/// Sums the parts of a whole that begins at `start`, with up to `threads` threads. The caller is
+/// one of them. `sum` sums a part, and returns where the part begins. If a sum covers less than its
+/// part, the result ends there. No other part is begun while a part is summed that is `alone`.
+pub fn sum<P, E: Send>(
+    start: u64,
+    parts: impl Iterator<Item = P> + Send,
     threads: u64,
-    sum: impl Fn(Range<u64>) -> Result<Sum, E> + Sync,
+    alone: impl Fn(&P) -> bool + Sync,
+    sum: impl Fn(P) -> Result<(u64, Sum), E> + Sync,
 ) -> Result<Sum, E> {
-    // Each thread takes the next part when it is ready, so that a disk is read at one moving place.
-    let next = AtomicU64::new(whole.start);
+    let parts = Mutex::new(Some(parts));
     let work = || -> Result<Vec<(u64, Sum)>, E> {
         let mut sums = Vec::new();
         loop {
-            let start = next.fetch_add(step, Ordering::Relaxed);
-            if start >= whole.end {
+            let mut rest = lock(&parts);
+            let Some(part) = rest.as_mut().and_then(Iterator::next) else {
                 return Ok(sums);
-            }
-            match sum(start..whole.end.min(start + step)) {
-                Ok(sum) => sums.push((start, sum)),
+            };
+            let rest = alone(&part).then_some(rest);
+            let sum = sum(part);
+            drop(rest);
+            match sum {
+                Ok(sum) => sums.push(sum),
                 Err(error) => {
-                    next.store(whole.end, Ordering::Relaxed);
+                    *lock(&parts) = None;
                     return Err(error);
                 }
             }
@@ -55,7 +59,12 @@ pub fn sum<E: Send>(
         }
         Ok(sums)
     })?;
-    Ok(without_gap(whole.start, sums))
+    Ok(without_gap(start, sums))
+}
+
+/// Locks a mutex. A panic of another thread reaches the caller when that thread is joined.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Combines sums, each with the place where its bytes begin, up to the first gap. A file that was

@@ -56,19 +56,30 @@ pub(crate) fn choose(stat: &FileStat) -> Option<Call> {
     }
 }
 
-/// Has the kernel send bytes of `file` to `backend`, and returns how many. The position of `file`
-/// advances by this number. The number is 0 at the end of the file, and also if the kernel refuses
-/// because of the file, the backend or a policy. The caller then reads on and finds out which.
-pub(crate) fn send(file: impl AsFd, backend: impl AsFd, call: Call) -> usize {
+/// Has the kernel send at most `most` bytes of `file` to `backend`, and returns how many. The bytes
+/// begin at `at`, or at the position of `file`, which advances by their number. The number is 0 at
+/// the end of the file, and also if the kernel refuses because of the file, the backend or a
+/// policy. The caller then reads on and finds out which.
+pub(crate) fn send(
+    file: impl AsFd,
+    backend: impl AsFd,
+    call: Call,
+    at: Option<u64>,
+    most: usize,
+) -> usize {
+    // No file has bytes at an offset that is not a signed number.
+    let Ok(mut at) = at.map(i64::try_from).transpose() else {
+        return 0;
+    };
     loop {
         let sent = match call {
-            Call::Sendfile => sendfile::sendfile(&backend, &file, None, MOST),
+            Call::Sendfile => sendfile::sendfile(&backend, &file, at.as_mut(), most),
             Call::Splice => fcntl::splice(
                 &file,
                 None,
                 &backend,
                 None,
-                MOST,
+                most,
                 SpliceFFlags::SPLICE_F_MORE,
             ),
         };

@@ -6,6 +6,7 @@ mod attributes;
 mod bench;
 mod cli;
 mod copy;
+mod disk;
 mod grid;
 mod install;
 

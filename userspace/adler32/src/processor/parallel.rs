@@ -21,7 +21,7 @@ pub const PARALLEL_FROM: usize = 16 * 1024 * 1024;
 
 /// The shortest and the longest part that a thread takes at once, in bytes. In between, there are
 /// two parts for each thread, so that no thread waits long for the last one.
-const STEP: RangeInclusive<u64> = 1024 * 1024..=16 * 1024 * 1024;
+const STEP: RangeInclusive<usize> = 1024 * 1024..=16 * 1024 * 1024;
 
 /// Appends `data` to the bytes that `start` covers, as [`update()`] does. Several threads share the
 /// work if the data is long: as many as there are processors, unless `threads` is another number.
@@ -40,10 +40,14 @@ pub fn update_parallel(start: Adler32, data: &[u8], threads: Option<NonZero<usiz
     if data.len() < PARALLEL_FROM || threads == 1 {
         return update(start, data);
     }
-    let length = data.len() as u64;
-    let step = (length / (2 * threads)).clamp(*STEP.start(), *STEP.end());
-    let Ok(sum) = threads::sum(0..length, step, threads, |part| {
-        Ok::<_, Infallible>(sum(&data[part.start as usize..part.end as usize]))
-    });
+    let step = (data.len() / (2 * threads as usize)).clamp(*STEP.start(), *STEP.end());
+    let parts = (0..).step_by(step).zip(data.chunks(step));
+    let Ok(sum) = threads::sum(
+        0,
+        parts,
+        threads,
+        |_| false,
+        |(at, data)| Ok::<_, Infallible>((at, sum(data))),
+    );
     start.combine(sum.checksum, sum.length)
 }

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! Files on a disk that is damaged below the page cache. The disk is a loop device, which only root
+//! can set up.
+
+use std::fs;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::process::Command;
+
+use super::assert_outcome;
+use super::assert_prints;
+use super::files;
+use super::run_in;
+
+const MIB: usize = 1024 * 1024;
+
+/// A file system that is unmounted in the end.
+struct Mounted<'a>(&'a Path);
+
+impl Drop for Mounted<'_> {
+    fn drop(&mut self) {
+        succeeds(Command::new("umount").arg(self.0));
+    }
+}
+
+fn succeeds(command: &mut Command) -> bool {
+    command.output().is_ok_and(|output| output.status.success())
+}
+
+/// Returns the place of the block that begins with these bytes.
+fn place(disk: &[u8], start: &[u8]) -> u64 {
+    let mut blocks = disk.chunks(1024);
+    let block = blocks.position(|block| block.starts_with(start));
+    1024 * block.expect("the block") as u64
+}
+
+#[test]
+fn direct_reads_find_what_the_page_cache_hides() {
+    let directory = files(&[]);
+    let image = directory.path().join("image");
+    let mounted = directory.path().join("mounted");
+    fs::create_dir(&mounted).unwrap();
+    File::create(&image)
+        .unwrap()
+        .set_len(96 * MIB as u64)
+        .unwrap();
+    let made = succeeds(Command::new("mkfs.ext4").args(["-q", "-F"]).arg(&image));
+    let mount = |options| {
+        succeeds(
+            Command::new("mount")
+                .args(["-o", options])
+                .args([&image, &mounted]),
+        )
+    };
+    if !made || !mount("loop") {
+        println!("skipped: no loop device can be mounted here");
+        return;
+    }
+    let unmount = Mounted(&mounted);
+    // A file that one thread reads, and one that several threads read.
+    for (name, len) in [("short", MIB), ("long", 40 * MIB)] {
+        let data: Vec<u8> = (0..len as u32)
+            .map(|i| (i.wrapping_mul(i | 1).wrapping_mul(2_654_435_761) >> 24) as u8)
+            .collect();
+        let file = mounted.join(name);
+        fs::write(&file, &data).unwrap();
+        File::open(&file).unwrap().sync_all().unwrap();
+        let sums = run_in(&mounted, &["sum", name]).stdout;
+        let list = format!("{name}.list");
+        fs::write(mounted.join(&list), &sums).unwrap();
+        assert_eq!(run_in(&mounted, &["sum", "--direct", name]).stdout, sums);
+
+        let disk = fs::read(&image).unwrap();
+        let marker = &data[len / 2..][..64];
+        let at = place(&disk, marker);
+        let disk = File::options().write(true).open(&image).unwrap();
+        disk.write_all_at(&[!marker[0]], at).unwrap();
+
+        let ok = format!("{name}: OK\n");
+        assert_prints(run_in(&mounted, &["sum", "-c", &list]), &ok);
+        assert_outcome(
+            run_in(&mounted, &["sum", "-c", "--direct", &list]),
+            &format!("{name}: FAILED\n"),
+            "adler32: WARNING: 1 computed checksum did NOT match\n",
+            1,
+        );
+    }
+    // The end of the disk fails.
+    let failure = "adler32: long: Input/output error\n";
+    let disk = File::options().write(true).open(&image).unwrap();
+    let all = fs::read(&image).unwrap();
+    let last = fs::read(mounted.join("long")).unwrap().split_off(39 * MIB);
+    disk.set_len(place(&all, &last[..64])).unwrap();
+    let long = File::open(mounted.join("long")).unwrap();
+    for arguments in [
+        &["--direct"][..],
+        &["--threads", "1"],
+        &["--threads", "3"],
+        &[],
+    ] {
+        rustix::fs::fadvise(&long, 0, None, rustix::fs::Advice::DontNeed).unwrap();
+        let arguments = [&["sum"], arguments, &["long"]].concat();
+        assert_outcome(run_in(&mounted, &arguments), "", failure, 2);
+    }
+    drop(long);
+    drop(unmount);
+}

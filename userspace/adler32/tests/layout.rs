@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! Files with holes, and files of which a part is in the page cache.
+
+use std::fs::File;
+use std::io::Seek;
+use std::num::NonZero;
+use std::os::unix::fs::FileExt;
+use std::os::unix::fs::MetadataExt;
+use std::time::Instant;
+
+use adler32::file;
+use adler32::file::Options;
+use adler32::file::PARALLEL_FROM;
+use adler32::Backend;
+use adler32::BackendKind;
+use adler32::Hasher;
+use adler32::Sum;
+use proptest::collection::vec;
+use proptest::prelude::*;
+use rustix::fs::Advice;
+use tempfile::tempfile_in;
+
+const MIB: u64 = 1024 * 1024;
+
+/// Returns an empty file on a disk. `/tmp` may be in memory.
+fn on_disk() -> File {
+    tempfile_in(env!("CARGO_TARGET_TMPDIR")).expect("a file")
+}
+
+fn sum_of(data: &[u8]) -> Sum {
+    let mut hasher = Hasher::new();
+    hasher.update(data);
+    hasher.sum()
+}
+
+fn noise(len: u64, seed: u64) -> Vec<u8> {
+    let mut state = seed | 1;
+    let byte = |_| {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        (state >> 56) as u8
+    };
+    (0..len).map(byte).collect()
+}
+
+fn options(threads: usize, direct: bool) -> Options<'static> {
+    Options {
+        threads: NonZero::new(threads),
+        direct,
+        ..Options::default()
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+
+    /// Islands of data in a hole, which may touch or overlap, and a range of the file.
+    #[test]
+    fn holes_are_zeros(
+        len in 0..3 * PARALLEL_FROM,
+        islands in vec((0..3 * PARALLEL_FROM, 1..2 * MIB), 0..6),
+        range in (0..3 * PARALLEL_FROM, 0..3 * PARALLEL_FROM),
+        threads in 1..4_usize,
+    ) {
+        let file = on_disk();
+        file.set_len(len).unwrap();
+        let mut data = vec![0; len as usize];
+        for (number, (at, length)) in islands.into_iter().enumerate() {
+            let at = at.min(len);
+            let island = noise(length.min(len - at), number as u64);
+            file.write_all_at(&island, at).unwrap();
+            data[at as usize..][..island.len()].copy_from_slice(&island);
+        }
+        let end = range.1.min(len);
+        let start = range.0.min(end);
+        let part = sum_of(&data[start as usize..end as usize]);
+        let whole = sum_of(&data);
+        for direct in [false, true] {
+            let options = options(threads, direct);
+            for kind in BackendKind::ALL {
+                let Ok(mut backend) = Backend::open(kind) else {
+                    continue;
+                };
+                (&file).rewind().unwrap();
+                prop_assert_eq!(backend.checksum_file(&file, options).unwrap(), whole);
+                prop_assert_eq!((&file).stream_position().unwrap(), len);
+                let found = backend.checksum_range(&file, start..end, options).unwrap();
+                prop_assert_eq!(found, part);
+            }
+        }
+    }
+}
+
+/// Reading a hole of 1 TiB would take minutes.
+#[test]
+fn holes_cost_nothing() {
+    const LEN: u64 = 1024 * 1024 * MIB;
+    let file = on_disk();
+    file.set_len(LEN).unwrap();
+    let data = noise(MIB, 7);
+    for at in [0, LEN / 3, LEN - MIB] {
+        file.write_all_at(&data, at).unwrap();
+    }
+    let data = sum_of(&data);
+    let expected = data
+        .combine(Sum::zeros(LEN / 3 - MIB))
+        .combine(data)
+        .combine(Sum::zeros(LEN - 2 * MIB - LEN / 3))
+        .combine(data);
+    let start = Instant::now();
+    for threads in [1, 2] {
+        (&file).rewind().unwrap();
+        assert_eq!(
+            file::checksum(&file, options(threads, false)).unwrap(),
+            expected
+        );
+    }
+    let rest = file::checksum_range(&file, MIB..u64::MAX, options(2, false)).unwrap();
+    assert_eq!(data.combine(rest), expected);
+    assert!(start.elapsed().as_secs() < 10, "{:?}", start.elapsed());
+}
+
+/// Returns how many bytes of a file are in the page cache.
+fn resident(file: &File) -> usize {
+    let len = file.metadata().unwrap().size() as usize;
+    let mut pages = vec![0_u8; len.div_ceil(4096)];
+    // SAFETY: The mapping is as long as the file, and `pages` has a byte for each of its pages.
+    unsafe {
+        let map = nix::libc::mmap(
+            std::ptr::null_mut(),
+            len,
+            nix::libc::PROT_READ,
+            nix::libc::MAP_SHARED,
+            std::os::fd::AsRawFd::as_raw_fd(file),
+            0,
+        );
+        assert_ne!(map, nix::libc::MAP_FAILED);
+        assert_eq!(nix::libc::mincore(map, len, pages.as_mut_ptr()), 0);
+        nix::libc::munmap(map, len);
+    }
+    pages.iter().filter(|page| **page & 1 == 1).count() * 4096
+}
+
+fn drop_cache(file: &File, at: u64, len: u64) {
+    file.sync_all().unwrap();
+    rustix::fs::fadvise(file, at, std::num::NonZeroU64::new(len), Advice::DontNeed).unwrap();
+}
+
+#[test]
+fn files_of_which_a_part_is_cached() {
+    let data = noise(3 * PARALLEL_FROM + 77, 3);
+    let file = on_disk();
+    file.write_all_at(&data, 0).unwrap();
+    for threads in [1, 2, 3] {
+        for step in [MIB, 8 * MIB] {
+            for at in (0..data.len() as u64).step_by(2 * step as usize) {
+                drop_cache(&file, at, step);
+            }
+            (&file).rewind().unwrap();
+            let sum = file::checksum(&file, options(threads, false)).unwrap();
+            assert_eq!(sum, sum_of(&data));
+        }
+    }
+}
+
+#[test]
+fn direct_reads_leave_the_page_cache_as_it_was() {
+    let data = noise(2 * PARALLEL_FROM + 77, 5);
+    let file = on_disk();
+    file.write_all_at(&data, 0).unwrap();
+    drop_cache(&file, 0, data.len() as u64);
+    let cold = resident(&file);
+    assert!(
+        cold < data.len() / 2,
+        "{cold} bytes are still in the page cache"
+    );
+    let sum = |direct| {
+        (&file).rewind().unwrap();
+        assert_eq!(
+            file::checksum(&file, options(2, direct)).unwrap(),
+            sum_of(&data)
+        );
+    };
+    sum(true);
+    assert_eq!(resident(&file), cold);
+    sum(false);
+    let warm = resident(&file);
+    assert!(
+        warm >= data.len(),
+        "only {warm} bytes are in the page cache"
+    );
+    sum(true);
+    assert_eq!(resident(&file), warm);
+}
