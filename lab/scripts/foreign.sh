@@ -3,10 +3,10 @@
 #
 # usage: foreign.sh ARCHITECTURE DIR PACKAGE...
 #
-# Unpacks into the root a compiler for another architecture, and makes DIR, for kernels and guests
-# of that architecture. DIR contains apt.conf, with which apt downloads packages of the
-# architecture, and root, a Debian system with PACKAGEs. Their programs cannot run here, so these
-# packages are not configured.
+# Unpacks into the root a C compiler and Rust's standard library for another architecture, and makes
+# DIR, for kernels and guests of that architecture. DIR contains apt.conf, with which apt downloads
+# packages of the architecture, and root, a Debian system with PACKAGEs. Their programs cannot run
+# here, so these packages are not configured.
 set -eu
 
 architecture=$1 dir=$2
@@ -28,6 +28,9 @@ dpkg-deb -x gcc-14-aarch64-linux-gnu_*.deb /
 rm gcc-14-aarch64-linux-gnu_*.deb
 export APT_CONFIG="$dir/apt.conf"
 apt-get update
+apt-get -o APT::Sandbox::User=root download libstd-rust-dev
+dpkg-deb --fsys-tarfile libstd-rust-dev_*.deb | tar -x -C / ./usr/lib/rustlib
+rm libstd-rust-dev_*.deb
 apt-get install --yes --no-install-recommends --download-only '?essential' "$@"
 # The first package contains the symbolic links /bin, /lib and /sbin.
 for package in "$dir"/cache/archives/base-files_*.deb "$dir"/cache/archives/*.deb; do

@@ -59,6 +59,14 @@ pub enum Action {
         #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
         command: Vec<String>,
     },
+    /// Run Debian's cargo in the root, which builds programs for guests of arm64
+    Cargo {
+        /// Cargo's directory on the host, with the downloaded crates
+        #[arg(long, value_name = "DIR")]
+        home: PathBuf,
+        #[arg(required = true, last = true)]
+        arguments: Vec<String>,
+    },
     /// Boot a kernel in a virtual machine and run a command there as root
     Vm {
         #[command(flatten)]

@@ -444,7 +444,12 @@ mod tests {
             "7.2-rt",
             "-rt-amd64",
         ] {
-            assert!(text.parse::<Wanted>().is_err(), "{text}");
+            let error = text.parse::<Wanted>().unwrap_err().to_string();
+            assert!(error.contains("7.2 or 7.3 or an exact version"), "{error}");
+        }
+        let error = "7.3-rt".parse::<Wanted>().unwrap_err().to_string();
+        for flavour in DebianFlavour::ALL {
+            assert!(error.contains(flavour.name()), "{error}");
         }
     }
 }

@@ -22,6 +22,7 @@ use crate::cli::VmArgs;
 use crate::flavour;
 use crate::flavour::Flavour;
 use crate::flavour::Variant;
+use crate::foreign;
 use crate::guest::VmOptions;
 use crate::host;
 use crate::job;
@@ -52,6 +53,7 @@ pub fn run(cli: Cli) -> Result<i32> {
             arguments,
         } => open()?.build(&kernel, &dir, &arguments),
         Action::Run { packages, command } => open()?.run(&packages, &command),
+        Action::Cargo { home, arguments } => open()?.cargo(&home, &arguments),
         Action::Vm { vm, command } => open()?.vm(vm, command, false),
         Action::Shell { vm, command } => open()?.vm(vm, command, true),
         Action::Clean => Cache::clean(&dir).map(|()| 0),
@@ -169,6 +171,17 @@ impl Lab {
             .status()
             .with_context(|| format!("cannot run {} in the root", command[0]))?;
         Ok(status_of(status))
+    }
+
+    fn cargo(&self, home: &Path, arguments: &[String]) -> Result<i32> {
+        let (current, home) = (std::env::current_dir()?, directory(home)?);
+        foreign::ensure(&self.cache, &self.root)?;
+        self.root.show(&current)?;
+        self.root.show(&home)?;
+        let mut cargo = self.root.command_in(&current, "cargo", self.caller)?;
+        foreign::build_with_cargo(&mut cargo, &home);
+        let status = cargo.args(arguments).status();
+        Ok(status_of(status.context("cannot run cargo in the root")?))
     }
 
     fn vm(&self, arguments: VmArgs, command: Vec<String>, terminal: bool) -> Result<i32> {

@@ -212,9 +212,9 @@ impl Root {
             .collect())
     }
 
-    /// Returns whether the step with the stamp `name` is complete.
-    pub fn has_stamp(&self, name: &str) -> bool {
-        self.join(STAMPS).join(name).exists()
+    /// Returns the text of the stamp `name` if the step is complete.
+    pub fn stamp(&self, name: &str) -> Option<String> {
+        fs::read_to_string(self.join(STAMPS).join(name)).ok()
     }
 
     /// Writes the stamp `name`, which shows that a step is complete.

@@ -22,8 +22,12 @@ use nix::sys::mman::ProtFlags;
 
 use crate::usage;
 
-/// The size of a page.
-pub const PAGE: usize = 4096;
+/// The size of a page, or of several: arm64 kernels can have pages of 4 KiB or of 16 KiB.
+pub const PAGE: usize = if cfg!(target_arch = "aarch64") {
+    16 << 10
+} else {
+    4 << 10
+};
 
 /// Why a test is skipped if [`Map::huge`] returns `None`.
 pub const NO_HUGE_PAGES: &str = "this kernel has no transparent huge pages";
