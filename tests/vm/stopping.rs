@@ -41,8 +41,9 @@ trials!(after module::ensure_loaded:
 
 /// More than any call may take without a look at signals.
 const LONG: usize = 16 << 30;
-/// How long a stop may take.
-const SOON: Duration = Duration::from_secs(1);
+/// How many calls of [`MAX_BUFFER`] bytes a stop may take. A signal ends a write after that many
+/// bytes. Otherwise, the write would take as long as 32 such calls: the kernel cuts it at 2 GiB.
+const CALLS: u32 = 10;
 
 /// A call of the device that passes up to `len` bytes at `address`.
 type Call = fn(&fs::File, address: usize, len: usize);
@@ -86,12 +87,18 @@ fn busy(call: Call, prepare: impl FnOnce()) -> Child {
     child
 }
 
-/// Waits until `stopped`, at most for [`SOON`].
+/// Waits until `stopped`, at most for the time of [`CALLS`] calls or a second.
 fn must_stop(stopped: impl Fn() -> bool) {
+    let data = Map::repeated(0xff, MAX_BUFFER as usize);
+    let start = Instant::now();
+    let file = device::private();
+    file.update_from(data.address() as u64, MAX_BUFFER)
+        .expect("UPDATE");
+    let limit = Duration::from_secs(1).max(CALLS * start.elapsed());
     let start = Instant::now();
     while !stopped() {
         let time = start.elapsed();
-        assert!(time < SOON, "still not stopped after {time:?}");
+        assert!(time < limit, "still not stopped after {time:?}");
         thread::sleep(Duration::from_millis(2));
     }
 }
