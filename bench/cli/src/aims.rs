@@ -6,8 +6,10 @@ use bench_common::aim::Aim;
 use bench_common::aim::Threshold::Below;
 use bench_common::aim::Threshold::Speed;
 use bench_common::aim::Threshold::Time;
+use bench_common::group::Workload::Cold;
 use bench_common::group::Workload::File;
 use bench_common::group::Workload::Files;
+use bench_common::group::Workload::Sparse;
 use bench_common::group::Workload::Start;
 
 const DEFAULT: &str = "adler32 sum";
@@ -20,7 +22,9 @@ const LIBDEFLATE: &[&str] = &[
     "libdeflate, read 2 MiB",
 ];
 
-pub const AIMS: [Aim; 9] = [
+const READ_COLD: &[&str] = &["read alone, 2 MiB", "dd", "dd iflag=direct"];
+
+pub const AIMS: [Aim; 13] = [
     (File, DEFAULT, XROOTD, Speed(5.0)),
     (File, DEFAULT, PYTHON, Speed(5.0)),
     (File, ONE, XROOTD, Speed(3.3)),
@@ -28,6 +32,10 @@ pub const AIMS: [Aim; 9] = [
     (File, ONE, LIBDEFLATE, Speed(1.0)),
     (File, ONE, &["read alone, 2 MiB"], Time(1.15)),
     (File, "adler32 sum, two threads", &[ONE], Speed(1.5)),
+    (Cold, DEFAULT, READ_COLD, Speed(0.9)),
+    (Cold, DEFAULT, &[ONE], Speed(1.0)),
+    (Cold, DEFAULT, XROOTD, Speed(2.0)),
+    (Sparse, DEFAULT, &[], Below(50.0)),
     (Files, DEFAULT, &["cksum"], Speed(1.0)),
     (Start, DEFAULT, &[], Below(3.0)),
 ];

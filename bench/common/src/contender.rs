@@ -66,6 +66,18 @@ impl<'a> Contender<'a> {
         }
     }
 
+    /// Calls `prepare` before each pass, outside the time that is measured.
+    pub fn prepared(self, mut prepare: impl FnMut() -> Result<()> + 'a) -> Self {
+        let mut pass = self.pass;
+        Self {
+            pass: Box::new(move || {
+                prepare()?;
+                pass()
+            }),
+            ..self
+        }
+    }
+
     /// Makes a contender whose pass processes a short workload so often that it takes about `time`
     /// or longer. `pass` takes the number of repeats and returns the time that they took.
     pub fn repeated(

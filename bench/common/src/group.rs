@@ -27,6 +27,10 @@ pub enum Workload {
     Page,
     /// A file.
     File,
+    /// A file that is not in the page cache.
+    Cold,
+    /// A file that is mostly a hole.
+    Sparse,
     /// Many small files.
     Files,
     /// Little or no data: the call itself takes the time.
@@ -78,7 +82,7 @@ impl Group {
     pub fn unit(&self) -> &'static str {
         match self.workload {
             Workload::Call => "ns",
-            Workload::Start => "ms",
+            Workload::Sparse | Workload::Start => "ms",
             _ => "GB/s",
         }
     }
@@ -87,7 +91,7 @@ impl Group {
     pub fn value(&self, rate: f64) -> f64 {
         match self.workload {
             Workload::Call => 1.0 / rate,
-            Workload::Start => 1e-6 / rate,
+            Workload::Sparse | Workload::Start => 1e-6 / rate,
             _ => rate,
         }
     }
