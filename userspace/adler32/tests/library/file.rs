@@ -2,9 +2,6 @@
 
 //! Files and parts of files, summed by one thread and by several.
 
-#[allow(dead_code, reason = "other tests use the rest of it")]
-mod common;
-
 use std::fs;
 use std::fs::File;
 use std::io::Read;
@@ -24,13 +21,14 @@ use adler32::file::Options;
 use adler32::file::PARALLEL_FROM;
 use adler32::Error;
 use adler32::Sum;
-use common::theirs;
-use common::Others;
 use nix::sys::memfd::memfd_create;
 use nix::sys::memfd::MFdFlags;
 use nix::unistd::pipe;
 use tempfile::tempdir;
 use tempfile::tempfile;
+
+use crate::common::theirs;
+use crate::common::Others;
 
 const MIB: u64 = 1024 * 1024;
 

@@ -2,17 +2,16 @@
 
 //! Values, running checksums, and the laws of `combine`.
 
-mod common;
-
 use adler32::Adler32;
 use adler32::Hasher;
 use adler32::Sum;
 use adler32::MODULUS;
-use common::adler;
-use common::theirs;
-use common::WORST_START;
 use proptest::collection::vec;
 use proptest::prelude::*;
+
+use crate::common::adler;
+use crate::common::theirs;
+use crate::common::WORST_START;
 
 /// Returns our checksum of the data in one piece.
 fn ours(start: u32, data: &[u8]) -> u32 {

@@ -2,15 +2,14 @@
 
 //! The checksum by several threads, which must be the same as by one.
 
-mod common;
-
 use std::num::NonZero;
 
 use adler32::processor::update_parallel;
 use adler32::processor::PARALLEL_FROM;
-use common::adler;
-use common::theirs;
-use common::WORST_START;
+
+use crate::common::adler;
+use crate::common::theirs;
+use crate::common::WORST_START;
 
 const MIB: usize = 1024 * 1024;
 
