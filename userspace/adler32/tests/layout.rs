@@ -12,9 +12,9 @@ use std::time::Instant;
 use adler32::file;
 use adler32::file::Options;
 use adler32::file::PARALLEL_FROM;
+use adler32::processor;
 use adler32::Backend;
 use adler32::BackendKind;
-use adler32::Hasher;
 use adler32::Sum;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -26,12 +26,6 @@ const MIB: u64 = 1024 * 1024;
 /// Returns an empty file on a disk. `/tmp` may be in memory.
 fn on_disk() -> File {
     tempfile_in(env!("CARGO_TARGET_TMPDIR")).expect("a file")
-}
-
-fn sum_of(data: &[u8]) -> Sum {
-    let mut hasher = Hasher::new();
-    hasher.update(data);
-    hasher.sum()
 }
 
 fn noise(len: u64, seed: u64) -> Vec<u8> {
@@ -75,8 +69,8 @@ proptest! {
         }
         let end = range.1.min(len);
         let start = range.0.min(end);
-        let part = sum_of(&data[start as usize..end as usize]);
-        let whole = sum_of(&data);
+        let part = processor::sum(&data[start as usize..end as usize]);
+        let whole = processor::sum(&data);
         for direct in [false, true] {
             let options = options(threads, direct);
             for kind in BackendKind::ALL {
@@ -103,7 +97,7 @@ fn holes_cost_nothing() {
     for at in [0, LEN / 3, LEN - MIB] {
         file.write_all_at(&data, at).unwrap();
     }
-    let data = sum_of(&data);
+    let data = processor::sum(&data);
     let expected = data
         .combine(Sum::zeros(LEN / 3 - MIB))
         .combine(data)
@@ -160,7 +154,7 @@ fn files_of_which_a_part_is_cached() {
             }
             (&file).rewind().unwrap();
             let sum = file::checksum(&file, options(threads, false)).unwrap();
-            assert_eq!(sum, sum_of(&data));
+            assert_eq!(sum, processor::sum(&data));
         }
     }
 }
@@ -180,7 +174,7 @@ fn direct_reads_leave_the_page_cache_as_it_was() {
         (&file).rewind().unwrap();
         assert_eq!(
             file::checksum(&file, options(2, direct)).unwrap(),
-            sum_of(&data)
+            processor::sum(&data)
         );
     };
     sum(true);
