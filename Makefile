@@ -31,7 +31,10 @@ VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 
 kernel := $(if $(KERNEL),$(if $(filter debug,$(KERNEL)),--flavour debug,--kernel $(KERNEL)))
 packages := $(if $(PACKAGES),--packages "$(PACKAGES)")
-in_guest := $(kernel) $(packages) --build . --path $(TOOLS)
+# Guests of arm64 have programs of their own.
+arm64 := $(findstring arm64,$(KERNEL))
+guest_tools := tools$(if $(arm64),-arm64)
+in_guest := $(kernel) $(packages) --build . --path $(if $(arm64),$(subst x86_64,aarch64,$(TOOLS)),$(TOOLS))
 
 # apt installs one package list at a time, and cargo and the tests use all processors by themselves.
 .NOTPARALLEL:
@@ -139,7 +142,7 @@ test-packages: deb tools ## Install, upgrade and purge the packages in a clean D
 		build/deb/adler32-*.deb
 
 .PHONY: demo
-demo: lab tools ## Show the module at work in a virtual machine: KERNEL=7.2|7.3|7.3-rt-amd64 FILE=...
+demo: lab $(guest_tools) ## Show the module at work in a virtual machine: KERNEL=7.2|7.3|7.3-rt-amd64|7.3-arm64 FILE=...
 ifdef FILE
 	@mkdir -p build/demo && cp --dereference --reflink=auto -- "$$FILE" build/demo/
 	@$(LAB) vm $(in_guest) -- demo "build/demo/$$(basename -- "$$FILE")"
@@ -204,7 +207,7 @@ soak: lab tools ## Run the long tests: all settings, a million random operations
 	@$(TOOLS)/test-runner --soak
 
 .PHONY: vm
-vm: lab tools ## Run CMD='...' in a stock kernel: KERNEL=7.2|7.3|7.3-rt-amd64|debug PACKAGES="..."
+vm: lab $(guest_tools) ## Run CMD='...' in a stock kernel: KERNEL=7.2|7.3|7.3-rt-amd64|7.3-arm64|debug PACKAGES="..."
 	@test -n "$$CMD" || { echo "make: CMD is not set: make vm CMD='...'" >&2; exit 2; }
 	@$(LAB) vm $(in_guest) -- sh -c "$$CMD"
 
@@ -214,7 +217,7 @@ uml: lab tools ## Run CMD='...' in User Mode Linux: KERNEL=7.2|7.3 DEBUG=1 PACKA
 	@$(LAB) vm --flavour uml$(if $(DEBUG),-debug) $(in_guest) -- sh -c "$$CMD"
 
 .PHONY: shell
-shell: lab tools ## Open a shell in a stock kernel: KERNEL=7.2|7.3|7.3-rt-amd64 PACKAGES="..."
+shell: lab $(guest_tools) ## Open a shell in a stock kernel: KERNEL=7.2|7.3|7.3-rt-amd64|7.3-arm64 PACKAGES="..."
 	@$(LAB) shell $(in_guest)
 
 .PHONY: clean
@@ -237,6 +240,13 @@ static := -C target-feature=+crt-static
 tools: linker ## Build the command, the test programs and the benchmarks
 	@RUSTFLAGS='$(static)' cargo build --release --locked --quiet --target $(TARGET)
 	@mkdir -p build/tests && cp -ru tests/fixtures/modules build/tests
+
+# The programs for guests of arm64, which Debian's cargo builds in the lab's root.
+.PHONY: tools-arm64
+tools-arm64: lab
+	@$(LAB) cargo --home "$${CARGO_HOME:-$$HOME/.cargo}" -- build --release --locked --quiet \
+		--package adler32-cli --package adler32-tests --package demo \
+		--bin adler32 --bin adler32sum --bin test-vm --bin demo
 
 .PHONY: commands
 commands: export RUSTFLAGS := $(or $(RUSTFLAGS),$(static))

@@ -10,6 +10,7 @@ use anyhow::Result;
 use Place::Each;
 use Place::Host;
 use Place::Newest;
+use Place::Other;
 use Stage::Build;
 use Stage::Use;
 
@@ -32,12 +33,14 @@ pub enum Stage {
     Use,
 }
 
-/// Where a suite runs: on the host, for each supported kernel, or for the newest one.
+/// Where a suite runs: on the host, for each supported kernel of the flavour amd64, for the newest
+/// one, or for each supported kernel of Debian's other flavours.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Place {
     Host,
     Each,
     Newest,
+    Other,
 }
 
 /// The suites in the order in which they start.
@@ -54,6 +57,7 @@ const SUITES: &[(&str, Stage, Place, &[&str])] = &[
     ("packages", Build, Host, &[SOAK]),
     ("module", Build, Each, &[TEST]),
     ("vm", Use, Each, &[TEST]),
+    ("vm", Use, Other, &[SOAK]),
     ("preempt-full", Use, Each, &[SOAK]),
     ("preempt-full", Use, Newest, &[TEST]),
     ("one-processor", Use, Each, &[SOAK]),
@@ -77,7 +81,7 @@ const SUITES: &[(&str, Stage, Place, &[&str])] = &[
 
 /// A suite, in a kernel if it needs one.
 pub struct Suite {
-    /// With the kernel's series, as in `vm-7.3`.
+    /// With the kernel, as in `vm-7.3` or `vm-7.3-rt-amd64`.
     pub name: String,
     pub script: String,
     pub stage: Stage,
@@ -89,8 +93,11 @@ pub struct Suite {
 
 /// Returns the suites of a scope.
 pub fn of(scope: &str) -> Result<Vec<Suite>> {
-    let series = series()?;
-    let (newest, _) = series.last().context("`lab kernels` lists no kernel")?;
+    let kernels = kernels()?;
+    let (newest, _) = kernels
+        .iter()
+        .rfind(|(kernel, _)| !kernel.contains('-'))
+        .context("`lab kernels` lists no kernel")?;
     let of = |places: &[Place], kernel: &str, unavailable: Option<&String>| {
         let suites = SUITES
             .iter()
@@ -107,9 +114,11 @@ pub fn of(scope: &str) -> Result<Vec<Suite>> {
             .collect::<Vec<_>>()
     };
     let mut suites = of(&[Host], "", None);
-    for (kernel, unavailable) in &series {
+    for (kernel, unavailable) in &kernels {
         let places: &[_] = if kernel == newest {
             &[Each, Newest]
+        } else if kernel.contains('-') {
+            &[Other]
         } else {
             &[Each]
         };
@@ -118,15 +127,17 @@ pub fn of(scope: &str) -> Result<Vec<Suite>> {
     Ok(suites)
 }
 
-/// Returns the supported series of kernels, the newest last, without Debian's other flavours. If
-/// the package index no longer offers a series, the line that reports this comes with the series.
-fn series() -> Result<Vec<(String, Option<String>)>> {
-    let kernels = adler32_tests::output(Command::new(LAB).arg("kernels"))?;
-    let series = kernels.lines().filter_map(|line| {
-        let (series, state) = line.split_once("  ")?;
+/// Returns the names of the supported kernels: series, and behind a hyphen another of Debian's
+/// flavours than amd64. The newest of each flavour is the last. If the package index no longer
+/// offers a kernel, the line that reports this comes with the name.
+fn kernels() -> Result<Vec<(String, Option<String>)>> {
+    let list = adler32_tests::output(Command::new(LAB).arg("kernels"))?;
+    let kernels = list.lines().filter_map(|line| {
+        let (kernel, state) = line.split_once(' ')?;
         let unavailable = (!state.contains("newest offered: ")).then(|| line.to_owned());
-        (series.starts_with(|first: char| first.is_ascii_digit()) && !series.contains('-'))
-            .then(|| (series.to_owned(), unavailable))
+        kernel
+            .starts_with(|first: char| first.is_ascii_digit())
+            .then(|| (kernel.to_owned(), unavailable))
     });
-    Ok(series.collect())
+    Ok(kernels.collect())
 }

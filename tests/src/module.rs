@@ -31,6 +31,13 @@ pub const DRIVER: &str = "adler32-rust";
 
 /// The implementations, the slowest first: the value of the parameter `implementation`, the name,
 /// and the flags of `/proc/cpuinfo` that it needs. `clearcpuid=` clears flags there, too.
+#[cfg(target_arch = "aarch64")]
+pub const IMPLEMENTATIONS: [(u32, &str, &[&str]); 3] = [
+    (1, "portable", &[]),
+    (2, "neon", &["asimd"]),
+    (3, "neon-dotprod", &["asimd", "asimddp"]),
+];
+#[cfg(not(target_arch = "aarch64"))]
 pub const IMPLEMENTATIONS: [(u32, &str, &[&str]); 3] = [
     (1, "portable", &[]),
     (2, "avx2", &["avx2"]),
@@ -46,7 +53,7 @@ pub fn processor_has(flags: &[&str]) -> bool {
     let cpuinfo = fs::read_to_string("/proc/cpuinfo").expect("/proc/cpuinfo");
     let all: Vec<_> = cpuinfo
         .lines()
-        .filter(|line| line.starts_with("flags"))
+        .filter(|line| line.starts_with("flags") || line.starts_with("Features"))
         .flat_map(str::split_whitespace)
         .collect();
     flags.iter().all(|flag| all.contains(flag))
