@@ -42,14 +42,17 @@ const CHUNK: usize = 64 * 1024;
 /// The processor must have [`Features::NEON`](super::super::Features::NEON), and the caller must
 /// allow this function to change the vector registers.
 pub(in super::super) unsafe fn update(start: Adler32, data: &[u8]) -> Adler32 {
+    if data.len() > MOST_WEIGHTS {
+        // SAFETY: The caller guarantees the same requirements. The length was checked just now.
+        return unsafe { rows(start, data) };
+    }
     match data.len() {
         0..=15 => portable(start, data),
         // SAFETY: The caller guarantees the same requirements. The pattern checks the length.
         16..=32 => start.append_tiny(data.len(), unsafe { up_to_32(data) }),
-        // SAFETY: The caller guarantees the same requirements. The pattern checks the length.
-        33..=MOST_WEIGHTS => start.append_tiny(data.len(), unsafe { head(data, data.len()) }),
-        // SAFETY: The caller guarantees the same requirements. The patterns check the length.
-        _ => unsafe { rows(start, data) },
+        // SAFETY: The caller guarantees the same requirements. The length is 33 to
+        // `MOST_WEIGHTS`.
+        _ => start.append_tiny(data.len(), unsafe { head(data, data.len()) }),
     }
 }
 
@@ -330,11 +333,11 @@ macro_rules! add_row {
 /// v24        `plain` before the group
 /// v25        `before` within groups
 /// v26        the sum of the values of `plain` before each group
-/// v27, 28    `weighted`
-/// v29        the sum of the odd bytes
+/// v27        `weighted`
+/// v28        the sum of the odd bytes
 /// ```
 ///
-/// The labels are 2 (a group begins) and 3 (a pair of rows begins).
+/// The labels are 2 (a group begins), 3 (a pair of rows begins) and 4 (the end).
 ///
 /// # Safety
 ///
@@ -355,11 +358,9 @@ unsafe fn chunk(data: &[u8]) -> Sums {
             "movi v26.2d, #0",
             "movi v27.2d, #0",
             "movi v28.2d, #0",
-            "movi v29.2d, #0",
 
-            // A group begins: note `plain`, clear the sums of the group, and count its pairs.
+            // A group begins: clear its sums, and count its pairs.
             "2:",
-            "add v26.4s, v26.4s, v24.4s",
             "movi v16.2d, #0",
             "movi v17.2d, #0",
             "movi v18.2d, #0",
@@ -369,7 +370,6 @@ unsafe fn chunk(data: &[u8]) -> Sums {
             "sub {pairs}, {pairs}, {group}",
 
             // The loop over pairs of rows.
-            ".p2align 4",
             "3:",
             "ld1 {{v0.16b, v1.16b, v2.16b, v3.16b}}, [{data}], #64",
             "ld1 {{v4.16b, v5.16b, v6.16b, v7.16b}}, [{data}], #64",
@@ -390,29 +390,32 @@ unsafe fn chunk(data: &[u8]) -> Sums {
             "sub v20.8h, v20.8h, v22.8h",
             "shl v21.8h, v20.8h, #8",
             "add v20.8h, v20.8h, v21.8h",
-            "uadalp v29.4s, v20.8h",
+            "uadalp v28.4s, v20.8h",
             // Multiply the pairs by their weights.
             "umlal v27.4s, v16.4h, v0.4h",
-            "umlal2 v28.4s, v16.8h, v0.8h",
+            "umlal2 v27.4s, v16.8h, v0.8h",
             "umlal v27.4s, v17.4h, v1.4h",
-            "umlal2 v28.4s, v17.8h, v1.8h",
+            "umlal2 v27.4s, v17.8h, v1.8h",
             "umlal v27.4s, v18.4h, v2.4h",
-            "umlal2 v28.4s, v18.8h, v2.8h",
+            "umlal2 v27.4s, v18.8h, v2.8h",
             "umlal v27.4s, v19.4h, v3.4h",
-            "umlal2 v28.4s, v19.8h, v3.8h",
+            "umlal2 v27.4s, v19.8h, v3.8h",
+            "cbz {pairs}, 4f",
+            // Another group follows: note `plain`.
+            "add v26.4s, v26.4s, v24.4s",
             "mov {group}, #{full_group}",
-            "cbnz {pairs}, 2b",
+            "b 2b",
 
             // The end: `plain` before a group counts in `before` for each of its rows. No group
             // except the first has fewer than 64 rows, and before the first, `plain` is 0.
+            "4:",
             "shl v26.4s, v26.4s, #6",
             "add v25.4s, v25.4s, v26.4s",
             "uaddlv d25, v25.4s",
             "fmov {before}, d25",
             // The sum of all lanes of `weighted` is not below the sum of the odd bytes. Add up the
             // lanes of `plain` and `weighted` together.
-            "add v27.4s, v27.4s, v28.4s",
-            "sub v27.4s, v27.4s, v29.4s",
+            "sub v27.4s, v27.4s, v28.4s",
             "addp v24.4s, v24.4s, v27.4s",
             "addp v24.4s, v24.4s, v24.4s",
             "fmov {halves}, d24",
@@ -445,7 +448,6 @@ unsafe fn chunk(data: &[u8]) -> Sums {
             out("v26") _,
             out("v27") _,
             out("v28") _,
-            out("v29") _,
             options(pure, readonly, nostack, preserves_flags),
         );
     }

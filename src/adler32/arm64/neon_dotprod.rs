@@ -42,14 +42,17 @@ const CHUNK: usize = 64 * 1024;
 /// The processor must have the [`Features`](super::super::Features) `NEON` and `DOTPROD`, and the
 /// caller must allow this function to change the vector registers.
 pub(in super::super) unsafe fn update(start: Adler32, data: &[u8]) -> Adler32 {
+    if data.len() > MOST_WEIGHTS {
+        // SAFETY: The caller guarantees the same requirements. The length was checked just now.
+        return unsafe { rows(start, data) };
+    }
     match data.len() {
         0..=15 => portable(start, data),
         // SAFETY: The caller guarantees the same requirements. The pattern checks the length.
         16..=32 => start.append_tiny(data.len(), unsafe { neon::up_to_32(data) }),
-        // SAFETY: The caller guarantees the same requirements. The pattern checks the length.
-        33..=MOST_WEIGHTS => start.append_tiny(data.len(), unsafe { head(data, data.len()) }),
-        // SAFETY: The caller guarantees the same requirements. The patterns check the length.
-        _ => unsafe { rows(start, data) },
+        // SAFETY: The caller guarantees the same requirements. The length is 33 to
+        // `MOST_WEIGHTS`.
+        _ => start.append_tiny(data.len(), unsafe { head(data, data.len()) }),
     }
 }
 
@@ -276,7 +279,6 @@ unsafe fn chunk(data: &[u8]) -> Sums {
             "movi v31.2d, #0",
 
             // The loop over rows: `before` grows by the value of `plain` before this row.
-            ".p2align 4",
             "2:",
             "add v29.4s, v29.4s, v24.4s",
             "add v29.4s, v29.4s, v25.4s",
