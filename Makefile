@@ -141,6 +141,15 @@ test-packages: deb tools ## Install, upgrade and purge the packages in a clean D
 	@$(LAB) run --packages "e2fsprogs mmdebstrap" $(TOOLS)/test-packages --directory /var/tmp/packages \
 		build/deb/adler32-*.deb
 
+.PHONY: test-arm64
+test-arm64: lab ## Test the implementations for arm64 in QEMU, with and without the dot product
+	@cargo fetch --locked --quiet
+	@$(LAB) run --packages qemu-user true
+	@for processor in max,pauth-impdef=on cortex-a72; do \
+		$(cargo_arm64) test --offline --locked --quiet --package adler32 \
+			--config "target.aarch64-unknown-linux-gnu.runner=['qemu-aarch64', '-cpu', '$$processor']" \
+			|| exit; done
+
 .PHONY: demo
 demo: lab $(guest_tools) ## Show the module at work in a virtual machine: KERNEL=7.2|7.3|7.3-rt-amd64|7.3-arm64 FILE=...
 ifdef FILE
@@ -161,6 +170,17 @@ check: lab tools cmake ## Run the quick tests: style, host tests, one boot
 .PHONY: bench-core
 bench-core: cmake ## Compare the implementations with those of other libraries
 	@cd bench/core && cargo run --release --locked --quiet -- --output ../../build/bench
+
+# Debian's cargo, which builds for arm64 in the lab's root. The host's cargo downloads the crates.
+cargo_arm64 = $(LAB) cargo --home "$${CARGO_HOME:-$$HOME/.cargo}" --
+
+# One instruction takes one nanosecond.
+.PHONY: bench-count
+bench-count: lab ## Count the instructions of the implementations for arm64
+	@cargo fetch --locked --quiet --manifest-path bench/count/Cargo.toml
+	@$(LAB) run --packages cmake true
+	@$(cargo_arm64) build --release --offline --locked --quiet --manifest-path bench/count/Cargo.toml
+	@$(LAB) vm --icount --kernel 7.3-arm64 -- build/userspace/aarch64-unknown-linux-gnu/release/bench-count
 
 .PHONY: bench-kernel
 bench-kernel: lab tools ## Compare the hash in the kernel with the same code in a program

@@ -15,6 +15,7 @@ run_case "user space is formatted" cargo fmt --all --check
 run_case "the lab is formatted" env -C lab cargo fmt --all --check
 run_case "the fuzz target is formatted" env -C fuzz cargo fmt --check
 run_case "the benchmark is formatted" env -C bench/core cargo fmt --check
+run_case "the counting benchmark is formatted" env -C bench/count cargo fmt --check
 run_case "the module is formatted" rustfmt --check src/lib.rs
 run_case "clippy has nothing to say on user space" \
 	cargo clippy --locked --all-targets -- -D warnings
