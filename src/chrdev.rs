@@ -12,6 +12,8 @@
 //! | `O_RDONLY`            | a view of the slot when reading starts     | discards it             |
 //! | `O_RDWR`              | empty                                      | discards it             |
 //! | 3 (for ioctls only)   | empty                                      | discards it             |
+//!
+//! A session that no operation has changed replaces no newer slot.
 
 mod input;
 mod position;
@@ -167,7 +169,7 @@ impl Device for Adler32Device {
         let written = session.write(position, iov, Wait::of(&kiocb))?;
         *kiocb.ki_pos_mut() = match position {
             // The next read returns the text of the new value.
-            Position::Text(_) => position::START,
+            Position::Text(_) => session.mode().start(),
             Position::Offset(offset) => offset + written as i64,
         };
         Ok(written)

@@ -61,8 +61,8 @@ impl Drop for Buffer {
 }
 
 /// Continues `sum` over all of `iov`. After each part, calls `done` with the sum and the number of
-/// bytes in the part. Returns an error if the memory ends early, the caller is killed, or another
-/// signal arrives after [`INTERRUPTIBLE`] bytes.
+/// bytes in the part. Returns an error if the memory ends early, if it is broken, if the caller is
+/// killed, or if another signal arrives after [`INTERRUPTIBLE`] bytes.
 pub(super) fn append(
     mut sum: Adler32,
     iov: &mut IovIterSource<'_>,
@@ -83,7 +83,7 @@ pub(super) fn append(
             return Err(EINTR);
         }
         let len = if to_copy == 0 && iov::segment_len(iov) >= in_place {
-            match iov::for_each_run::<PAGES>(iov, |run| sum = platform::update(sum, run)) {
+            match iov::for_each_run::<PAGES>(iov, |run| sum = platform::update(sum, run))? {
                 Some(len) => len,
                 None => {
                     to_copy = RETRY;

@@ -15,10 +15,14 @@
 /// The length in bytes of the text that reading returns: eight digits and a newline.
 pub(super) const TEXT_LEN: usize = 9;
 
-/// The position of the start of the text. It is odd, because the offsets of blocks are even. It is
-/// less than 2^31, because `sendfile` from the device to some files, such as terminals, requires
-/// it.
-pub(super) const START: i64 = 99_999_901;
+/// The position of the start of the text in a file that is not open for reading. It is negative, as
+/// no offset of `pwrite` is. The kernel refuses transfers that are longer than the way to 0.
+pub(super) const START: i64 = i64::MIN + 0x10_0000;
+
+/// The position of the start of the text in a file that is open for reading, too. `sendfile` from
+/// the device refuses negative positions, and to some files, such as terminals, those above 2^31.
+/// The number is odd, because the offsets of blocks are even.
+pub(super) const READABLE_START: i64 = 99_999_901;
 
 /// A position that the kernel passes for a read or a write.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -30,9 +34,9 @@ pub(super) enum Position {
 }
 
 impl Position {
-    /// Interprets a position of a file that is open for writing.
-    pub(super) fn new(position: i64) -> Self {
-        match position.wrapping_sub(START) {
+    /// Interprets a position of a file that is open for writing, whose text begins at `start`.
+    pub(super) fn new(position: i64, start: i64) -> Self {
+        match position.wrapping_sub(start) {
             text @ 0..=TEXT_END => Self::Text(text),
             _ => Self::Offset(position),
         }

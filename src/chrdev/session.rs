@@ -82,10 +82,10 @@ impl Mode {
 
     /// Returns the initial position of the file.
     pub(super) fn start(self) -> i64 {
-        if self.is_writable() {
-            position::START
-        } else {
-            0
+        match self {
+            Self::View | Self::IoctlOnly => 0,
+            Self::Replace | Self::Append => position::START,
+            Self::Private => position::READABLE_START,
         }
     }
 
@@ -111,6 +111,8 @@ struct State {
     sum: Sum,
     /// `sum` has not been taken from the slot yet.
     view_due: bool,
+    /// An operation has set the sum.
+    changed: bool,
     /// The length of `sum` where offset 0 of the file is.
     origin: u64,
     /// `lseek` has set the position, and the text has not been read since.
@@ -140,9 +142,14 @@ impl State {
         }
     }
 
+    fn set(&mut self, sum: Sum) {
+        self.sum = sum;
+        self.changed = true;
+    }
+
     /// Replaces the sum by another, as if it were of the file's bytes so far.
     fn replace(&mut self, sum: Sum) {
-        self.sum = sum;
+        self.set(sum);
         self.origin = 0;
     }
 }
@@ -153,6 +160,8 @@ pub(crate) struct Session {
     mode: Mode,
     owner: User,
     slots: Arc<Slots>,
+    /// The number of uses of slots before this session.
+    opened: u64,
     /// A spinlock, because it is held only briefly: a preempted holder of a mutex would delay even
     /// readers of fdinfo.
     #[pin]
@@ -169,28 +178,23 @@ impl Session {
             Mode::Append => slots.use_slot(owner),
             Mode::View | Mode::Replace | Mode::Private | Mode::IoctlOnly => Sum::EMPTY,
         };
-        // The slot may be gone before the last close stores the same sum.
-        let room = match sum.is_empty() {
-            true => None,
-            false => Some(without_sleep(Room::new)?),
-        };
-        let session =
-            without_sleep(|flags| KBox::pin_init(Self::new(mode, owner, slots, sum), flags))?;
-        session.state.lock().room = room;
-        Ok(session)
+        without_sleep(|flags| KBox::pin_init(Self::new(mode, owner, slots, sum), flags))
     }
 
     fn new(mode: Mode, owner: User, slots: &Arc<Slots>, sum: Sum) -> impl PinInit<Self> {
+        let opened = slots.uses();
         let slots = slots.clone();
         let view_due = mode == Mode::View;
         pin_init!(Self {
             mode,
             owner,
             slots,
+            opened,
             state <- new_spinlock!(State {
                 busy: false,
                 sum,
                 view_due,
+                changed: false,
                 origin: sum.length(),
                 sought: false,
                 room: None,
@@ -211,7 +215,7 @@ impl Session {
     /// Interprets a position that the kernel passes for a read or a write.
     pub(super) fn position(&self, position: i64) -> Position {
         if self.is_writable() {
-            Position::new(position)
+            Position::new(position, self.mode.start())
         } else {
             Position::Text(position)
         }
@@ -257,13 +261,22 @@ impl Session {
     }
 
     /// Stores the sum in the slot of the owner if the mode uses the slot. Called at the last close.
+    ///
+    /// A session without changes stores nothing that is older than the slot: in
+    /// `cp FILE /dev/stdout > /dev/adler32`, `cp` has a session of its own, and closes that of the
+    /// shell later.
     pub(super) fn publish(&self) {
-        if self.mode.has_slot() {
-            let (sum, room) = {
-                let mut state = self.state.lock();
-                (state.sum, state.room.take())
-            };
+        if !self.mode.has_slot() {
+            return;
+        }
+        let (changed, sum, room) = {
+            let mut state = self.state.lock();
+            (state.changed, state.sum, state.room.take())
+        };
+        if changed {
             self.slots.set(self.owner, sum, room);
+        } else if self.mode == Mode::Replace {
+            self.slots.remove_older(self.owner, self.opened);
         }
     }
 
@@ -321,7 +334,8 @@ impl Session {
     pub(super) fn combine(&self, part: uapi::State) -> Result {
         let part = Sum::from_state(part)?;
         let mut state = self.lock_to_change(Wait::Yes)?;
-        state.sum = state.sum.combined(part)?;
+        let sum = state.sum.combined(part)?;
+        state.set(sum);
         Ok(())
     }
 
@@ -383,7 +397,8 @@ impl Session {
         let mut state = self.lock_to_change(wait)?;
         state.admit(position)?;
         let checksum = platform::update(state.sum.checksum(), data);
-        state.sum = state.sum.extended(checksum, data.len() as u64)?;
+        let sum = state.sum.extended(checksum, data.len() as u64)?;
+        state.set(sum);
         Ok(data.len())
     }
 
@@ -469,7 +484,7 @@ impl Operation<'_> {
     /// Adds `more` bytes to the session, with which the checksum becomes `checksum`.
     fn append(&mut self, checksum: Adler32, more: u64) -> Result {
         self.sum = self.sum.extended(checksum, more)?;
-        self.session.state.lock().sum = self.sum;
+        self.session.state.lock().set(self.sum);
         Ok(())
     }
 }

@@ -80,6 +80,8 @@ struct Table {
 struct Slot {
     sum: Sum,
     group: Group,
+    /// The number of the use that set the sum.
+    set: u64,
     /// The number of the last use.
     used: u64,
 }
@@ -138,10 +140,25 @@ impl Slots {
         let mut table = self.table.lock();
         match table.remove(user.kuid) {
             Some((slot, room)) => {
-                table.insert(user.kuid, slot.group, slot.sum, room);
+                table.insert(user.kuid, slot, room);
                 slot.sum
             }
             None => Sum::EMPTY,
+        }
+    }
+
+    /// Returns the number of uses of slots so far.
+    pub(super) fn uses(&self) -> u64 {
+        self.table.lock().uses
+    }
+
+    /// Removes the slot of `user`, unless it has been set since there were so many `uses`.
+    pub(super) fn remove_older(&self, user: User, uses: u64) {
+        let mut table = self.table.lock();
+        if let Some(slot) = table.slots.get(&user.kuid) {
+            if slot.set <= uses {
+                table.remove(user.kuid);
+            }
         }
     }
 
@@ -155,7 +172,13 @@ impl Slots {
         // An empty slot and none are the same.
         if let (Some(room), false) = (room, sum.is_empty()) {
             table.make_room(user.group);
-            table.insert(user.kuid, user.group, sum, room);
+            let slot = Slot {
+                sum,
+                group: user.group,
+                set: table.uses + 1,
+                used: 0,
+            };
+            table.insert(user.kuid, slot, room);
         }
     }
 }
@@ -180,13 +203,13 @@ impl Table {
         Some((slot, room))
     }
 
-    /// Inserts a slot, which must not exist.
-    fn insert(&mut self, kuid: u32, group: Group, sum: Sum, room: Room) {
+    /// Inserts a slot, which must not exist, as the one that was used last.
+    fn insert(&mut self, kuid: u32, slot: Slot, room: Room) {
         self.uses += 1;
         let used = self.uses;
         self.slots
-            .insert(room.slot.into_node(kuid, Slot { sum, group, used }));
-        let order = self.order(group);
+            .insert(room.slot.into_node(kuid, Slot { used, ..slot }));
+        let order = self.order(slot.group);
         order.users.insert(room.order.into_node(used, kuid));
         order.len += 1;
     }
@@ -329,6 +352,21 @@ mod tests {
         slots.set(test_user(3), sum(5)?, None);
         assert_eq!(slots.get(test_user(4)).length(), 0);
         assert_eq!(slots.get(test_user(3)).length(), 5);
+        Ok(())
+    }
+
+    #[test]
+    fn newer_slots_are_not_removed() -> Result {
+        let slots = Slots::with_max(2)?;
+        set(&slots, [test_user(1)])?;
+        let uses = slots.uses();
+        set(&slots, [test_user(2)])?;
+        for kuid in 1..=2 {
+            slots.use_slot(test_user(kuid));
+            slots.remove_older(test_user(kuid), uses);
+        }
+        assert_eq!(slots.get(test_user(1)).length(), 0);
+        assert_eq!(slots.get(test_user(2)).length(), 2);
         Ok(())
     }
 

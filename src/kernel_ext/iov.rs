@@ -45,15 +45,25 @@ pub(crate) fn segment_len(iov: &mut IovIterSource<'_>) -> usize {
 /// present, or that pinning would change it: pinning a page that is shared with other processes
 /// until one of them writes to it would copy the page for good. The bytes may still be copied.
 ///
+/// Fails with [`EIO`] if the hardware has reported an error in the memory of a page. Such an error
+/// was found after the page became part of a pipe or of a registered buffer: programs can no longer
+/// map the page.
+///
 /// User space can write to the bytes while `work` reads them. The result of `work` is then
 /// undefined, but nothing worse may happen.
 pub(crate) fn for_each_run<const N: usize>(
     iov: &mut IovIterSource<'_>,
     mut work: impl FnMut(&[u8]),
-) -> Option<usize> {
+) -> Result<Option<usize>> {
     const { assert!(N > 0) };
     let mut pages = [const { MaybeUninit::uninit() }; N];
-    let pages = Pages::extract(iov, &mut pages)?;
+    let Some(pages) = Pages::extract(iov, &mut pages) else {
+        return Ok(None);
+    };
+    // SAFETY: By the type invariant of `Pages`, the pages exist as long as `pages`.
+    if pages.pages.iter().any(|&page| unsafe { is_poisoned(page) }) {
+        return Err(EIO);
+    }
     // SAFETY: By the type invariant of `Pages`, the page exists as long as `pages`.
     let map = |page| unsafe { bindings::kmap_local_page(page) };
     let mut offset = pages.offset;
@@ -80,7 +90,27 @@ pub(crate) fn for_each_run<const N: usize>(
         offset = 0;
         left -= len;
     }
-    Some(pages.len)
+    Ok(Some(pages.len))
+}
+
+/// Returns whether the memory of a page has an error that the hardware cannot correct, like
+/// `PageHWPoison()`.
+///
+/// # Safety
+///
+/// `page` must be valid for the duration of the call.
+unsafe fn is_poisoned(page: *mut bindings::page) -> bool {
+    #[cfg(CONFIG_MEMORY_FAILURE)]
+    {
+        // SAFETY: The caller guarantees that the page is valid. Its flags may change at any time.
+        let flags = unsafe { (&raw const (*page).flags.f).read_volatile() };
+        flags & 1 << bindings::pageflags_PG_hwpoison != 0
+    }
+    #[cfg(not(CONFIG_MEMORY_FAILURE))]
+    {
+        let _ = page;
+        false
+    }
 }
 
 /// Calls `work` with an iov_iter over the current process's memory: `len` bytes from `address` on,
@@ -128,6 +158,12 @@ impl<'a> Pages<'a> {
     ) -> Option<Self> {
         let pinned = is_user_backed(iov);
         let iov = iov.as_raw();
+        if pinned {
+            // If the memory is just below a stack, this makes the stack larger. Pinning does not,
+            // and would log a warning with a stack dump.
+            // SAFETY: By the type invariant of `IovIterSource`, the pointer is valid.
+            unsafe { bindings::fault_in_iov_iter_readable(iov, 1) };
+        }
         let mut offset = 0;
         let mut pages = array.as_mut_ptr().cast();
         // SAFETY: By the type invariant of `IovIterSource`, the pointer is valid, and the borrow of

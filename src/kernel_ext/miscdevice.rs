@@ -6,7 +6,7 @@
 //! unloaded while the device is open, and the next operation on the file runs code that has been
 //! freed. A [`Registration`] takes the file operations that the `kernel` crate builds and adds the
 //! owner. It also adds what that abstraction offers in no version: data that all open files share,
-//! the mode of the node, `lseek` and `splice`.
+//! the mode of the node, negative positions, `lseek`, `splice`, and an `fsync` with nothing to do.
 //!
 //! C headers: [`include/linux/miscdevice.h`](srctree/include/linux/miscdevice.h)
 
@@ -141,7 +141,9 @@ impl<T: Device> Adapter<T> {
     // would expect reads and writes not to block.
     const FOPS: bindings::file_operations = bindings::file_operations {
         owner: &raw mut bindings::__this_module,
+        fop_flags: bindings::FOP_UNSIGNED_OFFSET,
         llseek: Some(Self::llseek),
+        fsync: Some(bindings::noop_fsync),
         splice_read: Some(bindings::copy_splice_read),
         splice_write: Some(bindings::iter_file_splice_write),
         // SAFETY: `into_raw()` sets `fops` to the address of a constant, which is always valid.

@@ -75,6 +75,10 @@ pub struct OpenFile {
     /// The index of the user who opened it.
     pub owner: usize,
     pub state: State,
+    /// Whether an operation has set the state.
+    pub changed: bool,
+    /// How often the slot of the owner had been set when the file was opened.
+    pub opened: u64,
     /// Whether the state has yet to be taken from the slot.
     pub view_due: bool,
     /// The position in the text.
@@ -109,11 +113,13 @@ impl OpenFile {
             reference::append(self.state.value, data),
             self.state.length + data.len() as u64,
         );
+        self.changed |= !data.is_empty();
     }
 
     /// Replaces the state, as RESET and SET do.
     pub fn replace(&mut self, state: State) {
         self.state = state;
+        self.changed = true;
         self.origin = 0;
     }
 

@@ -82,6 +82,9 @@ impl World<'_> {
         };
         // After `lseek`, writes would be refused.
         read_text(&file);
+        // The session is stored even if the child is killed before it changes anything.
+        file.combine(device::EMPTY).expect("COMBINE");
+        open.borrow_mut().changed = true;
         // GET refreshes the view. While the view is open, the module cannot be unloaded.
         let view = self.as_user(owner, device::view);
         let arena = self.arena;

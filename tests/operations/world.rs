@@ -86,6 +86,8 @@ pub struct World<'a> {
     users: [u32; 2],
     user: usize,
     pub slots: [State; 2],
+    /// How often the slot of each user has been set.
+    sets: [u64; 2],
     pub files: Vec<Descriptor>,
     pub hashes: Vec<Hash>,
     pub messages: Vec<Message>,
@@ -103,6 +105,7 @@ impl<'a> World<'a> {
             users,
             user: 0,
             slots: [EMPTY; 2],
+            sets: [0; 2],
             files: Vec::new(),
             hashes: Vec::new(),
             messages: Vec::new(),
@@ -241,6 +244,8 @@ impl<'a> World<'a> {
             append: flags & libc::O_APPEND != 0,
             owner: self.user,
             state,
+            changed: false,
+            opened: self.sets[self.user],
             view_due: mode == Mode::View,
             position: 0,
             origin: state.length,
@@ -275,8 +280,11 @@ impl<'a> World<'a> {
     /// Makes the session of an open file the slot if no descriptor refers to it any longer.
     pub fn release(&mut self, open: Rc<RefCell<OpenFile>>) {
         if let Some(open) = Rc::into_inner(open).map(RefCell::into_inner) {
-            if open.mode.has_slot() {
+            if open.mode.has_slot() && open.changed {
                 self.slots[open.owner] = open.state;
+                self.sets[open.owner] += 1;
+            } else if open.mode == Mode::Replace && open.opened == self.sets[open.owner] {
+                self.slots[open.owner] = EMPTY;
             }
         }
     }

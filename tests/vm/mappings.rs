@@ -3,12 +3,14 @@
 //! Every kind of memory that a program can read. The module reads pages in place if the kernel can
 //! pin them, and must read the other memory, too.
 
+use std::array;
 use std::fs;
 use std::fs::File;
 use std::ops::Range;
 use std::os::fd::AsFd;
 use std::os::fd::FromRawFd;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileExt;
 
 use libtest_mimic::Completion;
 use nix::errno::Errno;
@@ -29,6 +31,7 @@ use adler32_tests::memory::Map;
 use adler32_tests::memory::NO_HUGE_PAGES;
 use adler32_tests::memory::PAGE;
 use adler32_tests::module;
+use adler32_tests::module::Log;
 use adler32_tests::reference;
 use adler32_tests::trials;
 use adler32_tests::ErrnoOf;
@@ -44,6 +47,8 @@ trials!(after module::ensure_loaded:
     file_in_memory,
     file_with_a_hole,
     secret,
+    secret_is_not_left_in_the_kernel,
+    below_the_stack,
     huge_transparent,
     huge_reserved,
     device_memory,
@@ -202,19 +207,93 @@ fn file_with_a_hole() {
     assert_reads_across(&content, middle_from(file, MapFlags::MAP_SHARED));
 }
 
-fn secret() {
-    // The kernel itself has no mapping of this memory.
+/// Maps secret memory, of which the kernel itself has no mapping.
+fn map_secret(map: &mut Map, range: Range<usize>) {
     // SAFETY: The call takes no pointers.
     let fd = unsafe { libc::syscall(libc::SYS_memfd_secret, libc::O_CLOEXEC) };
     let fd = Errno::result(fd).expect("memfd_secret") as i32;
     // SAFETY: memfd_secret() has just opened the descriptor, and nothing else owns it.
     let file = unsafe { OwnedFd::from_raw_fd(fd) };
-    unistd::ftruncate(&file, MIDDLE.len() as i64).expect("ftruncate");
+    unistd::ftruncate(&file, range.len() as i64).expect("ftruncate");
+    map.map_file(range.clone(), &file, 0, MapFlags::MAP_SHARED);
+    map.protect(range, ProtFlags::PROT_READ | ProtFlags::PROT_WRITE);
+}
+
+fn secret() {
     assert_reads_across(&content(), |map| {
-        map.map_file(MIDDLE, &file, 0, MapFlags::MAP_SHARED);
-        map.protect(MIDDLE, ProtFlags::PROT_READ | ProtFlags::PROT_WRITE);
+        map_secret(map, MIDDLE);
         map.bytes()[MIDDLE].copy_from_slice(&content());
     });
+}
+
+/// The module copies secret memory, to buffers and to its stack.
+fn secret_is_not_left_in_the_kernel() {
+    let word = fastrand::u64(..);
+    let mut map = Map::new(16 * PAGE);
+    let size = map.size();
+    map_secret(&mut map, 0..size);
+    for place in map.bytes().chunks_exact_mut(8) {
+        place.copy_from_slice(&word.to_ne_bytes());
+    }
+    let file = device::private();
+    for len in [256, 3000, size, 256] {
+        memory::write_from(&file, map.address(), len).expect("write");
+    }
+    assert_eq!(copies_in_memory(word), 0, "copies were not wiped");
+}
+
+/// Returns at how many addresses the kernel's memory contains 64 bytes of repetitions of `word`.
+fn copies_in_memory(word: u64) -> usize {
+    let rotations: [u64; 8] = array::from_fn(|byte| word.rotate_left(8 * byte as u32));
+    let core = File::open("/proc/kcore").expect("/proc/kcore");
+    let read = |bytes: &mut [u8], offset| core.read_exact_at(bytes, offset);
+    let mut header = [0; 64];
+    read(&mut header, 0).expect("the ELF header");
+    let word_of = |bytes: &[u8]| u64::from_ne_bytes(bytes.try_into().expect("8 bytes"));
+    let segments = u64::from(u16::from_ne_bytes([header[56], header[57]]));
+    let mut buffer = vec![0; 1 << 20];
+    let mut found = 0;
+    for segment in 0..segments {
+        let mut entry = [0; 56];
+        let table = word_of(&header[32..40]);
+        read(&mut entry, table + segment * 56).expect("a program header");
+        let [offset, _, physical, size] = array::from_fn(|at| word_of(&entry[8 + 8 * at..][..8]));
+        // Other segments map the same memory again.
+        if entry[0] != libc::PT_LOAD as u8 || physical == u64::MAX {
+            continue;
+        }
+        for start in (0..size).step_by(buffer.len()) {
+            let len = buffer.len().min((size - start) as usize);
+            if read(&mut buffer[..len], offset + start).is_err() {
+                continue;
+            }
+            found += buffer[..len]
+                .chunks_exact(64)
+                .filter(|line| {
+                    let mut words = line.chunks_exact(8).map(word_of);
+                    words.all(|word| rotations.contains(&word))
+                })
+                .count();
+        }
+    }
+    found
+}
+
+/// The kernel makes a stack larger when a program uses the memory below it.
+fn below_the_stack() {
+    let mut log = Log::from_now();
+    let maps = fs::read_to_string("/proc/self/maps").expect("the mappings");
+    let stack = maps.lines().find(|line| line.ends_with("[stack]"));
+    let (start, _) = stack
+        .and_then(|line| line.split_once('-'))
+        .expect("a stack");
+    let start = usize::from_str_radix(start, 16).expect(start);
+    let file = device::private();
+    let written = memory::write_from(&file, start - 8 * PAGE, 2 * PAGE);
+    assert_eq!(written.expect("write"), 2 * PAGE);
+    assert_eq!(file.state(), device::state_of(&[0; 2 * PAGE]));
+    let warnings = log.lines().into_iter().filter(|line| line.contains("GUP"));
+    assert_eq!(warnings.collect::<Vec<_>>(), [""; 0]);
 }
 
 const HUGE: usize = 6 << 20;

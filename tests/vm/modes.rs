@@ -2,6 +2,8 @@
 
 //! The modes of a session, and the text and the position of an open file.
 
+use std::fs::File;
+use std::io;
 use std::io::Read;
 use std::io::Seek;
 use std::io::SeekFrom;
@@ -19,6 +21,7 @@ use libc::O_RDWR;
 use libc::O_TRUNC;
 use libc::O_WRONLY;
 use nix::errno::Errno;
+use nix::unistd;
 
 use adler32_tests::device;
 use adler32_tests::device::Device;
@@ -37,6 +40,8 @@ trials!(after module::ensure_loaded:
     write_only_closed_unwritten_resets,
     append_continues,
     append_closed_unwritten_keeps,
+    closed_unwritten_keeps_a_newer_slot,
+    every_change_is_stored,
     append_starts_from_the_slot_at_open,
     read_write_is_private,
     read_write_with_append_is_private,
@@ -133,6 +138,45 @@ fn append_closed_unwritten_keeps() {
     assert_eq!(file.state(), device::state_of(b"abc"));
     drop(file);
     assert_eq!(device::slot(), device::state_of(b"abc"));
+}
+
+/// As in `cp FILE /dev/stdout > /dev/adler32`, where the session of the shell is closed last.
+fn closed_unwritten_keeps_a_newer_slot() {
+    for open in [device::replace, device::append] {
+        for newer in [&b"abc"[..], b""] {
+            device::publish(b"old");
+            let unwritten = open();
+            device::publish(newer);
+            assert_eq!(unistd::write(&unwritten, b""), Ok(0));
+            drop(unwritten);
+            assert_eq!(device::slot(), device::state_of(newer));
+        }
+    }
+    // Reading the slot is no change.
+    let unwritten = device::replace();
+    device::publish(b"abc");
+    let later = device::replace();
+    assert_eq!(device::slot(), device::state_of(b"abc"));
+    drop(unwritten);
+    assert_eq!(device::slot(), device::state_of(b"abc"));
+    drop(later);
+    assert_eq!(device::slot(), EMPTY);
+}
+
+fn every_change_is_stored() {
+    let changes: [fn(&File) -> io::Result<()>; 4] = [
+        |file| file.reset(),
+        |file| file.set(EMPTY),
+        |file| file.combine(EMPTY),
+        |file| file.update(b""),
+    ];
+    for change in changes {
+        let file = device::replace();
+        device::publish(b"abc");
+        change(&file).expect("ioctl");
+        drop(file);
+        assert_eq!(device::slot(), EMPTY);
+    }
 }
 
 fn append_starts_from_the_slot_at_open() {

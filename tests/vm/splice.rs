@@ -2,6 +2,7 @@
 
 //! Data that the kernel moves to the device itself: splice(2), tee(2), vmsplice(2) and sendfile(2).
 
+use std::ffi::c_void;
 use std::fs::File;
 use std::io::IoSlice;
 use std::io::Read;
@@ -11,12 +12,15 @@ use std::os::fd::AsFd;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixStream;
+use std::ptr::NonNull;
 use std::thread;
 
 use nix::errno::Errno;
 use nix::fcntl;
 use nix::fcntl::OFlag;
 use nix::fcntl::SpliceFFlags;
+use nix::sys::mman;
+use nix::sys::mman::MmapAdvise;
 use nix::sys::sendfile;
 use nix::unistd;
 
@@ -53,6 +57,7 @@ trials!(after module::ensure_loaded:
     splice_reads_the_text,
     tee_feeds_two_files,
     vmsplice_feeds_memory,
+    broken_memory_is_an_error,
     splice_updates_what_append_reads,
 );
 
@@ -377,6 +382,26 @@ fn vmsplice_feeds_memory() {
         let expected = device::state_of(&data[start..start + fed]);
         assert_eq!(file.state(), expected);
     }
+}
+
+/// Memory errors that the hardware reports after the pages went into a pipe. Here the kernel only
+/// marks the page.
+fn broken_memory_is_an_error() {
+    let mut map = Map::new(4 * PAGE);
+    map.bytes().fill(1);
+    let (reader, writer) = unistd::pipe().expect("pipe");
+    let slices = [IoSlice::new(map.bytes())];
+    let fed = fcntl::vmsplice(&writer, &slices, SpliceFFlags::empty()).expect("vmsplice");
+    assert_eq!(fed, 4 * PAGE);
+    let page = NonNull::new((map.address() + PAGE) as *mut c_void).expect("an address");
+    // SAFETY: Nothing uses the page after this.
+    let marked = unsafe { mman::madvise(page, PAGE, MmapAdvise::MADV_HWPOISON) };
+    // The kernel cannot take the page away from the pipe.
+    assert!(matches!(marked, Ok(()) | Err(Errno::EBUSY)), "{marked:?}");
+    let file = device::private();
+    assert_eq!(splice(&reader, &file, PAGE), Ok(PAGE));
+    assert_eq!(splice(&reader, &file, PAGE), Err(Errno::EIO));
+    assert_eq!(file.state(), device::state_of(&[1; PAGE]));
 }
 
 fn splice_updates_what_append_reads() {

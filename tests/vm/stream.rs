@@ -13,6 +13,7 @@ use std::os::unix::fs::FileExt;
 use nix::errno::Errno;
 use nix::fcntl;
 use nix::fcntl::SpliceFFlags;
+use nix::sys::uio;
 use nix::unistd;
 
 use adler32_tests::device;
@@ -101,7 +102,8 @@ fn pwrite_continues_or_fails() {
         let before = device::fdinfo_state("self", file.as_raw_fd()).length;
         let mut written = 0;
         for data in [&b"W"[..], b"iki", b"pedia, the free encyclopedia"] {
-            for refused in [written + 1, written + 4096, i64::MAX as u64 - 4096] {
+            let far = i64::MAX as u64 - 4096;
+            for refused in [written + 1, written + 4096, far] {
                 let result = file.write_at(data, refused);
                 assert_eq!(result.errno(), Errno::ESPIPE, "{mode}: {refused}");
             }
@@ -120,6 +122,20 @@ fn pwrite_continues_or_fails() {
         }
         let after = device::fdinfo_state("self", file.as_raw_fd()).length;
         assert_eq!(after - before, written, "{mode}");
+    }
+
+    // The positions of files that can be read are offsets, too.
+    for (file, taken) in [
+        (device::replace(), Err(Errno::ESPIPE)),
+        (device::append(), Err(Errno::ESPIPE)),
+        (device::private(), Ok(1)),
+    ] {
+        for offset in 99_999_901..=99_999_910 {
+            assert_eq!(uio::pwrite(&file, b"x", offset), taken, "{offset}");
+        }
+        for offset in [99_999_900, 99_999_911] {
+            assert_eq!(uio::pwrite(&file, b"x", offset), Err(Errno::ESPIPE));
+        }
     }
 
     let file = device::private();
@@ -149,6 +165,11 @@ fn rings_continue_or_fail() {
         assert_eq!(ring.run_one(at(first, 0)).errno(), Errno::ESPIPE, "{mode}");
         assert_eq!(ring.run_one(at(second, 4096)).expect(mode), 4096);
         assert_eq!(ring.run_one(at(first, u64::MAX)).expect(mode), 4096);
+        // Negative offsets, except -1.
+        for refused in [i64::MIN, -(1 << 40)] {
+            let result = ring.run_one(at(first, refused as u64));
+            assert_eq!(result.errno(), Errno::ESPIPE, "{mode}: {refused}");
+        }
     }
 }
 

@@ -67,6 +67,13 @@ const WRITERS: &[Writer] = &[
             "cp $f $D",
             "cp --sparse=always $f $D",
             "split -b 100K --filter='cat >> $D' $f",
+            "cp $f /dev/stdout > $D",
+            "cp $f /dev/stdout >> $D",
+            "(cp $f /dev/stdout; exec 6>&1) > $D",
+            "cp $f /dev/fd/6 6> $D",
+            "cat $f | cp /dev/stdin /dev/stdout > $D",
+            "tee /dev/stdout < $f > $D",
+            "tee /dev/stderr < $f 2> $D > /dev/null",
         ],
         fail: &["truncate -s 0 $D", "truncate -s 5 $D", "fallocate -l 5 $D"],
         ..WRITER
@@ -83,10 +90,13 @@ const WRITERS: &[Writer] = &[
             "dd if=$f conv=sparse",
             "dd if=$f conv=sparse bs=$(($(stat -c %s $f) < 6000 ? 4 : 64))",
             "dd if=$f of=$D conv=sparse,notrunc bs=4096",
-        ],
-        fail: &[
+            "dd if=$f of=/dev/stdout > $D",
             "dd if=$f conv=fsync",
             "dd if=$f conv=fdatasync",
+            "dd if=$f of=$D conv=fsync",
+            "dd if=$f of=$D conv=fdatasync oflag=sync",
+        ],
+        fail: &[
             "dd if=$f oflag=direct",
             "dd if=$f of=$D oflag=direct",
         ],
@@ -97,7 +107,12 @@ const WRITERS: &[Writer] = &[
         program: "dd",
         prepare: "{ head -c 512 /dev/zero; cat $f; } > ../$f.hole",
         content: "../$f.hole",
-        either: &["dd if=$f seek=1", "dd if=$f of=$D seek=1"],
+        fail: &[
+            "dd if=$f seek=1",
+            "dd if=$f of=$D seek=1",
+            "dd if=$f of=$D seek=3 bs=1",
+            "dd if=$f of=$D seek=99999901 bs=1",
+        ],
         ..WRITER
     },
     Writer {
@@ -109,8 +124,10 @@ const WRITERS: &[Writer] = &[
             "busybox tee < $f",
             "busybox dd if=$f bs=777",
             "busybox dd if=$f of=$D conv=notrunc",
+            "busybox dd if=$f of=$D conv=fsync",
+            "busybox cp $f /dev/stdout > $D",
+            "busybox tee /dev/stdout < $f > $D",
         ],
-        either: &["busybox dd if=$f of=$D conv=fsync"],
         ..WRITER
     },
     Writer {
