@@ -70,6 +70,7 @@ pub(super) fn append(
 ) -> Result {
     // Kernel pages are there already, so a copy would never save anything.
     let in_place = if iov::is_user_backed(iov) {
+        iov::fault_in_first(iov);
         IN_PLACE
     } else {
         0

@@ -38,6 +38,13 @@ pub(crate) fn segment_len(iov: &mut IovIterSource<'_>) -> usize {
     unsafe { bindings::iov_iter_single_seg_count(iov.as_raw()) }
 }
 
+/// Makes the first page of `iov` present. If it is just below a stack, this makes the stack larger.
+/// Pinning does not, and would log a warning with a stack dump.
+pub(crate) fn fault_in_first(iov: &mut IovIterSource<'_>) {
+    // SAFETY: By the type invariant of `IovIterSource`, the pointer is valid.
+    unsafe { bindings::fault_in_iov_iter_readable(iov.as_raw(), 1) };
+}
+
 /// Takes the next pages, at most `N`, from `iov`. Calls `work` with the bytes of each run of pages
 /// that are contiguous in memory, in order. Returns the number of bytes.
 ///
@@ -158,12 +165,6 @@ impl<'a> Pages<'a> {
     ) -> Option<Self> {
         let pinned = is_user_backed(iov);
         let iov = iov.as_raw();
-        if pinned {
-            // If the memory is just below a stack, this makes the stack larger. Pinning does not,
-            // and would log a warning with a stack dump.
-            // SAFETY: By the type invariant of `IovIterSource`, the pointer is valid.
-            unsafe { bindings::fault_in_iov_iter_readable(iov, 1) };
-        }
         let mut offset = 0;
         let mut pages = array.as_mut_ptr().cast();
         // SAFETY: By the type invariant of `IovIterSource`, the pointer is valid, and the borrow of
