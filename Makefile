@@ -66,7 +66,7 @@ bashdir ?= $(prefix)/share/bash-completion/completions
 fishdir ?= $(prefix)/share/fish/vendor_completions.d
 zshdir ?= $(prefix)/share/zsh/site-functions
 udevdir ?= $(prefix)/lib/udev/rules.d
-loaddir ?= $(prefix)/lib/modules-load.d
+systemddir ?= $(prefix)/lib/systemd/system
 
 # The files to install, as MODE:FILE:DESTINATION.
 TOOL_FILES := \
@@ -83,7 +83,7 @@ TOOL_FILES := \
 	644:build/completions/_adler32sum:$(zshdir)/_adler32sum \
 	644:udev/60-adler32.rules:$(udevdir)/60-adler32.rules
 HEADER_FILES := 644:include/uapi/linux/adler32.h:$(includedir)/linux/adler32.h
-LOAD_FILES := 644:packaging/modules-load.d/adler32.conf:$(loaddir)/adler32.conf
+LOAD_FILES := 644:packaging/systemd/adler32.conf:$(systemddir)/sysinit.target.d/adler32.conf
 KIT_FILES := \
 	755:$(KIT):$(sbindir)/rust-kernel-kit \
 	644:docs/man/rust-kernel-kit.8:$(mandir)/man8/rust-kernel-kit.8
@@ -137,9 +137,10 @@ deb: lab ## Build the Debian packages in build/deb
 	@packaging/deb $(VERSION)
 
 .PHONY: test-packages
-test-packages: deb tools ## Install, upgrade and purge the packages in a clean Debian, and boot it
-	@$(LAB) run --packages "e2fsprogs mmdebstrap" $(TOOLS)/test-packages --directory /var/tmp/packages \
-		build/deb/adler32-*.deb
+test-packages: deb tools ## Install, boot, upgrade, purge: PART=quick|secure-boot|upgrade|declined
+	@$(LAB) run --packages "e2fsprogs grub-efi-amd64-signed mmdebstrap mtools ovmf python3-virt-firmware shim-signed" \
+		$(TOOLS)/test-packages --directory /var/tmp/test-packages \
+		$(if $(PART),--part $(PART)) build/deb/adler32-*.deb
 
 .PHONY: test-arm64
 test-arm64: lab ## Test the implementations for arm64 in QEMU, with and without the dot product

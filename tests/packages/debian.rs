@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! A Debian system in a directory.
+//! Debian systems in directories. Each can be booted in a virtual machine.
 
 use std::fs;
+use std::fs::Permissions;
+use std::io::ErrorKind;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::path::PathBuf;
 use std::process::Command;
@@ -18,7 +21,7 @@ use nix::mount::MntFlags;
 use nix::mount::MsFlags;
 
 /// Packages besides those that Debian calls important.
-const INCLUDED: &str = "ca-certificates,dbus,initramfs-tools,systemd-sysv";
+const INCLUDED: &str = "ca-certificates,dbus,initramfs-tools,openssl,systemd-sysv,zstd";
 
 /// How many seconds a system may take to boot and to run the checks.
 const LIMIT: &str = "900";
@@ -26,19 +29,40 @@ const LIMIT: &str = "900";
 /// The last line on the console if every check succeeded.
 const ALL_WELL: &str = "all is well";
 
-/// A Debian system.
+/// The firmware's settings with the keys that are on most machines, and without keys.
+const WITH_KEYS: &str = "/usr/share/OVMF/OVMF_VARS_4M.ms.fd";
+const WITHOUT_KEYS: &str = "/usr/share/OVMF/OVMF_VARS_4M.fd";
+
+/// How a machine starts.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Firmware {
+    /// QEMU starts the kernel.
+    None,
+    /// UEFI firmware, shim and GRUB start the kernel, without Secure Boot.
+    Uefi,
+    /// The same with Secure Boot, with the keys that are on most machines.
+    SecureBoot,
+    /// The same with the key of DKMS, which the owner of the machine has enrolled.
+    Enrolled,
+}
+
+/// A Debian system: a directory of changes to another system, in an overlay.
 pub struct Debian {
+    /// Where the overlay is mounted, and `proc`, `sys` and `dev` in it.
     dir: PathBuf,
-    /// The same directory without the file systems that are mounted in it.
+    /// Where the overlay is mounted without other file systems.
     plain: PathBuf,
 }
 
 impl Debian {
-    /// Makes a trixie in `dir`, with the package archives of the system that runs this program.
-    pub fn new(dir: PathBuf) -> Result<Self> {
-        if dir.exists() {
-            fs::remove_dir_all(&dir).with_context(|| format!("cannot remove {}", dir.display()))?;
+    /// Makes a trixie in `dir`, with the package archives of the system that runs this program,
+    /// unless an earlier run has made it.
+    pub fn bootstrap(dir: &Path) -> Result<()> {
+        let made = dir.with_extension("made");
+        if made.exists() {
+            return Ok(());
         }
+        remove(dir)?;
         let lists = [
             "/etc/apt/sources.list",
             "/etc/apt/sources.list.d/backports.list",
@@ -47,47 +71,75 @@ impl Debian {
             Command::new("mmdebstrap")
                 .args(["--variant=important", "--quiet"])
                 .arg(format!("--include={INCLUDED}"))
+                // Packages start no services here.
+                .arg("--customize-hook=printf '#!/bin/sh\\nexit 101\\n' > $1/usr/sbin/policy-rc.d")
+                .arg("--customize-hook=chmod +x $1/usr/sbin/policy-rc.d")
                 .arg("trixie")
-                .arg(&dir)
+                .arg(dir)
                 .args(lists),
         )?;
-        let plain = dir.with_extension("plain");
-        fs::create_dir_all(&plain)?;
-        let debian = Self { dir, plain };
+        fs::write(made, "")?;
+        Ok(())
+    }
+
+    /// Mounts a system in `dir`. Its changes to the `lower` systems, the first of which is the
+    /// uppermost, are in `DIR.changes`.
+    pub fn mount(dir: &Path, lower: &[&Path]) -> Result<Self> {
+        let [changes, work, plain] = ["changes", "work", "plain"].map(|it| dir.with_extension(it));
+        for dir in [dir, &changes, &work, &plain] {
+            fs::create_dir_all(dir)?;
+        }
+        let lower: Vec<_> = lower.iter().map(|dir| dir.display().to_string()).collect();
+        let options = format!(
+            "lowerdir={},upperdir={},workdir={}",
+            lower.join(":"),
+            changes.display(),
+            work.display()
+        );
         mount(
-            Some(&debian.dir),
-            &debian.plain,
-            None::<&str>,
-            MsFlags::MS_BIND,
-            None::<&str>,
+            Some("overlay"),
+            &plain,
+            Some("overlay"),
+            MsFlags::empty(),
+            Some(options.as_str()),
         )
-        .context("cannot bind the directory")?;
-        debian.mount("proc", "proc", MsFlags::empty())?;
-        debian.mount("sysfs", "sys", MsFlags::empty())?;
-        debian.mount("/dev", "dev", MsFlags::MS_BIND | MsFlags::MS_REC)?;
-        // Packages start no services here.
-        debian.run("printf '#!/bin/sh\\nexit 101\\n' > /usr/sbin/policy-rc.d; chmod +x /usr/sbin/policy-rc.d; apt-get update")?;
+        .context("cannot mount the overlay")?;
+        let debian = Self {
+            dir: dir.to_owned(),
+            plain,
+        };
+        let none = None::<&str>;
+        mount(Some(&debian.plain), dir, none, MsFlags::MS_BIND, none)
+            .context("cannot bind the directory")?;
+        debian.mount_in("proc", "proc", MsFlags::empty())?;
+        debian.mount_in("sysfs", "sys", MsFlags::empty())?;
+        debian.mount_in("/dev", "dev", MsFlags::MS_BIND | MsFlags::MS_REC)?;
         Ok(debian)
     }
 
-    fn mount(&self, source: &str, dir: &str, flags: MsFlags) -> Result<()> {
+    fn mount_in(&self, source: &str, dir: &str, flags: MsFlags) -> Result<()> {
         let none = None::<&str>;
         mount(Some(source), &self.dir.join(dir), Some(source), flags, none)
             .with_context(|| format!("cannot mount {source}"))
     }
 
-    /// Removes the system.
-    pub fn remove(self) -> Result<()> {
-        // First, so that nothing in the mounted file systems is removed.
-        let mounted = ["dev", "sys", "proc"].map(|dir| self.dir.join(dir));
-        for dir in mounted.iter().chain([&self.plain]) {
-            umount2(dir, MntFlags::MNT_DETACH)
+    /// Unmounts the system. Its changes stay.
+    pub fn unmount(self) -> Result<()> {
+        for dir in ["dev", "sys", "proc", ""].map(|dir| self.dir.join(dir)) {
+            umount2(&dir, MntFlags::MNT_DETACH)
                 .with_context(|| format!("cannot unmount {}", dir.display()))?;
         }
-        for dir in [&self.dir, &self.plain] {
-            fs::remove_dir_all(dir).with_context(|| format!("cannot remove {}", dir.display()))?;
-        }
+        umount2(&self.plain, MntFlags::MNT_DETACH)?;
         Ok(())
+    }
+
+    /// Removes the changes of the system in `dir`, which must not be mounted.
+    pub fn remove(dir: &Path) -> Result<()> {
+        ["changes", "work", "plain", "made"]
+            .iter()
+            .map(|extension| dir.with_extension(extension))
+            .chain([dir.to_owned()])
+            .try_for_each(|dir| remove(&dir))
     }
 
     /// Runs a script in the system as root, and returns what the script prints.
@@ -156,10 +208,14 @@ impl Debian {
         Ok(())
     }
 
-    /// Boots the kernel and a copy of the system, and runs `checks` there. Each line must succeed.
-    pub fn boot(&self, release: &str, checks: &str) -> Result<()> {
-        let script = format!("set -ex\nexec > /dev/ttyS0 2>&1\n{checks}\necho {ALL_WELL}\n");
-        fs::write(self.dir.join("root/checks"), script)?;
+    /// Boots the kernel and a copy of the system, runs `checks` there, and returns what they print.
+    /// Each line must succeed.
+    pub fn boot(&self, release: &str, firmware: Firmware, checks: &str) -> Result<String> {
+        let script =
+            format!("#!/bin/sh\nset -ex\nexec > /dev/ttyS0 2>&1\n{checks}\necho {ALL_WELL}\n");
+        let file = self.dir.join("root/checks");
+        fs::write(&file, script)?;
+        fs::set_permissions(&file, Permissions::from_mode(0o755))?;
         let image = self.dir.with_extension("img");
         // Each boot gets a new image, so that its changes are not kept.
         output(
@@ -169,30 +225,110 @@ impl Debian {
                 .arg(&image)
                 .arg("8G"),
         )?;
-        let boot = self.dir.join("boot");
-        let console = output(
-            Command::new("timeout")
-                .args([LIMIT, "qemu-system-x86_64", "-nodefaults", "-no-reboot"])
-                .args(["-display", "none", "-serial", "stdio"])
-                .args(["-machine", "q35", "-cpu", "max", "-smp", "2", "-m", "1G"])
-                .arg("-kernel")
-                .arg(boot.join(format!("vmlinuz-{release}")))
+        let [kernel, initrd] =
+            ["vmlinuz", "initrd.img"].map(|file| self.dir.join(format!("boot/{file}-{release}")));
+        let words = "root=/dev/vda rw console=ttyS0 quiet panic=-1 systemd.run=/root/checks \
+                     systemd.run_success_action=poweroff systemd.run_failure_action=poweroff";
+        let mut qemu = Command::new("timeout");
+        qemu.args([LIMIT, "qemu-system-x86_64", "-nodefaults", "-no-reboot"])
+            .args(["-display", "none", "-serial", "stdio"])
+            .args(["-machine", "q35,smm=on", "-cpu", "max", "-smp", "2"])
+            .args(["-m", "1G"])
+            .arg("-drive")
+            .arg(drive(&image, "if=virtio"));
+        if firmware == Firmware::None {
+            qemu.arg("-kernel")
+                .arg(kernel)
                 .arg("-initrd")
-                .arg(boot.join(format!("initrd.img-{release}")))
-                .arg("-append")
-                .arg(
-                    "root=/dev/vda rw console=ttyS0 quiet panic=-1 \
-                     systemd.run='sh /root/checks' systemd.run_success_action=poweroff \
-                     systemd.run_failure_action=poweroff",
-                )
+                .arg(initrd)
+                .args(["-append", words]);
+        } else {
+            let variables = self.variables(firmware)?;
+            let code = Path::new("/usr/share/OVMF/OVMF_CODE_4M.secboot.fd");
+            qemu.args(["-global", "driver=cfi.pflash01,property=secure,value=on"])
                 .arg("-drive")
-                .arg(format!("file={},format=raw,if=virtio", image.display())),
-        )?;
-        fs::remove_file(image)?;
+                .arg(drive(code, "if=pflash,readonly=on"))
+                .arg("-drive")
+                .arg(drive(&variables, "if=pflash"))
+                .arg("-drive")
+                .arg(drive(
+                    &self.boot_disk(&kernel, &initrd, words)?,
+                    "if=virtio",
+                ));
+        }
+        let console = output(&mut qemu)?;
+        remove(&image)?;
         ensure!(
             console.lines().any(|line| line.trim_end() == ALL_WELL),
             "a check failed in the system with {release}; its console:\n{console}"
         );
-        Ok(())
+        Ok(console)
+    }
+
+    /// Makes the variables of the firmware.
+    fn variables(&self, firmware: Firmware) -> Result<PathBuf> {
+        let variables = self.dir.with_extension("vars");
+        let mut command = Command::new("virt-fw-vars");
+        command.arg("--output").arg(&variables);
+        command.arg("--input").arg(match firmware {
+            Firmware::None | Firmware::Uefi => WITHOUT_KEYS,
+            Firmware::SecureBoot | Firmware::Enrolled => WITH_KEYS,
+        });
+        if firmware == Firmware::Enrolled {
+            // What the MOK manager does with the key that mokutil has imported.
+            let key = self.dir.with_extension("pem");
+            fs::write(
+                &key,
+                self.run("openssl x509 -inform der -in /var/lib/dkms/mok.pub")?,
+            )?;
+            let owner = "605dab50-e046-4300-abb6-3dd810dd8b23";
+            command.args(["--add-mok", owner]).arg(key);
+        }
+        output(&mut command)?;
+        Ok(variables)
+    }
+
+    /// Makes a disk from which UEFI firmware boots Debian's shim, its GRUB and the kernel.
+    fn boot_disk(&self, kernel: &Path, initrd: &Path, words: &str) -> Result<PathBuf> {
+        let [disk, menu] = ["esp", "cfg"].map(|extension| self.dir.with_extension(extension));
+        fs::write(
+            &menu,
+            format!("linux /vmlinuz {words}\ninitrd /initrd\nboot\n"),
+        )?;
+        let script = r#"
+            truncate --size 128M "$1"
+            mformat -i "$1" -F ::
+            mmd -i "$1" ::EFI ::EFI/BOOT ::EFI/debian
+            mcopy -i "$1" /usr/lib/shim/shimx64.efi.signed ::EFI/BOOT/BOOTX64.EFI
+            mcopy -i "$1" /usr/lib/grub/x86_64-efi-signed/grubx64.efi.signed ::EFI/BOOT/grubx64.efi
+            mcopy -i "$1" "$2" ::EFI/debian/grub.cfg
+            mcopy -i "$1" "$3" ::vmlinuz
+            mcopy -i "$1" "$4" ::initrd"#;
+        remove(&disk)?;
+        output(
+            Command::new("sh")
+                .args(["-ec", script, "sh"])
+                .args([&disk, &menu, kernel, initrd]),
+        )?;
+        Ok(disk)
+    }
+}
+
+/// Returns the description of a drive for QEMU.
+fn drive(file: &Path, options: &str) -> String {
+    format!("file={},format=raw,{options}", file.display())
+}
+
+/// Removes a file or a directory if it exists.
+pub fn remove(path: &Path) -> Result<()> {
+    let removed = match path.is_dir() {
+        true => fs::remove_dir_all(path),
+        false => fs::remove_file(path),
+    };
+    match removed {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove {}", path.display()))
+        }
+        _ => Ok(()),
     }
 }

@@ -15,7 +15,7 @@ install_and_remove() {
 	"$LAB" run make --no-print-directory "${arguments[@]}" install
 	find "$tree" -type f -exec sha256sum {} + > build/installed
 	for file in build/man/man*/* build/completions/* docs/man/adler32.4 udev/* \
-		packaging/modules-load.d/* include/uapi/linux/*; do
+		packaging/systemd/* include/uapi/linux/*; do
 		sum=$(sha256sum < "$file")
 		grep -q "^${sum%% *}" build/installed || { echo "$file is not installed"; exit 1; }
 	done

@@ -9,6 +9,7 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 use std::path::PathBuf;
+use std::process::Command;
 
 use super::system::kernel_release;
 use super::system::read_line;
@@ -34,6 +35,16 @@ const LOCKDOWN: &str = "/sys/kernel/security/lockdown";
 /// The end of a signed module.
 const SIGNATURE: &[u8] = b"~Module signature appended~\n";
 
+/// The certificates with whose keys DKMS signs modules: DKMS's own, and that of Ubuntu.
+const DKMS_CERTIFICATES: [&str; 2] = ["/var/lib/dkms/mok.pub", "/var/lib/shim-signed/mok/MOK.der"];
+
+/// The certificates that the kernel trusts besides its own: those of the machine's owner, which
+/// shim passes on, and those of the firmware.
+const TRUSTED_CERTIFICATES: [&str; 2] = [
+    "/sys/firmware/efi/efivars/MokListRT-605dab50-e046-4300-abb6-3dd810dd8b23",
+    "/sys/firmware/efi/efivars/db-d719b2cb-3d3a-4596-a3bc-dad00e67656f",
+];
+
 /// A kernel module.
 #[derive(Debug)]
 pub struct Module {
@@ -56,6 +67,9 @@ pub enum State {
     Disabled(Ban),
     /// Installed, but without a signature, which the named setting requires.
     Unsigned(&'static str),
+    /// Signed with the key of the certificate, which the kernel does not trust. The named setting
+    /// requires a trusted key.
+    NotEnrolled(&'static str, &'static str),
     /// Not installed for the running kernel.
     NotInstalled,
     /// The running kernel does not support it, for this reason.
@@ -108,6 +122,7 @@ impl Module {
             State::Blacklisted(_) => "blacklisted",
             State::Disabled(_) => "disabled",
             State::Unsigned(_) => "not signed",
+            State::NotEnrolled(..) => "not enrolled",
             State::NotInstalled => "not installed",
             State::Unsupported(_) => "not supported",
         }
@@ -120,6 +135,7 @@ impl Module {
             State::Blacklisted(ban) => format!("{ban}; only modprobe {} loads it", self.name),
             State::Disabled(ban) => ban.to_string(),
             State::Unsigned(who) => format!("{who} allows only signed modules"),
+            State::NotEnrolled(who, _) => format!("{who} allows only enrolled keys"),
             State::NotInstalled => {
                 let directory = directory();
                 let why = match directory.exists() {
@@ -142,6 +158,11 @@ impl Module {
             State::Blacklisted(ban) => vec![load, format!("for good, {}", ban.fix(name))],
             State::Disabled(ban) => vec![ban.fix(name), load],
             State::Unsigned(_) => [sign(&format!("$(modinfo -n {name})")), vec![load]].concat(),
+            State::NotEnrolled(_, certificate) => vec![
+                format!("as root: mokutil --import {certificate}"),
+                "reboot, and choose Enroll MOK in the MOK manager".to_owned(),
+                load,
+            ],
             State::NotInstalled if name == MODULE_NAME => {
                 let file = format!("build/module/$(uname -r)/{name}.ko");
                 let mut steps = vec!["in the source directory: make module".to_owned()];
@@ -245,7 +266,7 @@ fn barrier(name: &str, file: &Path) -> Option<State> {
         .or_else(|| parameter("module_blacklist="))
         .or_else(|| config_line("install", name))
         .map(State::Disabled)
-        .or_else(|| unsigned(file).map(State::Unsigned))
+        .or_else(|| signature_required_by().and_then(|who| untrusted(who, file)))
         .or_else(|| {
             let ban = parameter("modprobe.blacklist=").or_else(|| config_line("blacklist", name));
             ban.map(State::Blacklisted)
@@ -310,12 +331,57 @@ fn signature_required_by() -> Option<&'static str> {
     }
 }
 
-/// Returns the name of the setting that requires the signature that a module lacks. A compressed
-/// module is assumed to have one.
-fn unsigned(file: &Path) -> Option<&'static str> {
-    let plain = file.extension() == Some("ko".as_ref());
-    let signed = || fs::read(file).map_or(true, |module| module.ends_with(SIGNATURE));
-    signature_required_by().filter(|_| plain && !signed())
+/// Returns the state of a module that the setting `who` does not allow.
+fn untrusted(who: &'static str, file: &Path) -> Option<State> {
+    let signed = match file.extension() == Some("ko".as_ref()) {
+        true => fs::read(file).map_or(true, |module| module.ends_with(SIGNATURE)),
+        // modinfo decompresses the module.
+        false => modinfo("sig_id", file).map_or(true, |id| !id.is_empty()),
+    };
+    if !signed {
+        return Some(State::Unsigned(who));
+    }
+    let certificate = signer(file)?;
+    (!is_trusted(&fs::read(certificate).ok()?)?).then_some(State::NotEnrolled(who, certificate))
+}
+
+/// Returns the certificate with whose key DKMS has signed a module.
+fn signer(file: &Path) -> Option<&'static str> {
+    // The serial number of the certificate, such as 0C:E2:C2. DKMS chooses a long random one.
+    let serial = modinfo("sig_key", file)?
+        .split(':')
+        .map(|byte| u8::from_str_radix(byte, 16))
+        .collect::<Result<Vec<_>, _>>()
+        .ok()?;
+    DKMS_CERTIFICATES.into_iter().find(|certificate| {
+        fs::read(certificate).is_ok_and(|certificate| contains(&certificate, &serial))
+    })
+}
+
+/// Returns whether the kernel trusts a certificate, or `None` if that cannot be found out.
+fn is_trusted(certificate: &[u8]) -> Option<bool> {
+    let lists: Vec<_> = TRUSTED_CERTIFICATES
+        .iter()
+        .filter_map(|list| fs::read(list).ok())
+        .collect();
+    (!lists.is_empty()).then(|| lists.iter().any(|list| contains(list, certificate)))
+}
+
+fn contains(bytes: &[u8], part: &[u8]) -> bool {
+    !part.is_empty() && bytes.windows(part.len()).any(|window| window == part)
+}
+
+/// Returns a field of a module's file, or `None` if modinfo does not work.
+fn modinfo(field: &str, file: &Path) -> Option<String> {
+    let output = Command::new("modinfo")
+        // The search path of ordinary users may lack it.
+        .env("PATH", "/usr/sbin:/sbin:/usr/bin:/bin")
+        .args(["--field", field])
+        .arg(file)
+        .output()
+        .ok()?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    output.status.success().then(|| text.trim().to_owned())
 }
 
 /// Returns the steps that sign the file of a module.
