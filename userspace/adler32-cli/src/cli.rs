@@ -49,20 +49,21 @@ backslash, a newline or a carriage return, the line begins with a backslash, and
 in the name stand for these characters.
 
 A list for --check may contain such lines, and lines that --tag or --xrootd prints. Lines of \
---xrootd have one space between the checksum and the name. They cannot be mixed with lines that \
-have two characters there, because a name can begin with a space. The first line of either kind \
-determines the kind of all later lines, also in other lists. After a line with two characters, a \
-line with one space is improperly formatted. After a line with one space, a second space or an \
-asterisk is the first character of the name.
+--xrootd have one space between the checksum and the name, and the lines described above have two \
+characters there. A list cannot contain both, because a name can begin with a space. The first \
+line that has one of these two forms decides which form all later lines must have, also in other \
+lists. After a line with two characters, a line with one space is improperly formatted. After a \
+line with one space, a second space or an asterisk is the first character of the name.
 
 A list may also contain lines of --json, and lines that xrdcp, xrdfs, gfal-sum, dCache, Rucio, EOS \
 or 'curl -I' prints. With --strict, and if the program is called adler32sum, these lines are \
 improperly formatted. In such a line, the checksum may have a label such as adler32: or ad:, and \
 leading zeros may be missing. The checksum may also come after the name. It must then have a label \
-or eight digits, unless the name is a URL. If both the first and the last word of a line can be \
-the checksum, the line has the same order as earlier lines. If no earlier line shows the order, \
-the command prints an error and does not check the line, and the exit status is 2. The same \
-happens for each line of --range in a list.
+or eight digits, unless the name is a URL. In some lines, both the first and the last word can be \
+the checksum. If an earlier line shows whether the checksum comes before or after the name, the \
+command assumes the same order. If no earlier line shows this, the command prints an error and \
+does not check the line, and the exit status is 2. The command never checks a line of --range. It \
+prints an error for each such line, and the exit status is 2.
 
 With --xattr, checksums are stored in the extended attribute that XRootD uses, \
 user.XrdCks.adler32. With --xattr=storm, they are stored in the attribute that StoRM uses, \
@@ -75,13 +76,14 @@ checksum without reading the file. Otherwise, it reads the file and computes the
 attribute of StoRM contains no time, so the command always reads the file.
 
 If the command computes a checksum, it stores this checksum, unless the file changed while it was \
-read. But if another checksum is stored, and the file still has the stored time of modification, \
-the command prints an error and keeps the stored checksum. With --xattr=storm, it prints this \
-error whenever another checksum is stored. With --force, it replaces the stored checksum.
+read. There is one exception. If the attribute contains another checksum, and the time of \
+modification in the attribute is still that of the file, the command prints an error and keeps the \
+checksum in the attribute. With --xattr=storm, this happens whenever the attribute contains \
+another checksum. With --force, the command replaces the checksum in the attribute.
 
 With --xattr --check, the command reads the files and compares their checksums with the stored \
-ones. It only reports, and does not read, files without a stored checksum, and files that no \
-longer have the stored time of modification.
+ones. If no checksum is stored for a file, or if the file no longer has the stored time of \
+modification, the command does not read the file, but reports it.
 
 A backend is what computes the checksums. --via selects a backend. The backend cpu computes the \
 checksums in this program and needs no kernel module. The backend device writes the data to \
@@ -105,14 +107,16 @@ offset and the length of the part, the size of the file, and its name. 'adler32 
 the checksums of whole files from these lines, or from the lines of --range --json. An offset \
 after the end of a file is an error, and so is a file without a size, such as a pipe.
 
-A JSON object contains the members file, adler32, length and backend. With --range, it also \
-contains offset, and the size of the file as size. With --xattr, it does not contain backend. \
-Instead, it contains modified, the time of modification in seconds since 1970, and stored, which \
-is true if the checksum comes from the attribute. With --xattr --check, it contains file and \
-result. If the command has read the file, it also contains adler32 and length. If the attribute \
-contains a checksum, stored is this checksum. The result is ok, failed, unreadable (error is then \
-the reason), missing (no checksum is stored) or outdated (the file was modified after its checksum \
-was stored). In all objects, bytes of a name that are not UTF-8 are replaced by U+FFFD.
+With --json, the object for a file contains the members 'file', 'adler32', 'length' and 'backend'. \
+With --range, the object also contains 'offset' (the offset of the part) and 'size' (the size of \
+the file). With --xattr, the object does not contain 'backend'. Instead, it contains 'modified' \
+(the time of modification in seconds since 1970) and 'stored' (true if the checksum comes from the \
+attribute, otherwise false). With --xattr --check, the object contains 'file' and 'result'. If the \
+command has read the file, the object also contains 'adler32' and 'length'. If the attribute \
+contains a checksum, the object also contains this checksum as 'stored'. The value of 'result' is \
+'ok', 'failed', 'missing' (no checksum is stored), 'outdated' (the file was modified after its \
+checksum was stored) or 'unreadable'. If it is 'unreadable', the object contains the reason as \
+'error'. In all objects, bytes of a name that are not UTF-8 are replaced by U+FFFD.
 
 If the work takes more than a second and the standard error is a terminal, a progress bar appears \
 there. With --quiet and --status, no bar appears.
@@ -193,8 +197,9 @@ adler32 copy [OPTIONS] SOURCE DESTINATION
     /// An XRootD server calls this command if its configuration contains 'xrootd.chksum max 4
     /// adler32 /usr/bin/adler32 xrootd'. The command prints the checksum. If the checksum cannot be
     /// computed, the command prints the reason in its place, and the server sends the reason to the
-    /// client. The exit status is 0 if the checksum could be computed. Otherwise, it is an error
-    /// number of the system, from which the server makes the error code for the client.
+    /// client. The exit status is 0 if the checksum could be computed. Otherwise, the exit status
+    /// is an error number (errno), and the server sends the client the error code that corresponds
+    /// to this number.
     Xrootd(XrootdArgs),
     /// Measure how fast this machine computes checksums
     ///
@@ -272,9 +277,10 @@ pub struct XrootdArgs {
     pub root: Option<PathBuf>,
     /// If an extended attribute contains the checksum, and nothing about the file has changed after
     /// the checksum was stored, print this checksum without reading the file. Otherwise, compute
-    /// the checksum and store it. If the file still has the time of modification in the attribute,
-    /// but another checksum, fail. The attribute of StoRM contains no time, so with storm the file
-    /// is always read, and another checksum is always a failure [default FORMAT: xrootd]
+    /// the checksum and store it. If the attribute contains another checksum, and the time of
+    /// modification in the attribute is still that of the file, fail. StoRM's attribute contains no
+    /// time. So with storm, the file is always read, and the command fails whenever the attribute
+    /// contains another checksum [default FORMAT: xrootd]
     #[arg(
         long,
         value_name = "FORMAT",
