@@ -53,7 +53,7 @@ for shell in bash fish zsh; do
 	check $shell --threads adler32 sum --thr
 	check $shell device adler32 sum --via de
 	check $shell --json adler32 combine --js
-	check $shell --recursive adler32sum --rec
+	check $shell --recursive adler32sum --recu
 	check $shell afalg adler32sum --via af
 done
 
