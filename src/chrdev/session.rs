@@ -51,11 +51,17 @@ use crate::{
 const TINY: usize = 256;
 
 /// A buffer on the stack, which is wiped as [`input`] wipes its buffers.
-struct Tiny([MaybeUninit<u8>; TINY]);
+struct Tiny {
+    bytes: [MaybeUninit<u8>; TINY],
+    /// How many of the bytes are used.
+    used: usize,
+}
 
 impl Drop for Tiny {
     fn drop(&mut self) {
-        wipe(&mut self.0);
+        if let Some(bytes) = self.bytes.get_mut(..self.used) {
+            wipe(bytes);
+        }
     }
 }
 
@@ -392,8 +398,11 @@ impl Session {
         if iov.is_empty() {
             return Ok(0);
         }
-        let mut buffer = Tiny([const { MaybeUninit::uninit() }; TINY]);
-        let data = input::copy(iov, &mut buffer.0)?;
+        let mut buffer = Tiny {
+            bytes: [const { MaybeUninit::uninit() }; TINY],
+            used: iov.len(),
+        };
+        let data = input::copy(iov, &mut buffer.bytes)?;
         let mut state = self.lock_to_change(wait)?;
         state.admit(position)?;
         let checksum = platform::update(state.sum.checksum(), data);
