@@ -336,7 +336,7 @@ fn untrusted(who: &'static str, file: &Path) -> Option<State> {
     let signed = match file.extension() == Some("ko".as_ref()) {
         true => fs::read(file).map_or(true, |module| module.ends_with(SIGNATURE)),
         // modinfo decompresses the module.
-        false => modinfo("sig_id", file).map_or(true, |id| !id.is_empty()),
+        false => modinfo("sig_id", file).is_none_or(|id| !id.is_empty()),
     };
     if !signed {
         return Some(State::Unsigned(who));
