@@ -50,13 +50,13 @@ in the name stand for these characters.
 
 A list for --check may contain such lines, and lines that --tag or --xrootd prints. Lines of \
 --xrootd have one space between the checksum and the name, and the lines described above have two \
-characters there. A list cannot contain both, because a name can begin with a space. The first \
-line that has one of these two forms decides which form all later lines must have, also in other \
-lists. After a line with two characters, a line with one space is improperly formatted. After a \
+characters there. A list cannot contain lines of both forms, because a name can begin with a space. \
+The first line that has one of these two forms decides which form all later lines must have, also \
+in other lists. After a line with two characters, a line with one space is improperly formatted. After a \
 line with one space, a second space or an asterisk is the first character of the name.
 
 A list may also contain lines of --json, and lines that xrdcp, xrdfs, gfal-sum, dCache, Rucio, EOS \
-or 'curl -I' prints. With --strict, and if the program is called adler32sum, these lines are \
+or 'curl -I' prints. With --strict, or under the name adler32sum, these lines are \
 improperly formatted. In such a line, the checksum may have a label such as adler32: or ad:, and \
 leading zeros may be missing. The checksum may also come after the name. It must then have a label \
 or eight digits, unless the name is a URL. In some lines, both the first and the last word can be \
@@ -87,10 +87,10 @@ modification, the command does not read the file, but reports it.
 
 A backend is what computes the checksums. --via selects a backend. The backend cpu computes the \
 checksums in this program and needs no kernel module. The backend device writes the data to \
-/dev/adler32, and ioctl passes the data to the UPDATE ioctl of /dev/adler32. If /dev/adler32 \
-cannot be used, these two fail. The backend afalg sends the data to an AF_ALG socket. If AF_ALG \
-cannot be used, the command prints the reason and uses device, or cpu if device cannot be used \
-either. AF_ALG is deprecated since Linux 7.2, so use device in new scripts. --via auto is the same \
+/dev/adler32, and the backend ioctl passes the data to it by the ioctl ADLER32_UPDATE. If \
+/dev/adler32 cannot be used, these two fail. The backend afalg sends the data to an AF_ALG socket. \
+If AF_ALG cannot be used, the command prints the reason and uses device, or cpu if device cannot be \
+used either. AF_ALG is deprecated since Linux 7.2, so use device in new scripts. --via auto is the same \
 as --via cpu.
 
 With --direct, regular files and block devices are read from the disk (O_DIRECT), and no data \
