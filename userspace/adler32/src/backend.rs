@@ -182,22 +182,19 @@ impl Backend {
         let stat = stat::fstat(file).map_err(|errno| Error::Read(errno.into()))?;
         self.reset()?;
         let call = transfer::choose(&stat);
-        let source = match call == Some(Call::Sendfile) || options.direct {
-            true => Some(Source::new(file, options.direct).map_err(Error::Read)?),
-            false => None,
-        };
-        let direct = source.as_ref().is_some_and(Source::is_direct);
-        let source = source.filter(|_| call == Some(Call::Sendfile) || direct);
         let mut length = 0;
-        match (source, call) {
-            (Some(source), _) => length = self.append_rest(&source, file, options)?,
-            (None, Some(Call::Splice)) => {
-                while let sent @ 1.. = self.send(file, Call::Splice, None, transfer::MOST)? {
-                    length += sent as u64;
-                    options.report(sent as u64);
-                }
+        let mut direct = false;
+        if call == Some(Call::Splice) {
+            while let sent @ 1.. = self.send(file, Call::Splice, None, transfer::MOST)? {
+                length += sent as u64;
+                options.report(sent as u64);
             }
-            _ => {}
+        } else if call == Some(Call::Sendfile) || options.direct {
+            let source = Source::new(file, options.direct).map_err(Error::Read)?;
+            direct = source.is_direct();
+            if call == Some(Call::Sendfile) || direct {
+                length = self.append_rest(&source, file, options)?;
+            }
         }
         // Whether or not the kernel sent bytes, a read finds the end of the file. Its failure is a
         // failure of the file, where a failure to send could also be one of the backend.
