@@ -183,11 +183,14 @@ impl List<'_> {
                     if audited {
                         audit.add(&path);
                     }
-                    let sum = short.unwrap_or_else(|| {
+                    let summed = short.unwrap_or_else(|| {
                         output.flush();
                         summer.sum(&path)
                     });
-                    self.count(&entry, sum, output);
+                    if let Ok(summed) = &summed {
+                        summer.explain(&path, summed, output);
+                    }
+                    self.count(&entry, summed.map(|summed| summed.sum), output);
                 }
                 Line::Misformatted(number) => {
                     self.counts.misformatted += 1;

@@ -102,14 +102,21 @@ an error is printed.
 
 Holes of sparse files are not read, because they contain only zeros.
 
+With --debug and --json, the command reports how many bytes of a file came in which way: 'cache' \
+(they were in the page cache, which several threads may read), 'disk' (they were not, so one thread \
+read them in order), 'direct' (--direct), 'hole' (they are zeros of a hole), 'sent' (the kernel sent \
+them to the backend) or 'read' (one thread read them without looking where they were: a short file, \
+a pipe, or the beginning of a long file). The progress bar shows the latest way.
+
 With --range, a line of output looks like '05c801f0  0:5/9  name'. It contains the checksum, the \
 offset and the length of the part, the size of the file, and its name. 'adler32 combine' computes \
 the checksums of whole files from these lines, or from the lines of --range --json. An offset \
 after the end of a file is an error, and so is a file without a size, such as a pipe.
 
-With --json, the object for a file contains the members 'file', 'adler32', 'length' and 'backend'. \
-With --range, the object also contains 'offset' (the offset of the part) and 'size' (the size of \
-the file). With --xattr, the object does not contain 'backend'. Instead, it contains 'modified' \
+With --json, the object for a file contains the members 'file', 'adler32', 'length', 'backend' and \
+'ways'. The object 'ways' contains the number of bytes for each way. With --range, the object also \
+contains 'offset' (the offset of the part) and 'size' (the size of the file). With --xattr, the \
+object contains neither 'backend' nor 'ways'. Instead, it contains 'modified' \
 (the time of modification in seconds since 1970) and 'stored' (true if the checksum comes from the \
 attribute, otherwise false). With --xattr --check, the object contains 'file' and 'result'. If the \
 command has read the file, the object also contains 'adler32' and 'length'. If the attribute \
@@ -205,8 +212,9 @@ adler32 copy [OPTIONS] SOURCE DESTINATION
     ///
     /// Measures all backends, which are the ways to compute checksums that 'adler32 sum --via' can
     /// select. First, each backend sums a file, and for comparison, the file is read without
-    /// computing a checksum. Then, each backend sums data in memory, in several lengths. All
-    /// backends must compute the same checksums. If a backend cannot be used, the reason is
+    /// computing a checksum. Below these results, the command prints how the bytes of the file came,
+    /// as 'adler32 sum --debug' does. Then, each backend sums data in memory, in several lengths.
+    /// All backends must compute the same checksums. If a backend cannot be used, the reason is
     /// printed. This command loads no kernel module. The exit status is 0 if all checksums are
     /// equal. Otherwise, it is 2.
     Bench(BenchArgs),
@@ -408,7 +416,8 @@ pub struct SumArgs {
     /// Read files from the disk, and leave the page cache as it is (explained below)
     #[arg(long)]
     pub direct: bool,
-    /// Report which backend of --via is used, and why the others are not
+    /// Report which backend of --via is used, why the others are not, and how the bytes of each
+    /// file came (explained below)
     #[arg(long)]
     pub debug: bool,
     /// Also report the files below DIR that are in no list

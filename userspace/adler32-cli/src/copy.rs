@@ -290,7 +290,7 @@ impl Copy<'_> {
     }
 
     fn sum(&self, copy: &File) -> Result<Sum, Failure> {
-        let progress = |bytes| self.bar.inc(bytes);
+        let progress = |_, bytes| self.bar.inc(bytes);
         let options = Options {
             progress: Some(&progress),
             ..Options::default()

@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use crate::line::parse_checksum;
 use crate::line::Entry;
+use crate::ways::Summed;
 
 /// Returns the line for a file.
 pub fn whole(name: &OsStr, sum: Sum) -> Vec<u8> {
@@ -18,9 +19,10 @@ pub fn whole(name: &OsStr, sum: Sum) -> Vec<u8> {
 }
 
 /// Returns the object for a file, or a part of one, that the backend summed.
-pub fn summed(name: &OsStr, sum: Sum, backend: BackendKind) -> Value {
-    let mut object = object(name, sum);
+pub fn summed(name: &OsStr, summed: &Summed, backend: BackendKind) -> Value {
+    let mut object = object(name, summed.sum);
     object["backend"] = backend.name().into();
+    object["ways"] = summed.ways.json();
     object
 }
 

@@ -29,6 +29,7 @@ mod stored;
 mod sum;
 mod summer;
 mod walk;
+mod ways;
 mod xrootd;
 
 use std::ffi::OsString;

@@ -15,6 +15,7 @@ use serde_json::Value;
 use crate::checksum;
 use crate::json;
 use crate::line;
+use crate::ways::Summed;
 
 /// The checksum of a part of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,8 +41,8 @@ impl Part {
     }
 
     /// Returns a line of JSON.
-    pub fn json(&self, backend: BackendKind) -> Vec<u8> {
-        let mut object = json::summed(&self.name, self.sum, backend);
+    pub fn json(&self, summed: &Summed, backend: BackendKind) -> Vec<u8> {
+        let mut object = json::summed(&self.name, summed, backend);
         object["offset"] = self.offset.into();
         object["size"] = self.size.into();
         json::line(object)

@@ -84,9 +84,9 @@ fn show(bar: &ProgressBar, total: Option<u64>) {
     let style = match total {
         Some(total) => {
             bar.set_length(total);
-            "{wide_bar} {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left"
+            "{wide_bar} {bytes} of {total_bytes}, {bytes_per_sec}{msg}, {eta} left"
         }
-        None => "{spinner} {bytes}, {bytes_per_sec}",
+        None => "{spinner} {bytes}, {bytes_per_sec}{msg}",
     };
     bar.set_style(ProgressStyle::with_template(style).expect("a template"));
     bar.set_draw_target(ProgressDrawTarget::stderr());

@@ -24,6 +24,7 @@ use crate::output::Output;
 use crate::quote::quote;
 use crate::sum;
 use crate::summer::Summer;
+use crate::ways::Summed;
 
 /// Prints the checksums of files, which attributes may contain; or checks the files.
 pub fn run(args: &SumArgs, format: Format, output: &mut Output) -> anyhow::Result<ExitCode> {
@@ -78,7 +79,7 @@ struct Opened {
     file: Option<File>,
     state: Option<State>,
     stored: Option<Stored>,
-    sum: Option<Result<Sum, Error>>,
+    sum: Option<Result<Summed, Error>>,
 }
 
 impl Opened {
@@ -173,11 +174,15 @@ impl Run<'_> {
     ) -> Result<(), Error> {
         let sum = match needs_sum(self.args, &opened) {
             false => None,
-            true => Some(match (opened.sum.take(), &opened.file) {
-                (Some(sum), _) => sum?,
-                (None, Some(file)) => summer.sum_file(file)?,
-                (None, None) => summer.sum(name)?,
-            }),
+            true => {
+                let summed = match (opened.sum.take(), &opened.file) {
+                    (Some(summed), _) => summed?,
+                    (None, Some(file)) => summer.sum_file(file)?,
+                    (None, None) => summer.sum(name)?,
+                };
+                summer.explain(name, &summed, output);
+                Some(summed.sum)
+            }
         };
         if self.args.check {
             self.check(name, &opened, sum, output);

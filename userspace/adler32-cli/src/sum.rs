@@ -12,7 +12,6 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 
 use adler32::Error;
-use adler32::Sum;
 
 use crate::cli::SumArgs;
 use crate::cli::STDIN;
@@ -26,6 +25,7 @@ use crate::summer;
 use crate::summer::Summer;
 use crate::walk;
 use crate::walk::Found;
+use crate::ways::Summed;
 
 /// Prints a line for each file, and an error for each file that cannot be read.
 pub fn run(args: &SumArgs, output: &mut Output) -> anyhow::Result<ExitCode> {
@@ -50,7 +50,7 @@ pub fn run(args: &SumArgs, output: &mut Output) -> anyhow::Result<ExitCode> {
                 if short.is_none() {
                     output.flush();
                 }
-                let line = line(args, &name, short, &mut summer);
+                let line = line(args, &name, short, &mut summer, output);
                 line.map_err(|error| (name, error))
             });
             match line {
@@ -69,21 +69,27 @@ pub fn run(args: &SumArgs, output: &mut Output) -> anyhow::Result<ExitCode> {
 fn line(
     args: &SumArgs,
     name: &OsStr,
-    short: Option<Result<Sum, Error>>,
+    short: Option<Result<Summed, Error>>,
     summer: &mut Summer,
+    output: &mut Output,
 ) -> Result<Vec<u8>, Error> {
     let backend = summer.backend();
     if let Some(range) = &args.range {
-        let part = summer.part(name, range)?;
+        let (part, summed) = summer.part(name, range)?;
+        summer.explain(name, &summed, output);
         return Ok(match args.json {
-            true => part.json(backend),
+            true => part.json(&summed, backend),
             false => part.line(),
         });
     }
-    let sum = short.unwrap_or_else(|| summer.sum(name))?;
+    let summed = short.unwrap_or_else(|| summer.sum(name))?;
+    summer.explain(name, &summed, output);
     Ok(match args.json {
-        true => json::line(json::summed(name, sum, backend)),
-        false => line::format(args.form(), args.end(), sum.checksum.value(), name),
+        true => json::line(json::summed(name, &summed, backend)),
+        false => {
+            let checksum = summed.sum.checksum.value();
+            line::format(args.form(), args.end(), checksum, name)
+        }
     })
 }
 

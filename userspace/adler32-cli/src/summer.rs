@@ -23,8 +23,6 @@ use adler32::Backend;
 use adler32::BackendKind;
 use adler32::Error;
 use adler32::Session;
-use adler32::Sum;
-use indicatif::ProgressBar;
 
 use crate::cli::SumArgs;
 use crate::cli::STDIN;
@@ -32,13 +30,17 @@ use crate::diagnosis;
 use crate::diagnosis::Diagnosis;
 use crate::output::Output;
 use crate::part::Part;
+use crate::quote::quote;
+use crate::ways::Gauge;
+use crate::ways::Summed;
 
 /// Sums files.
 pub struct Summer {
     backend: Backend,
     threads: Option<NonZero<usize>>,
     direct: bool,
-    bar: ProgressBar,
+    debug: bool,
+    gauge: Gauge,
 }
 
 impl Summer {
@@ -48,7 +50,7 @@ impl Summer {
         if args.debug {
             explain(&backend, output);
         }
-        let bar = ProgressBar::hidden();
+        let gauge = Gauge::hidden();
         // A bar would disturb a user who types the data, or who wants no output.
         let typed = args.files.iter().any(|name| name == STDIN) && io::stdin().is_terminal();
         if !typed && !args.quiet && !args.status {
@@ -57,13 +59,14 @@ impl Summer {
                 && !args.recursive
                 && args.range.is_none()
                 && args.files0_from.is_none();
-            output.show_progress(&bar, known.then_some(&args.files));
+            output.show_progress(&gauge.bar, known.then_some(&args.files));
         }
         Ok(Self {
             backend,
             threads: args.threads,
             direct: args.direct,
-            bar,
+            debug: args.debug,
+            gauge,
         })
     }
 
@@ -87,7 +90,7 @@ impl Summer {
     /// Returns a function that sums a short file on the calling thread, while other threads sum
     /// other files. It returns `None` for a file that is worth several threads or may make a reader
     /// wait; [`Self::sum`] sums this file.
-    pub fn short(&self) -> impl Fn(&OsStr) -> Option<Result<Sum, Error>> + Sync {
+    pub fn short(&self) -> impl Fn(&OsStr) -> Option<Result<Summed, Error>> + Sync {
         let cpu = matches!(self.backend, Backend::Cpu(_));
         let short = self.short_file();
         move |name| {
@@ -102,41 +105,51 @@ impl Summer {
     }
 
     /// Does the same as [`Self::short`] for an open file.
-    pub fn short_file(&self) -> impl Fn(&File) -> Option<Result<Sum, Error>> + Sync {
+    pub fn short_file(&self) -> impl Fn(&File) -> Option<Result<Summed, Error>> + Sync {
         let cpu = matches!(self.backend, Backend::Cpu(_));
-        let (bar, direct) = (self.bar.clone(), self.direct);
+        let (gauge, direct) = (self.gauge.clone(), self.direct);
         move |file| {
             if !cpu || !is_short(&file.metadata().ok()?) {
                 return None;
             }
-            let progress = |bytes| bar.inc(bytes);
-            let options = Options {
-                threads: Some(NonZero::<usize>::MIN),
-                progress: Some(&progress),
-                direct,
-            };
-            Some(file::checksum(file, options))
+            Some(Summed::count(&gauge, |progress| {
+                let options = Options {
+                    threads: Some(NonZero::<usize>::MIN),
+                    progress: Some(progress),
+                    direct,
+                };
+                file::checksum(file, options)
+            }))
         }
     }
 
     /// Sums a file or the standard input.
-    pub fn sum(&mut self, name: &OsStr) -> Result<Sum, Error> {
+    pub fn sum(&mut self, name: &OsStr) -> Result<Summed, Error> {
         self.sum_file(&open(name)?)
     }
 
     /// Sums an open file.
-    pub fn sum_file(&mut self, file: &File) -> Result<Sum, Error> {
-        let progress = |bytes| self.bar.inc(bytes);
-        let options = Options {
-            threads: self.threads,
-            progress: Some(&progress),
-            direct: self.direct,
-        };
-        self.backend.checksum_file(file, options)
+    pub fn sum_file(&mut self, file: &File) -> Result<Summed, Error> {
+        let (threads, direct) = (self.threads, self.direct);
+        Summed::count(&self.gauge, |progress| {
+            let options = Options {
+                threads,
+                progress: Some(progress),
+                direct,
+            };
+            self.backend.checksum_file(file, options)
+        })
+    }
+
+    /// Reports how the bytes of a file came, if the user wants to know.
+    pub fn explain(&self, name: &OsStr, summed: &Summed, output: &mut Output) {
+        if self.debug {
+            output.error(format_args!("{}: {}", quote(name), summed.ways.text()));
+        }
     }
 
     /// Sums a range of a file.
-    pub fn part(&mut self, name: &OsStr, range: &Range<u64>) -> Result<Part, Error> {
+    pub fn part(&mut self, name: &OsStr, range: &Range<u64>) -> Result<(Part, Summed), Error> {
         let file = open(name)?;
         let size = size(&file)?;
         let (start, end) = (range.start, range.end.min(size));
@@ -144,27 +157,30 @@ impl Summer {
             let text = format!("the range begins at {start}, after the end at {size}");
             return Err(Error::Read(io::Error::other(text)));
         }
-        let progress = |bytes| self.bar.inc(bytes);
-        let options = Options {
-            threads: self.threads,
-            progress: Some(&progress),
-            direct: self.direct,
-        };
-        let sum = self.backend.checksum_range(file, start..end, options)?;
+        let (threads, direct) = (self.threads, self.direct);
+        let summed = Summed::count(&self.gauge, |progress| {
+            let options = Options {
+                threads,
+                progress: Some(progress),
+                direct,
+            };
+            self.backend.checksum_range(file, start..end, options)
+        })?;
         // A file in `/sys` reports the size of a page. Its parts would never make up the whole.
-        let found = start + sum.length;
+        let found = start + summed.sum.length;
         if found < end {
             let text = format!(
                 "ends at {found}, but its size was {size}; sum it again, or without --range"
             );
             return Err(Error::Read(io::Error::other(text)));
         }
-        Ok(Part {
+        let part = Part {
             name: name.to_owned(),
             size,
             offset: start,
-            sum,
-        })
+            sum: summed.sum,
+        };
+        Ok((part, summed))
     }
 }
 

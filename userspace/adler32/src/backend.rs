@@ -24,7 +24,9 @@ use crate::error::DEVICE_PATH;
 use crate::file;
 use crate::file::source::Part;
 use crate::file::source::Source;
+use crate::file::Found;
 use crate::file::Options;
+use crate::file::Way;
 use crate::hasher::Hasher;
 use crate::session::Session;
 use crate::sum::Sum;
@@ -123,7 +125,9 @@ impl Backend {
     /// ```
     pub fn checksum(&mut self, mut data: impl Read) -> Result<Sum, Error> {
         self.reset()?;
-        let length = self.read_rest(Options::default(), |buffer| Ok(0..data.read(buffer)?))?;
+        let length = self.read_rest(Options::default(), |buffer| {
+            Ok((Way::Read, 0..data.read(buffer)?))
+        })?;
         self.finish(length)
     }
 
@@ -187,7 +191,7 @@ impl Backend {
         if call == Some(Call::Splice) {
             while let sent @ 1.. = self.send(file, Call::Splice, None, transfer::MOST)? {
                 length += sent as u64;
-                options.report(sent as u64);
+                options.report(Way::Sent, sent as u64);
             }
         } else if call == Some(Call::Sendfile) || options.direct {
             let source = Source::new(file, options.direct).map_err(Error::Read)?;
@@ -199,7 +203,9 @@ impl Backend {
         // Whether or not the kernel sent bytes, a read finds the end of the file. Its failure is a
         // failure of the file, where a failure to send could also be one of the backend.
         if !direct {
-            length += self.read_rest(options, |buffer| Ok(0..unistd::read(file, buffer)?))?;
+            length += self.read_rest(options, |buffer| {
+                Ok((Way::Read, 0..unistd::read(file, buffer)?))
+            })?;
         }
         self.finish(length)
     }
@@ -255,7 +261,7 @@ impl Backend {
                 Part::Hole(hole) => {
                     at = hole.end;
                     self.append_zeros(hole.end - hole.start)?;
-                    options.report(hole.end - hole.start);
+                    options.report(Way::Hole, hole.end - hole.start);
                     continue;
                 }
                 Part::Data(data) => data.end,
@@ -268,12 +274,12 @@ impl Backend {
                     break;
                 }
                 at += sent;
-                options.report(sent);
+                options.report(Way::Sent, sent);
             }
             let mut reading = at;
             at += self.read_rest(options, |buffer| {
                 let found = source.read(buffer, reading..end)?;
-                reading += found.len() as u64;
+                reading += found.1.len() as u64;
                 Ok(found)
             })?;
             if at < end {
@@ -317,7 +323,7 @@ impl Backend {
     fn read_rest(
         &mut self,
         options: Options<'_>,
-        read: impl FnMut(&mut [u8]) -> io::Result<Range<usize>>,
+        read: impl FnMut(&mut [u8]) -> io::Result<Found>,
     ) -> Result<u64, Error> {
         file::read_all(options, read, |piece| self.update(piece))
     }

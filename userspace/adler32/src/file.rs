@@ -88,7 +88,7 @@ const PAGE: usize = 4096;
 /// use std::sync::atomic::Ordering;
 ///
 /// let counter = AtomicU64::new(0);
-/// let count = |bytes| {
+/// let count = |_way, bytes| {
 ///     counter.fetch_add(bytes, Ordering::Relaxed);
 /// };
 /// let options = Options {
@@ -104,8 +104,9 @@ const PAGE: usize = 4096;
 pub struct Options<'a> {
     /// How many threads may read a long file. `None` stands for the number of processors.
     pub threads: Option<NonZero<usize>>,
-    /// Called with the number of bytes whenever a thread has summed a piece of the file.
-    pub progress: Option<&'a (dyn Fn(u64) + Sync)>,
+    /// Called with the number of bytes, and the way they came, whenever a thread has summed a piece
+    /// of the file.
+    pub progress: Option<&'a (dyn Fn(Way, u64) + Sync)>,
     /// Whether to read regular files and block devices from the disk (`O_DIRECT`), so that the page
     /// cache stays as it was. It is an error if the file system does not support such reads.
     pub direct: bool,
@@ -113,9 +114,52 @@ pub struct Options<'a> {
 
 impl Options<'_> {
     /// Reports that bytes were summed.
-    pub(crate) fn report(&self, bytes: u64) {
+    pub(crate) fn report(&self, way: Way, bytes: u64) {
         if let Some(progress) = self.progress {
-            progress(bytes);
+            progress(way, bytes);
+        }
+    }
+}
+
+/// How bytes of a file came into the checksum.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// One thread read them in order, without looking where they were: a short file, a pipe, or the
+    /// beginning of a long file.
+    Read,
+    /// They were read from the page cache. Several threads may do that at the same time.
+    Cache,
+    /// They were not in the page cache. One thread at a time read them in order, and the kernel
+    /// read ahead.
+    Disk,
+    /// They were read from the disk, past the page cache ([`Options::direct`]).
+    Direct,
+    /// They are zeros of a hole, which were not read.
+    Hole,
+    /// The kernel sent them to the backend, without a copy in this process.
+    Sent,
+}
+
+impl Way {
+    /// All ways.
+    pub const ALL: [Self; 6] = [
+        Self::Read,
+        Self::Cache,
+        Self::Disk,
+        Self::Direct,
+        Self::Hole,
+        Self::Sent,
+    ];
+
+    /// Returns the name that users read.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Cache => "cache",
+            Self::Disk => "disk",
+            Self::Direct => "direct",
+            Self::Hole => "hole",
+            Self::Sent => "sent",
         }
     }
 }
@@ -132,14 +176,14 @@ impl Options<'_> {
 /// [`Error::Read`] is the only error.
 pub fn checksum(file: impl AsFd, options: Options<'_>) -> Result<Sum, Error> {
     let file = file.as_fd();
-    let read = |buffer: &mut [u8]| Ok(0..unistd::read(file, buffer)?);
+    let read = |buffer: &mut [u8]| Ok((Way::Read, 0..unistd::read(file, buffer)?));
     let mut sum = Sum::EMPTY;
     if !options.direct {
         let mut left = PIECE;
         sum = continue_sum(sum, options, |buffer| {
             let read = unistd::read(file, &mut buffer[..left])?;
             left -= read;
-            Ok(0..read)
+            Ok((Way::Read, 0..read))
         })?;
         // Most files end here, without a call for their size.
         if left > 0 {
@@ -185,11 +229,14 @@ pub fn checksum_range(
     sum_parts(&source, range, size, options)
 }
 
-/// Calls `read` until it finds no bytes, and passes each piece to `take`. `read` returns where the
-/// bytes are in its buffer. Returns the number of bytes.
+/// Bytes that were read: how they came, and where they are in the buffer.
+pub(crate) type Found = (Way, Range<usize>);
+
+/// Calls `read` until it finds no bytes, and passes each piece to `take`. Returns the number of
+/// bytes.
 pub(crate) fn read_all(
     options: Options<'_>,
-    mut read: impl FnMut(&mut [u8]) -> io::Result<Range<usize>>,
+    mut read: impl FnMut(&mut [u8]) -> io::Result<Found>,
     mut take: impl FnMut(&[u8]) -> Result<(), Error>,
 ) -> Result<u64, Error> {
     thread_local! {
@@ -202,15 +249,15 @@ pub(crate) fn read_all(
     let done = loop {
         let piece = buffer.piece();
         match read(piece) {
-            Ok(found) if found.is_empty() => break Ok(length),
-            Ok(found) => {
+            Ok((_, found)) if found.is_empty() => break Ok(length),
+            Ok((way, found)) => {
                 let len = found.len() as u64;
                 if let Err(error) = take(&piece[found]) {
                     break Err(error);
                 }
                 length += len;
                 buffer.seen += len;
-                options.report(len);
+                options.report(way, len);
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => break Err(Error::Read(error)),
@@ -273,7 +320,7 @@ fn sum_parts(
             Part::Data(range) => Ok((range.start, by_one(source, Sum::EMPTY, range, options)?)),
             Part::Hole(range) => {
                 let length = range.end - range.start;
-                options.report(length);
+                options.report(Way::Hole, length);
                 Ok((range.start, Sum::zeros(length)))
             }
         })?;
@@ -292,7 +339,7 @@ fn by_one(
     let mut at = range.start + sum.length;
     continue_sum(sum, options, |buffer| {
         let found = source.read(buffer, at..range.end)?;
-        at += found.len() as u64;
+        at += found.1.len() as u64;
         Ok(found)
     })
 }
@@ -300,7 +347,7 @@ fn by_one(
 fn continue_sum(
     sum: Sum,
     options: Options<'_>,
-    read: impl FnMut(&mut [u8]) -> io::Result<Range<usize>>,
+    read: impl FnMut(&mut [u8]) -> io::Result<Found>,
 ) -> Result<Sum, Error> {
     let mut hasher = Hasher::resume(sum);
     read_all(options, read, |piece| {

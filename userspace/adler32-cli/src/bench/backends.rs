@@ -27,6 +27,9 @@ use super::picture::LABEL;
 use crate::diagnosis;
 use crate::diagnosis::system;
 use crate::diagnosis::Diagnosis;
+use crate::ways::Gauge;
+use crate::ways::Summed;
+use crate::ways::Ways;
 
 /// The number of bytes of a read whose data is not summed, and the alignment of its buffer. The
 /// library reads long files in the same way.
@@ -53,16 +56,16 @@ impl Workload<'_> {
 
     /// Returns the checksum that all methods must compute.
     pub fn sum(self) -> Result<Sum, Error> {
-        self.sum_by_threads(NonZero::new(1))
+        Ok(self.sum_by_threads(NonZero::new(1))?.sum)
     }
 
-    fn sum_by_threads(self, threads: Option<NonZero<usize>>) -> Result<Sum, Error> {
+    fn sum_by_threads(self, threads: Option<NonZero<usize>>) -> Result<Summed, Error> {
         match self {
-            Self::File(file) => file::checksum(rewound(file)?, options(threads)),
-            Self::Memory(data) => Ok(Sum {
-                checksum: processor::update_parallel(Adler32::EMPTY, data, threads),
-                length: data.len() as u64,
-            }),
+            Self::File(file) => counted(threads, |options| file::checksum(rewound(file)?, options)),
+            Self::Memory(data) => {
+                let checksum = processor::update_parallel(Adler32::EMPTY, data, threads);
+                Ok(in_memory(checksum, data))
+            }
         }
     }
 
@@ -172,8 +175,12 @@ impl Backends {
         for backend in &mut self.open {
             methods.push(Method::new(backend.kind().name(), move || {
                 match workload {
-                    Workload::File(file) => backend.checksum_file(rewound(file)?, options(None)),
-                    Workload::Memory(data) => backend.checksum_bytes(data),
+                    Workload::File(file) => counted(None, |options| {
+                        backend.checksum_file(rewound(file)?, options)
+                    }),
+                    Workload::Memory(data) => backend
+                        .checksum_bytes(data)
+                        .map(|sum| in_memory(sum.checksum, data)),
                 }
                 .map(Some)
             }));
@@ -182,10 +189,25 @@ impl Backends {
     }
 }
 
-fn options(threads: Option<NonZero<usize>>) -> Options<'static> {
-    Options {
-        threads,
-        ..Options::default()
+/// Sums a file, and counts how its bytes come.
+fn counted(
+    threads: Option<NonZero<usize>>,
+    sum: impl FnOnce(Options<'_>) -> Result<Sum, Error>,
+) -> Result<Summed, Error> {
+    Summed::count(&Gauge::hidden(), |progress| {
+        sum(Options {
+            threads,
+            progress: Some(progress),
+            ..Options::default()
+        })
+    })
+}
+
+fn in_memory(checksum: Adler32, data: &[u8]) -> Summed {
+    let length = data.len() as u64;
+    Summed {
+        sum: Sum { checksum, length },
+        ways: Ways::default(),
     }
 }
 

@@ -12,6 +12,9 @@ use anyhow::ensure;
 use serde_json::json;
 use serde_json::Value;
 
+use crate::ways::Summed;
+use crate::ways::Ways;
+
 /// The number of bytes that are summed between two readings of the clock, unless the data is
 /// longer.
 const BATCH: u64 = 4 << 20;
@@ -23,15 +26,21 @@ pub const SHORTEST: usize = 4096;
 pub struct Method<'a> {
     name: &'static str,
     /// Sums the data once. Returns the checksum, if it computes one.
-    pass: Box<dyn FnMut() -> Result<Option<Sum>, Error> + 'a>,
+    pass: Box<dyn FnMut() -> Result<Option<Summed>, Error> + 'a>,
+    /// How the data came in the latest pass.
+    ways: Ways,
 }
 
 impl<'a> Method<'a> {
     /// Creates a method that calls `pass`.
-    pub fn new(name: &'static str, pass: impl FnMut() -> Result<Option<Sum>, Error> + 'a) -> Self {
+    pub fn new(
+        name: &'static str,
+        pass: impl FnMut() -> Result<Option<Summed>, Error> + 'a,
+    ) -> Self {
         Self {
             name,
             pass: Box::new(pass),
+            ways: Ways::default(),
         }
     }
 
@@ -39,7 +48,13 @@ impl<'a> Method<'a> {
     fn time(&mut self, expected: Sum, passes: u32) -> anyhow::Result<Duration> {
         let start = Instant::now();
         for _ in 0..passes {
-            let found = (self.pass)()?.unwrap_or(expected);
+            let found = match (self.pass)()? {
+                None => expected,
+                Some(Summed { sum, ways }) => {
+                    self.ways = ways;
+                    sum
+                }
+            };
             let text = |sum: Sum| format!("{:08x} of {} bytes", sum.checksum.value(), sum.length);
             ensure!(
                 found == expected,
@@ -70,6 +85,8 @@ pub struct Rate {
     pub best: f64,
     /// The rate in the median round.
     pub median: f64,
+    /// How the data came.
+    pub ways: Ways,
 }
 
 impl Measurement {
@@ -100,6 +117,7 @@ impl Measurement {
                 name: method.name,
                 best: rate(times[0]),
                 median: rate(times[times.len() / 2]),
+                ways: method.ways,
             }
         });
         Ok(Self {
@@ -113,8 +131,13 @@ impl Measurement {
     pub fn to_json(&self) -> Value {
         let rates = self.rates.iter();
         let backends: Vec<_> = rates
-            .map(|Rate { name, best, median }| {
-                json!({ "name": name, "best": best, "median": median })
+            .map(|rate| {
+                json!({
+                    "name": rate.name,
+                    "best": rate.best,
+                    "median": rate.median,
+                    "ways": rate.ways.json(),
+                })
             })
             .collect();
         json!({
@@ -136,7 +159,10 @@ mod tests {
     fn a_wrong_checksum_is_an_error() {
         let data = b"Wikipedia";
         let methods = |second| {
-            let returns = |sum| move || Ok(Some(sum));
+            let returns = |sum| {
+                let ways = Ways::default();
+                move || Ok(Some(Summed { sum, ways }))
+            };
             vec![
                 Method::new("none", || Ok(None)),
                 Method::new("first", returns(processor::sum(data))),

@@ -41,11 +41,19 @@ impl Picture {
         );
         let best = measurement.rates.iter().map(|rate| rate.best);
         let longest = best.fold(0.0, f64::max);
-        for Rate { name, best, median } in &measurement.rates {
+        for Rate {
+            name, best, median, ..
+        } in &measurement.rates
+        {
             let bar = self.bar(best / longest);
             let row = format!("{name:<LABEL$}{best:>FIGURE$.2}{median:>FIGURE$.2}  {bar}");
             text += row.trim_end();
             text.push('\n');
+        }
+        for Rate { name, ways, .. } in &measurement.rates {
+            if !ways.is_empty() {
+                text += &format!("{name:<LABEL$}{}\n", ways.text());
+            }
         }
         text
     }

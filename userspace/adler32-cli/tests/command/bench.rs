@@ -90,6 +90,12 @@ fn json_contains_all_workloads_and_backends() {
     assert!(lengths.eq([9, 4096, 65536, 1 << 20].map(Some)));
     assert_eq!(workloads[0]["workload"], "file");
     assert_eq!(workloads[0]["adler32"], "11e60398");
+    let cpu = workloads[0]["backends"]
+        .as_array()
+        .expect("backends")
+        .iter();
+    let mut cpu = cpu.filter(|backend| backend["name"] == "cpu");
+    assert_eq!(cpu.next().expect("a backend")["ways"]["read"], 9);
     for workload in workloads {
         let backends = workload["backends"].as_array().expect("backends");
         for name in BackendKind::ALL.map(BackendKind::name) {

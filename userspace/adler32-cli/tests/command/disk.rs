@@ -9,6 +9,9 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::process::Command;
 
+use adler32::file::Way;
+use serde_json::Value;
+
 use super::assert_outcome;
 use super::assert_prints;
 use super::files;
@@ -106,4 +109,40 @@ fn direct_reads_find_what_the_page_cache_hides() {
     }
     drop(long);
     drop(unmount);
+}
+
+#[test]
+fn reports_how_the_bytes_came() {
+    const DATA: usize = 40 * MIB;
+    const LEN: usize = 2 * DATA;
+    let directory = files(&[("file", &vec![7; DATA])]);
+    let file = File::options()
+        .write(true)
+        .open(directory.path().join("file"));
+    let file = file.unwrap();
+    file.set_len(LEN as u64).unwrap();
+    file.sync_all().unwrap();
+    let ways = |arguments: &[&str]| {
+        let sum = run_in(
+            &directory,
+            &[&["sum", "--json"], arguments, &["file"]].concat(),
+        );
+        let object: Value = serde_json::from_str(&sum.stdout).expect("an object");
+        let ways = Way::ALL.map(|way| object["ways"][way.name()].as_u64().unwrap_or(0) as usize);
+        assert_eq!(ways.iter().sum::<usize>(), LEN, "{object}");
+        move |way: Way| ways[way as usize]
+    };
+    let warm = ways(&[]);
+    if warm(Way::Hole) == 0 {
+        println!("skipped: the file system does not report holes");
+        return;
+    }
+    assert_eq!(warm(Way::Hole), LEN - DATA);
+    assert_eq!(warm(Way::Read) + warm(Way::Cache) + warm(Way::Disk), DATA);
+    rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed).unwrap();
+    let direct = ways(&["--direct"]);
+    assert_eq!([direct(Way::Direct), direct(Way::Hole)], [DATA, LEN - DATA]);
+    let cold = ways(&[]);
+    assert!(cold(Way::Disk) > 0, "all of the file is in the page cache");
+    assert_eq!(cold(Way::Hole), LEN - DATA);
 }

@@ -23,6 +23,8 @@ use rustix::fs::SeekFrom;
 use rustix::io::Errno;
 use rustix::io::ReadWriteFlags;
 
+use super::Found;
+use super::Way;
 use super::PAGE;
 
 /// Data and holes that are shorter than this number of bytes are read together. Looking for each
@@ -146,16 +148,15 @@ impl Source {
         at < self.cold_until.load(Relaxed)
     }
 
-    /// Reads bytes of a range into the buffer, and returns where they are in the buffer. No bytes
-    /// are the end of the file.
+    /// Reads bytes of a range into the buffer. No bytes are the end of the file.
     ///
     /// The buffer begins with a page. The length of a buffer for direct reads is a multiple of the
     /// size of a page.
-    pub fn read(&self, buffer: &mut [u8], range: Range<u64>) -> io::Result<Range<usize>> {
+    pub fn read(&self, buffer: &mut [u8], range: Range<u64>) -> io::Result<Found> {
         let left = range.end.saturating_sub(range.start);
         let left = usize::try_from(left).unwrap_or(usize::MAX);
         if left == 0 {
-            return Ok(0..0);
+            return Ok((Way::Read, 0..0));
         }
         if self.direct {
             // File systems want an offset and a length that are multiples of their block size.
@@ -165,13 +166,17 @@ impl Source {
                 &mut buffer[..end.next_multiple_of(PAGE)],
                 range.start - skip as u64,
             )?;
-            return Ok(skip.min(read)..end.min(read));
+            return Ok((Way::Direct, skip.min(read)..end.min(read)));
         }
         let len = buffer.len().min(left);
         let buffer = &mut buffer[..len];
+        let found = |read| match self.is_cold(range.start) {
+            true => (Way::Disk, 0..read),
+            false => (Way::Cache, 0..read),
+        };
         if self.nowait.load(Relaxed) {
             match self.read_cached(buffer, range.start) {
-                Ok(read) => return Ok(0..read),
+                Ok(read) => return Ok(found(read)),
                 Err(Errno::INTR) => return Err(Errno::INTR.into()),
                 Err(Errno::AGAIN) => {
                     self.cold_until.fetch_max(range.start + COLD, Relaxed);
@@ -186,7 +191,7 @@ impl Source {
         if !self.memory && start.elapsed().as_nanos() > read as u128 * 1000 / RATE {
             self.cold_until.fetch_max(range.start + COLD, Relaxed);
         }
-        Ok(0..read)
+        Ok(found(read))
     }
 
     /// Reads bytes that are in the page cache, up to the first one that is not.
