@@ -212,11 +212,11 @@ adler32 copy [OPTIONS] SOURCE DESTINATION
     ///
     /// Measures all backends, which are the ways to compute checksums that 'adler32 sum --via' can
     /// select. First, each backend sums a file, and for comparison, the file is read without
-    /// computing a checksum. Below these results, the command prints how the bytes of the file came,
-    /// as 'adler32 sum --debug' does. Then, each backend sums data in memory, in several lengths.
-    /// All backends must compute the same checksums. If a backend cannot be used, the reason is
-    /// printed. This command loads no kernel module. The exit status is 0 if all checksums are
-    /// equal. Otherwise, it is 2.
+    /// computing a checksum. Below these results, the command prints how the bytes of the file
+    /// came, as 'adler32 sum --debug' does. Then, each backend sums data in memory, in several
+    /// lengths. All backends must compute the same checksums. If a backend cannot be used, the
+    /// reason is printed. This command loads no kernel module. The exit status is 0 if all
+    /// checksums are equal. Otherwise, it is 2.
     Bench(BenchArgs),
     /// Show whether the kernel module can be used, and how to fix what prevents it
     ///
