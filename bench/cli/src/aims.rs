@@ -7,10 +7,13 @@ use bench_common::aim::Threshold::Below;
 use bench_common::aim::Threshold::Speed;
 use bench_common::aim::Threshold::Time;
 use bench_common::group::Workload::Cold;
+use bench_common::group::Workload::ColdFiles;
 use bench_common::group::Workload::File;
 use bench_common::group::Workload::Files;
+use bench_common::group::Workload::Seeking;
 use bench_common::group::Workload::Sparse;
 use bench_common::group::Workload::Start;
+use bench_common::group::Workload::Throttled;
 
 const DEFAULT: &str = "adler32 sum";
 const ONE: &str = "adler32 sum, one thread";
@@ -22,9 +25,15 @@ const LIBDEFLATE: &[&str] = &[
     "libdeflate, read 2 MiB",
 ];
 
-const READ_COLD: &[&str] = &["read alone, 2 MiB", "dd", "dd iflag=direct"];
+const READ_COLD: &[&str] = &[
+    "read alone, 2 MiB",
+    "direct reads alone, 4 of 4 MiB",
+    "dd",
+    "dd iflag=direct",
+];
+const READ: &[&str] = &["read alone, 2 MiB"];
 
-pub const AIMS: [Aim; 13] = [
+pub const AIMS: [Aim; 16] = [
     (File, DEFAULT, XROOTD, Speed(5.0)),
     (File, DEFAULT, PYTHON, Speed(5.0)),
     (File, ONE, XROOTD, Speed(3.3)),
@@ -35,7 +44,10 @@ pub const AIMS: [Aim; 13] = [
     (Cold, DEFAULT, READ_COLD, Speed(0.9)),
     (Cold, DEFAULT, &[ONE], Speed(1.0)),
     (Cold, DEFAULT, XROOTD, Speed(2.0)),
+    (Throttled, DEFAULT, READ, Speed(0.95)),
+    (Seeking, DEFAULT, READ, Speed(0.95)),
     (Sparse, DEFAULT, &[], Below(50.0)),
     (Files, DEFAULT, &["cksum"], Speed(1.0)),
+    (ColdFiles, DEFAULT, &["cksum"], Speed(1.0)),
     (Start, DEFAULT, &[], Below(3.0)),
 ];

@@ -5,6 +5,7 @@
 
 mod aims;
 mod programs;
+mod slow;
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
@@ -27,16 +28,24 @@ use bench_common::aim;
 use bench_common::contender::Contender;
 use bench_common::group::Group;
 use bench_common::group::Workload;
+use bench_common::plot;
+use bench_common::row;
+use bench_common::table;
 use bench_common::MIB;
 use clap::Parser;
 use nix::fcntl::posix_fadvise;
 use nix::fcntl::PosixFadviseAdvice;
+use nix::unistd;
 use serde_json::json;
+use serde_json::Map;
+use serde_json::Value;
 
 use programs::checksum;
 use programs::on;
 use programs::run;
 use programs::Programs;
+use slow::Limit;
+use slow::SlowDisk;
 
 /// Compare the command adler32 with other programs.
 #[derive(Parser)]
@@ -56,14 +65,22 @@ struct Arguments {
     /// Directory on a disk, for files that are not in the page cache
     #[arg(long, value_name = "DIRECTORY", default_value = "/var/tmp")]
     disk: PathBuf,
+    /// Also measure disks that are slow (only root can make them)
+    #[arg(long)]
+    slow_disks: bool,
     /// Write the results to this file, too
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Draw charts to this file (SVG)
+    #[arg(long, value_name = "FILE")]
+    plot: Option<PathBuf>,
 }
 
 const SMALL: usize = 4096;
-/// The largest number of passes over a file that is not in the page cache.
-const COLD: usize = 7;
+/// How many times as long the file is that is not in the page cache.
+const COLD: usize = 2;
+/// The largest number of passes over files on a slow disk.
+const SLOW: usize = 5;
 /// How many times as many rounds there are for passes of a millisecond.
 const SHORT: usize = 10;
 
@@ -85,13 +102,45 @@ fn main() -> Result<()> {
         arguments.disk.display()
     );
 
-    let groups = [
+    let mut groups = vec![
         one_file(&programs, directory.path(), file * MIB, rounds)?,
-        cold_file(&programs, disk.path(), file * MIB, rounds.min(COLD))?,
+        cold_file(&programs, disk.path(), COLD * file * MIB, rounds)?,
         sparse_file(&programs, disk.path(), rounds)?,
-        small_files(&programs, directory.path(), files, rounds)?,
+        small_files(&programs, directory.path(), files, false, rounds)?,
+        small_files(&programs, disk.path(), files, true, rounds)?,
         start(&programs, directory.path(), SHORT * rounds)?,
     ];
+    let memory = memory(&programs, disk.path(), file * MIB)?;
+    if arguments.slow_disks {
+        // A long file would take minutes.
+        for (limit, workload, most, title) in [
+            (
+                Limit::Bytes(200_000_000),
+                Workload::Throttled,
+                192,
+                "a disk of 200 MB/s",
+            ),
+            (
+                Limit::Requests(125),
+                Workload::Seeking,
+                48,
+                "a disk that takes 8 ms for a request",
+            ),
+        ] {
+            let len = file.min(most) * MIB;
+            let title = format!("A file of {} MiB on {title}", len / MIB);
+            let slow = SlowDisk::new(disk.path(), len, limit)?;
+            let rounds = rounds.min(SLOW);
+            groups.push(slow_file(
+                &programs,
+                &slow.directory,
+                len,
+                rounds,
+                workload,
+                title,
+            )?);
+        }
+    }
     let aims = aim::compare(&groups, &AIMS)?;
 
     if let Some(path) = arguments.json {
@@ -101,10 +150,18 @@ fn main() -> Result<()> {
             "processors": processors,
             "directory": arguments.directory,
             "rounds": rounds,
-            "groups": groups.each_ref().map(Group::to_json),
+            "groups": groups.iter().map(Group::to_json).collect::<Vec<_>>(),
+            "peak_memory_kib": memory,
             "aims": aims,
         });
         bench_common::write_json(&path, &results)?;
+    }
+    if let Some(path) = arguments.plot {
+        let charts: Vec<_> = groups
+            .iter()
+            .map(|group| vec![group.chart(&kernel)])
+            .collect();
+        plot::draw(&charts, &path)?;
     }
     Ok(())
 }
@@ -155,45 +212,107 @@ fn one_file(programs: &Programs, directory: &Path, len: usize, rounds: usize) ->
 
 /// Measures a file that is dropped from the page cache before each pass.
 fn cold_file(programs: &Programs, directory: &Path, len: usize, rounds: usize) -> Result<Group> {
-    let path = directory.join("file");
-    let sum = fill(&path, len)?;
-    let file = File::open(&path)?;
-    // Only pages that are on the disk can be dropped.
-    file.sync_all().context("cannot write to the disk")?;
-    let file = &file;
-    let drop_cache = || {
-        let advice = PosixFadviseAdvice::POSIX_FADV_DONTNEED;
-        posix_fadvise(file, 0, 0, advice).context("cannot drop the page cache")?;
-        programs::forget(&path)
-    };
-    let sums = |name, command| {
-        let mut command = on(command, &path);
-        Contender::new(name, sum, move || checksum(&mut command)).prepared(drop_cache)
-    };
-    let reads = |name, mut command| {
-        Contender::limit(name, move || run(&mut command).map(drop)).prepared(drop_cache)
-    };
-    let mut direct = programs.sum(None);
-    direct.arg("--direct");
-    let mut contenders = vec![
-        sums("adler32 sum", programs.sum(None)),
-        sums("adler32 sum, one thread", programs.sum(Some(1))),
-        sums("adler32 sum --direct", direct),
-        reads(
-            "read alone, 2 MiB",
-            on(programs.peer("read", 2 * MIB), &path),
-        ),
-        reads("dd", dd(&path, &[])),
-        reads("dd iflag=direct", dd(&path, &["iflag=direct"])),
-    ];
+    let file = Uncached::new(directory, len)?;
+    let mut contenders = file.contenders(programs);
+    contenders.push(file.reads("dd", dd(&file.path, &[])));
+    contenders.push(file.reads("dd iflag=direct", dd(&file.path, &["iflag=direct"])));
     if let Some(command) = programs.python() {
-        contenders.push(sums("python3, zlib.adler32", command));
+        contenders.push(file.sums("python3, zlib.adler32", command));
     }
     if let Some(command) = programs.xrdadler32() {
-        contenders.push(sums("xrdadler32", command));
+        contenders.push(file.sums("xrdadler32", command));
     }
     let title = format!("A file of {} MiB that is not in the page cache", len / MIB);
     Group::measure(Workload::Cold, title, len, contenders, rounds)
+}
+
+/// Measures a file on a slow disk.
+fn slow_file(
+    programs: &Programs,
+    directory: &Path,
+    len: usize,
+    rounds: usize,
+    workload: Workload,
+    title: String,
+) -> Result<Group> {
+    let file = Uncached::new(directory, len)?;
+    Group::measure(workload, title, len, file.contenders(programs), rounds)
+}
+
+/// A file that is dropped from the page cache before each pass.
+struct Uncached {
+    path: PathBuf,
+    file: File,
+    sum: u32,
+}
+
+impl Uncached {
+    fn new(directory: &Path, len: usize) -> Result<Self> {
+        let path = directory.join("file");
+        let sum = fill(&path, len)?;
+        let file = File::open(&path)?;
+        // Only pages that are on the disk can be dropped.
+        file.sync_all().context("cannot write to the disk")?;
+        Ok(Self { path, file, sum })
+    }
+
+    fn drop_cache(&self) -> Result<()> {
+        let advice = PosixFadviseAdvice::POSIX_FADV_DONTNEED;
+        posix_fadvise(&self.file, 0, 0, advice).context("cannot drop the page cache")?;
+        programs::forget(&self.path)
+    }
+
+    fn sums(&self, name: &str, command: Command) -> Contender<'_> {
+        let mut command = on(command, &self.path);
+        let pass = move || checksum(&mut command);
+        Contender::new(name, self.sum, pass).prepared(|| self.drop_cache())
+    }
+
+    fn reads(&self, name: &str, mut command: Command) -> Contender<'_> {
+        let pass = move || run(&mut command).map(drop);
+        Contender::limit(name, pass).prepared(|| self.drop_cache())
+    }
+
+    fn contenders(&self, programs: &Programs) -> Vec<Contender<'_>> {
+        let mut direct = programs.sum(None);
+        direct.arg("--direct");
+        let read = |work, size| on(programs.peer(work, size), &self.path);
+        vec![
+            self.sums("adler32 sum", programs.sum(None)),
+            self.sums("adler32 sum, one thread", programs.sum(Some(1))),
+            self.sums("adler32 sum --direct", direct),
+            self.reads("read alone, 2 MiB", read("read", 2 * MIB)),
+            self.reads("direct reads alone, 4 of 4 MiB", read("direct", 4 * MIB)),
+        ]
+    }
+}
+
+/// Prints how much memory the programs need, and returns it in KiB.
+fn memory(programs: &Programs, directory: &Path, len: usize) -> Result<Value> {
+    let file = Uncached::new(directory, len)?;
+    let mut direct = programs.sum(None);
+    direct.arg("--direct");
+    let commands = [
+        ("adler32 sum", Some(programs.sum(None))),
+        ("adler32 sum, one thread", Some(programs.sum(Some(1)))),
+        ("adler32 sum --direct", Some(direct)),
+        ("python3, zlib.adler32", programs.python()),
+        ("xrdadler32", programs.xrdadler32()),
+    ];
+    let mut rows = vec![row!["Peak memory", "MiB"]];
+    let mut peaks = Map::new();
+    for (name, command) in commands {
+        let Some(command) = command else {
+            continue;
+        };
+        file.drop_cache()?;
+        let peak = programs::peak_memory(&mut on(command, &file.path))?;
+        rows.push(row![name, format!("{:.1}", peak as f64 / 1024.0)]);
+        peaks.insert(name.to_owned(), peak.into());
+    }
+    println!();
+    table::print(&rows);
+    Ok(peaks.into())
 }
 
 /// Returns dd, which reads a file.
@@ -232,11 +351,13 @@ fn sparse_file(programs: &Programs, directory: &Path, rounds: usize) -> Result<G
     Group::measure(Workload::Sparse, title, 1, contenders, rounds)
 }
 
-/// Measures many small files, for which the work once for each file takes the time.
+/// Measures many small files, for which the work once for each file takes the time. If they are
+/// `cold`, they are dropped from the page cache before each pass.
 fn small_files(
     programs: &Programs,
     directory: &Path,
     count: usize,
+    cold: bool,
     rounds: usize,
 ) -> Result<Group> {
     let directory = directory.join("files");
@@ -249,22 +370,35 @@ fn small_files(
         fs::write(&path, &data).with_context(|| format!("cannot write {}", path.display()))?;
         writeln!(lines, "{:08x}  {name}", reference::adler(&data))?;
     }
+    // Only pages that are on the disk can be dropped.
+    unistd::syncfs(File::open(&directory)?).context("cannot write to the disk")?;
     let printed = reference::adler(lines.as_bytes());
+    let drop_cache = || {
+        for name in names.iter().filter(|_| cold) {
+            let file = File::open(directory.join(name))?;
+            posix_fadvise(&file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED)?;
+        }
+        Ok(())
+    };
     let sums = |name, mut command: Command| {
         command.current_dir(&directory).args(&names);
-        Contender::new(name, printed, move || {
-            Ok(reference::adler(&run(&mut command)?))
-        })
+        let pass = move || Ok(reference::adler(&run(&mut command)?));
+        Contender::new(name, printed, pass).prepared(drop_cache)
     };
     let mut cksum = Command::new("cksum");
     cksum.current_dir(&directory).args(&names);
+    let cksum = Contender::limit("cksum", move || run(&mut cksum).map(drop));
     let contenders = vec![
         sums("adler32 sum", programs.sum(None)),
         sums("adler32 sum, one thread", programs.sum(Some(1))),
-        Contender::limit("cksum", move || run(&mut cksum).map(drop)),
+        cksum.prepared(drop_cache),
     ];
-    let title = format!("{count} files of 4 KiB");
-    Group::measure(Workload::Files, title, count * SMALL, contenders, rounds)
+    let (workload, place) = match cold {
+        true => (Workload::ColdFiles, " that are not in the page cache"),
+        false => (Workload::Files, ""),
+    };
+    let title = format!("{count} files of 4 KiB{place}");
+    Group::measure(workload, title, count * SMALL, contenders, rounds)
 }
 
 /// Measures an empty file, for which starting the program takes the time.

@@ -6,6 +6,7 @@ use std::env;
 use std::ffi::CString;
 use std::io::Read;
 use std::io::Seek;
+use std::mem;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::path::PathBuf;
@@ -67,8 +68,9 @@ impl Programs {
         command
     }
 
-    /// Returns bench-cli-peer, which reads pieces of `size` bytes and also sums them if `work` is
-    /// `libdeflate`.
+    /// Returns bench-cli-peer, which reads pieces of `size` bytes: in order, if `work` is `read`;
+    /// in order, to sum them, if it is `libdeflate`; and four at a time past the page cache, if it
+    /// is `direct`.
     pub fn peer(&self, work: &str, size: usize) -> Command {
         let mut command = Command::new(&self.peer);
         command.arg(work).arg(size.to_string());
@@ -145,6 +147,19 @@ pub fn run(command: &mut Command) -> Result<Vec<u8>> {
     printed.rewind()?;
     printed.read_to_end(&mut text)?;
     Ok(text)
+}
+
+/// Runs a command and returns the most memory that it had at a time, in KiB.
+pub fn peak_memory(command: &mut Command) -> Result<i64> {
+    let child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn()?;
+    let mut status = 0;
+    // SAFETY: All bytes of the structure may be zero.
+    let mut usage: libc::rusage = unsafe { mem::zeroed() };
+    // SAFETY: The call writes a status and a structure.
+    let ended = unsafe { libc::wait4(child.id() as i32, &mut status, 0, &mut usage) };
+    Errno::result(ended).context("wait4")?;
+    ensure!(status == 0, "the command failed");
+    Ok(usage.ru_maxrss)
 }
 
 /// Runs a command and returns the checksum at the beginning of its output.

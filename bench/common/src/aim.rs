@@ -2,7 +2,6 @@
 
 //! How fast contenders are meant to be.
 
-use anyhow::Context;
 use anyhow::Result;
 use serde_json::json;
 use serde_json::Value;
@@ -33,14 +32,17 @@ pub enum Threshold {
     Open,
 }
 
-/// Compares the contenders, prints a table and returns the comparisons. Skips those for which all
-/// others were skipped.
+/// Compares the contenders. The best passes decide whether an aim is met, or the median ones if the
+/// disk takes the time. Prints a table and returns the comparisons. Skips workloads that were not
+/// measured, and comparisons of which all others were skipped.
 pub fn compare(groups: &[Group], aims: &[Aim]) -> Result<Vec<Value>> {
     let mut rows = vec![row!["Aims", "", "best", "median", "aim", ""]];
     let mut comparisons = Vec::new();
     for (workload, ours, others, threshold) in aims {
-        let group = groups.iter().find(|group| group.workload == *workload);
-        let group = group.with_context(|| format!("nothing was measured for {workload:?}"))?;
+        let Some(group) = groups.iter().find(|group| group.workload == *workload) else {
+            rows.push(row![format!("{workload:?}"), ours, "skipped"]);
+            continue;
+        };
         let rates = group.rates(ours)?;
         let fastest = |rate: fn(Rates) -> f64| {
             let rates = others
@@ -65,18 +67,22 @@ pub fn compare(groups: &[Group], aims: &[Aim]) -> Result<Vec<Value>> {
                 continue;
             }
         };
+        let decisive = match group.waits_for_disk() {
+            true => median,
+            false => best,
+        };
         let (aim, met) = match threshold {
             Speed(least) => (
                 format!("at least {least} times as fast"),
-                Some(best >= *least),
+                Some(decisive >= *least),
             ),
             Time(most) => (
                 format!("at most {most} times the time"),
-                Some(best <= *most),
+                Some(decisive <= *most),
             ),
             Below(limit) => (
                 format!("less than {limit} {}", group.unit()),
-                Some(best < *limit),
+                Some(decisive < *limit),
             ),
             Open => ("none".to_owned(), None),
         };

@@ -29,10 +29,16 @@ pub enum Workload {
     File,
     /// A file that is not in the page cache.
     Cold,
+    /// A file on a disk with a limited rate.
+    Throttled,
+    /// A file on a disk with a limited number of requests in a second.
+    Seeking,
     /// A file that is mostly a hole.
     Sparse,
     /// Many small files.
     Files,
+    /// Many small files that are not in the page cache.
+    ColdFiles,
     /// Little or no data: the call itself takes the time.
     Call,
     /// Little or no data: starting a program takes the time.
@@ -76,6 +82,12 @@ impl Group {
         Ok(figure
             .with_context(|| format!("{}: no contender is called {name}", self.title))?
             .rates)
+    }
+
+    /// Returns whether the disk takes the time. Its speed varies, and the best pass is chance.
+    pub fn waits_for_disk(&self) -> bool {
+        use Workload::*;
+        matches!(self.workload, Cold | Throttled | Seeking | ColdFiles)
     }
 
     /// Returns the unit of the figures.

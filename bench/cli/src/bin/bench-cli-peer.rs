@@ -1,14 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
 //! Does the least that a program can do: it reads a file piece by piece into the same buffer, and
-//! either does only that or also passes each piece to libdeflate.
+//! either does only that or also passes each piece to libdeflate. Or it reads a file past the page
+//! cache, four pieces at a time.
 //!
 //! libdeflate comes from its crate, because Debian's older package has no AVX-512 for Adler-32.
 //! The buffer begins at a page boundary, which makes reading faster.
 
 use std::env;
 use std::fs::File;
+use std::io;
 use std::io::Read;
+use std::os::unix::fs::FileExt;
+use std::os::unix::fs::OpenOptionsExt;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+use std::thread;
 
 use anyhow::bail;
 use anyhow::Context;
@@ -18,17 +25,20 @@ use bench_common::buffer::Buffer;
 fn main() -> Result<()> {
     let arguments: Vec<_> = env::args().skip(1).collect();
     let [work, size, path] = &arguments[..] else {
-        bail!("usage: bench-cli-peer read|libdeflate BYTES FILE");
+        bail!("usage: bench-cli-peer read|libdeflate|direct BYTES FILE");
     };
     let size: usize = size
         .parse()
         .with_context(|| format!("not a size: {size}"))?;
     let mut buffer = Buffer::zeroed(size);
+    if work == "direct" {
+        return direct(path, size).with_context(|| format!("cannot read {path}"));
+    }
     let mut file = File::open(path).with_context(|| format!("cannot open {path}"))?;
     let update = match work.as_str() {
         "read" => |sum, _: &[u8]| sum,
         "libdeflate" => libdeflate,
-        _ => bail!("neither read nor libdeflate: {work}"),
+        _ => bail!("neither read, libdeflate nor direct: {work}"),
     };
     let mut sum = 1;
     loop {
@@ -42,6 +52,29 @@ fn main() -> Result<()> {
     }
     println!("{sum:08x}");
     Ok(())
+}
+
+/// Reads pieces of a file past the page cache, by four threads.
+fn direct(path: &str, size: usize) -> io::Result<()> {
+    let mut options = File::options();
+    let file = options.read(true).custom_flags(libc::O_DIRECT).open(path)?;
+    let next = AtomicU64::new(0);
+    thread::scope(|scope| {
+        let read = || {
+            let mut buffer = Buffer::zeroed(size);
+            loop {
+                let at = next.fetch_add(size as u64, Relaxed);
+                if file.read_at(&mut buffer, at)? < size {
+                    return Ok(());
+                }
+            }
+        };
+        let threads: Vec<_> = (0..4).map(|_| scope.spawn(read)).collect();
+        let ends = threads
+            .into_iter()
+            .map(|thread| thread.join().expect("no panic"));
+        ends.collect()
+    })
 }
 
 fn libdeflate(sum: u32, data: &[u8]) -> u32 {
