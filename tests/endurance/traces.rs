@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::Context;
 use anyhow::Result;
 
-use adler32_tests::memory::PAGE;
+use adler32_tests::memory::page_size;
 use adler32_tests::usage::meminfo;
 use adler32_tests::usage::Pins;
 
@@ -79,7 +79,7 @@ fn in_processor_lists() -> Result<i64> {
         .map(|count| count.trim().parse::<i64>())
         .sum::<Result<_, _>>()
         .context("a count in /proc/zoneinfo")?;
-    Ok(pages * PAGE as i64 / 1024)
+    Ok(pages * page_size() as i64 / 1024)
 }
 
 /// Prints how three traces, with `cycles` cycles between each two, differ. Returns whether nothing

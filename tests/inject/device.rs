@@ -25,8 +25,8 @@ use adler32_tests::device;
 use adler32_tests::device::Device;
 use adler32_tests::device::EMPTY;
 use adler32_tests::memory;
+use adler32_tests::memory::page_size;
 use adler32_tests::memory::Map;
-use adler32_tests::memory::PAGE;
 use adler32_tests::module;
 use adler32_tests::process::fresh_user;
 use adler32_tests::process::in_thread;
@@ -239,10 +239,10 @@ fn write_absent_pages() {
 
 /// Writes more pieces than the kernel keeps on its stack. Short and long pieces alternate.
 fn writev() {
-    let data = reference::noise(20 * PAGE, 101);
+    let data = reference::noise(20 * page_size(), 101);
     let mut pieces = Vec::new();
-    for (number, page) in data.chunks(PAGE).enumerate() {
-        let (first, second) = page.split_at(if number % 2 == 0 { 100 } else { PAGE });
+    for (number, page) in data.chunks(page_size()).enumerate() {
+        let (first, second) = page.split_at(if number % 2 == 0 { 100 } else { page_size() });
         pieces.extend([first, second].map(|piece| (piece.as_ptr() as usize, piece.len())));
     }
     consume(
@@ -326,7 +326,14 @@ fn splice() {
 fn splice_out() {
     let text = |file: &File, pipe: &OwnedFd| {
         let flags = SpliceFFlags::empty();
-        Ok(fcntl::splice(file, Some(&mut 0), pipe, None, PAGE, flags)?)
+        Ok(fcntl::splice(
+            file,
+            Some(&mut 0),
+            pipe,
+            None,
+            page_size(),
+            flags,
+        )?)
     };
     each_point(
         &[],

@@ -26,8 +26,8 @@ use crate::operation::Span;
 use crate::operation::EDGE;
 use crate::operation::MEMORY;
 use adler32_tests::memory;
+use adler32_tests::memory::page_size;
 use adler32_tests::memory::Map;
-use adler32_tests::memory::PAGE;
 use adler32_tests::reference;
 
 /// The same data in several kinds of memory and in a file.
@@ -89,7 +89,7 @@ impl Arena {
             inherited: filled(&data),
             own: filled(&data),
             edge: Cliff::new(&data[..EDGE]),
-            sink: Cliff::new(&[0; PAGE]),
+            sink: Cliff::new(&vec![0; page_size()]),
             equal: filled(&vec![EQUAL; MEMORY]),
             file,
             data,
@@ -99,7 +99,7 @@ impl Arena {
     /// Unshares the process's own memory after a fork, by a write to each page.
     pub fn unshare(&self) {
         for map in [&self.own, &self.equal] {
-            for offset in (0..map.size()).step_by(PAGE) {
+            for offset in (0..map.size()).step_by(page_size()) {
                 let byte = (map.address() + offset) as *mut u8;
                 // SAFETY: The byte is in the mapping, and no reference to it exists.
                 unsafe { byte.write_volatile(byte.read_volatile()) };
@@ -145,7 +145,7 @@ impl Arena {
         self.sink.fill(0xee);
         match room {
             Room::There { len } => Destination {
-                address: self.sink.end - PAGE,
+                address: self.sink.end - page_size(),
                 len,
                 there: len,
                 foreign: false,
@@ -168,7 +168,7 @@ impl Arena {
     /// Fails unless `bytes` are at the start of the destination and the kernel wrote nothing else.
     pub fn check_destination(&self, target: &Destination, bytes: &[u8]) {
         let memory = self.sink.bytes();
-        let start = target.address - (self.sink.end - PAGE);
+        let start = target.address - (self.sink.end - page_size());
         let (before, rest) = memory.split_at(start);
         let (put, after) = rest.split_at(bytes.len());
         assert_eq!(put, bytes, "what was read");
@@ -181,7 +181,7 @@ impl Arena {
     pub fn argument<T: Copy>(&self, place: Place, value: T) -> (usize, bool) {
         let size = size_of::<T>();
         let (address, there) = match place {
-            Place::There => (self.sink.end - PAGE, size),
+            Place::There => (self.sink.end - page_size(), size),
             Place::Edge { there } => (self.sink.end - there, there.min(size)),
             Place::Foreign { address } => (address as usize, 0),
         };

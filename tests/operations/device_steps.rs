@@ -48,8 +48,8 @@ use crate::world::World;
 use adler32_tests::device;
 use adler32_tests::device::Device;
 use adler32_tests::memory;
+use adler32_tests::memory::page_size;
 use adler32_tests::memory::transferred;
-use adler32_tests::memory::PAGE;
 use adler32_tests::reference;
 use adler32_tests::ErrnoOf;
 
@@ -519,7 +519,7 @@ impl World<'_> {
             Unsupported::Sync => (unistd::fsync(file).errno(), [Errno::UnknownErrno; 2]),
             Unsupported::Truncate => (unistd::ftruncate(file, 0).errno(), [Errno::EINVAL; 2]),
             Unsupported::Map => {
-                let page = NonZeroUsize::new(PAGE).expect("not zero");
+                let page = NonZeroUsize::new(page_size()).expect("not zero");
                 let (protection, flags) = (ProtFlags::PROT_READ, MapFlags::MAP_SHARED);
                 // SAFETY: The kernel chooses an address range that is free.
                 let map = unsafe { mman::mmap(None, page, protection, flags, file, 0) };

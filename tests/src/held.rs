@@ -13,8 +13,8 @@ use nix::errno::Errno;
 use nix::poll::PollFd;
 use nix::poll::PollFlags;
 
+use crate::memory::page_size;
 use crate::memory::Map;
-use crate::memory::PAGE;
 
 const UFFD_API: u64 = 0xAA;
 const UFFDIO_API: Ioctl = libc::_IOWR::<Api>(0xAA, 0x3F);
@@ -61,9 +61,9 @@ impl Held {
     pub fn new(data: &[u8], page: usize) -> Self {
         let mut map = Map::new(data.len());
         map.bytes()[..data.len()].copy_from_slice(data);
-        let missing = page * PAGE;
-        let content = map.bytes()[missing..missing + PAGE].to_vec();
-        map.discard(missing..missing + PAGE);
+        let missing = page * page_size();
+        let content = map.bytes()[missing..missing + page_size()].to_vec();
+        map.discard(missing..missing + page_size());
 
         // SAFETY: The call takes no pointers.
         let fd =
@@ -90,7 +90,7 @@ impl Held {
             UFFDIO_REGISTER,
             &mut Register {
                 start: held.missing_address(),
-                len: PAGE as u64,
+                len: page_size() as u64,
                 mode: UFFDIO_REGISTER_MODE_MISSING,
                 ioctls: 0,
             },
@@ -130,7 +130,7 @@ impl Held {
             &mut Copy {
                 target: self.missing_address(),
                 source: self.content.as_ptr() as u64,
-                len: PAGE as u64,
+                len: page_size() as u64,
                 mode: 0,
                 copied: 0,
             },

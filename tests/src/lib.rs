@@ -30,6 +30,7 @@ use libtest_mimic::Completion;
 use libtest_mimic::Failed;
 use libtest_mimic::Trial;
 use nix::errno::Errno;
+use nix::sys::utsname;
 use usage::Pins;
 
 /// Defines `trials()`, which returns the tests of a file. `after` names a function that runs before
@@ -77,6 +78,21 @@ pub fn trial<R: TestResult>(
         });
         Ok::<_, Failed>(completion)
     })
+}
+
+/// What a test program prints before [`kernel`].
+pub const KERNEL: &str = "kernel: ";
+
+/// Returns the release, the architecture and the page size of the running kernel, as columns of a
+/// table.
+pub fn kernel() -> String {
+    let names = utsname::uname().expect("uname");
+    format!(
+        "{} | {} | {} KiB",
+        names.release().to_string_lossy(),
+        names.machine().to_string_lossy(),
+        memory::page_size() / 1024
+    )
 }
 
 /// Results of system calls that are expected to fail.

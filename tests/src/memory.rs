@@ -11,7 +11,6 @@ use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::os::fd::AsFd;
 use std::os::fd::AsRawFd;
-use std::path::Path;
 use std::ptr;
 use std::ptr::NonNull;
 
@@ -19,15 +18,16 @@ use nix::sys::mman;
 use nix::sys::mman::MapFlags;
 use nix::sys::mman::MmapAdvise;
 use nix::sys::mman::ProtFlags;
+use nix::unistd;
+use nix::unistd::SysconfVar;
 
 use crate::usage;
 
-/// The size of a page, or of several: arm64 kernels can have pages of 4 KiB or of 16 KiB.
-pub const PAGE: usize = if cfg!(target_arch = "aarch64") {
-    16 << 10
-} else {
-    4 << 10
-};
+/// Returns the size of a page.
+pub fn page_size() -> usize {
+    let size = unistd::sysconf(SysconfVar::PAGE_SIZE).expect("sysconf");
+    size.expect("a size") as usize
+}
 
 /// Why a test is skipped if [`Map::huge`] returns `None`.
 pub const NO_HUGE_PAGES: &str = "this kernel has no transparent huge pages";
@@ -46,8 +46,8 @@ pub const FOREIGN_ADDRESSES: [u64; 6] = [
 /// fails unless each call returns EFAULT.
 #[track_caller]
 pub fn assert_unreadable_is_refused(mut write: impl FnMut(usize, usize) -> io::Result<usize>) {
-    let map = Map::new(PAGE);
-    map.protect(0..PAGE, ProtFlags::PROT_NONE);
+    let map = Map::new(page_size());
+    map.protect(0..page_size(), ProtFlags::PROT_NONE);
     for address in FOREIGN_ADDRESSES
         .into_iter()
         .chain([0, 1, map.address() as u64])
@@ -78,7 +78,7 @@ impl Map {
 
     /// Maps private memory with more flags.
     pub fn new_with(len: usize, flags: MapFlags) -> Self {
-        let len = len.next_multiple_of(PAGE).max(PAGE);
+        let len = len.next_multiple_of(page_size()).max(page_size());
         let size = NonZeroUsize::new(len).expect("at least a page");
         let protection = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
         let flags = MapFlags::MAP_PRIVATE | flags;
@@ -90,29 +90,28 @@ impl Map {
     /// Maps `data` so that it ends just before a page that cannot be accessed. Returns the mapping
     /// and the offset of the data in it.
     pub fn before_hole(data: &[u8]) -> (Self, usize) {
-        let room = data.len().next_multiple_of(PAGE);
-        let mut map = Self::new(room + PAGE);
+        let room = data.len().next_multiple_of(page_size());
+        let mut map = Self::new(room + page_size());
         let offset = room - data.len();
         map.bytes()[offset..room].copy_from_slice(data);
-        map.protect(room..room + PAGE, ProtFlags::PROT_NONE);
+        map.protect(room..room + page_size(), ProtFlags::PROT_NONE);
         (map, offset)
     }
 
-    /// Maps memory in which the kernel uses huge pages. Returns `None` if the kernel cannot, as a
-    /// real-time kernel.
-    pub fn huge(len: usize) -> Option<Self> {
-        if !Path::new("/sys/kernel/mm/transparent_hugepage").exists() {
-            return None;
-        }
-        let map = Self::new(len);
+    /// Maps as much memory as `pages` huge pages have, and lets the kernel use huge pages there.
+    /// Returns `None` if the kernel cannot, as a real-time kernel.
+    pub fn huge(pages: usize) -> Option<Self> {
+        let size = fs::read_to_string("/sys/kernel/mm/transparent_hugepage/hpage_pmd_size").ok()?;
+        let size: usize = size.trim().parse().expect("the size of a huge page");
+        let map = Self::new(pages * size);
         map.advise(0..map.len, MmapAdvise::MADV_HUGEPAGE);
         Some(map)
     }
 
-    /// Maps at least `len` bytes that are all `byte`. They take next to no memory: the same MiB is
+    /// Maps at least `len` bytes that are all `byte`. They take little memory: the same 8 MiB are
     /// mapped repeatedly.
     pub fn repeated(byte: u8, len: usize) -> Self {
-        const UNIT: usize = 1 << 20;
+        const UNIT: usize = 8 << 20;
         let mut file = tempfile::tempfile().expect("a temporary file");
         file.write_all(&vec![byte; UNIT]).expect("write");
         let map = Self::new(len.next_multiple_of(UNIT));
@@ -205,7 +204,7 @@ impl Map {
     }
 
     fn pages(&self, range: &Range<usize>) -> NonNull<c_void> {
-        assert!(range.start % PAGE == 0 && range.end <= self.len);
+        assert!(range.start % page_size() == 0 && range.end <= self.len);
         // SAFETY: The assertion above ensures that the offset is within the mapping.
         unsafe { self.start.byte_add(range.start) }
     }

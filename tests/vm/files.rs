@@ -19,6 +19,7 @@ use nix::sys::mman::ProtFlags;
 
 use adler32_tests::device;
 use adler32_tests::device::Device;
+use adler32_tests::memory::page_size;
 use adler32_tests::module;
 use adler32_tests::reference;
 use adler32_tests::sh;
@@ -101,7 +102,7 @@ fn epoll_refuses_as_for_a_regular_file() {
 }
 
 fn mmap_is_refused() {
-    let page = NonZeroUsize::new(4096).expect("not zero");
+    let page = NonZeroUsize::new(page_size()).expect("not zero");
     let file = device::private();
     for flags in [MapFlags::MAP_SHARED, MapFlags::MAP_PRIVATE] {
         for protection in [ProtFlags::PROT_READ, ProtFlags::PROT_WRITE] {

@@ -120,7 +120,7 @@ fn duplicate_and_inherited_descriptors_hold() {
 }
 
 fn write_in_flight_holds() {
-    let held = Held::new(&[1; 3 * memory::PAGE], 1);
+    let held = Held::new(&vec![1; 3 * memory::page_size()], 1);
     let file = device::private();
     std::thread::scope(|scope| {
         let writer = scope.spawn(|| memory::write_from(&file, held.address(), held.size()));

@@ -27,9 +27,9 @@ use adler32_tests::device::RESET;
 use adler32_tests::device::SET;
 use adler32_tests::device::UPDATE;
 use adler32_tests::memory;
+use adler32_tests::memory::page_size;
 use adler32_tests::memory::Map;
 use adler32_tests::memory::FOREIGN_ADDRESSES;
-use adler32_tests::memory::PAGE;
 use adler32_tests::module;
 use adler32_tests::reference;
 use adler32_tests::trials;
@@ -469,7 +469,7 @@ fn wrong_size_and_direction() {
 }
 
 fn misaligned_structures() {
-    let mut map = Map::new(PAGE);
+    let mut map = Map::new(page_size());
     for offset in 0..8 {
         let file = device::private();
         let address = map.address() + offset;
@@ -517,9 +517,9 @@ fn structures_cut_by_a_hole() {
             );
         }
         // The same before memory that is not mapped.
-        let map = Map::new(2 * PAGE);
-        map.unmap(PAGE..2 * PAGE);
-        let refused = file.ioctl(request, map.address() + PAGE - size_of(request) + 1);
+        let map = Map::new(2 * page_size());
+        map.unmap(page_size()..2 * page_size());
+        let refused = file.ioctl(request, map.address() + page_size() - size_of(request) + 1);
         assert_eq!(
             refused.errno(),
             Errno::EFAULT,
@@ -531,8 +531,8 @@ fn structures_cut_by_a_hole() {
 
 fn structures_across_pages() {
     let file = device::private();
-    let mut map = Map::new(2 * PAGE);
-    for offset in PAGE - 15..PAGE {
+    let mut map = Map::new(2 * page_size());
+    for offset in page_size() - 15..page_size() {
         map.put(offset, device::state(0x024d_0127, 3));
         file.ioctl(SET, map.address() + offset).expect("SET");
         assert_untouched(&file);
@@ -544,8 +544,8 @@ fn structures_across_pages() {
 
 fn structures_nowhere() {
     let file = session();
-    let map = Map::new(PAGE);
-    map.protect(0..PAGE, ProtFlags::PROT_NONE);
+    let map = Map::new(page_size());
+    map.protect(0..page_size(), ProtFlags::PROT_NONE);
     let nowhere = [0, 1, map.address() as u64];
     for address in FOREIGN_ADDRESSES.into_iter().chain(nowhere) {
         for request in REQUESTS.into_iter().filter(|&request| request != RESET) {
@@ -562,11 +562,11 @@ fn structures_nowhere() {
 
 fn structures_in_read_only_memory() {
     let file = session();
-    let mut map = Map::new(PAGE);
+    let mut map = Map::new(page_size());
     map.put(0, device::state(0x024d_0127, 3));
     let digest = device::digest_of(b"abc");
     map.put(64, digest);
-    map.protect(0..PAGE, ProtFlags::PROT_READ);
+    map.protect(0..page_size(), ProtFlags::PROT_READ);
     // The kernel only reads these structures.
     file.ioctl(SET, map.address()).expect("SET");
     assert_untouched(&file);
@@ -577,15 +577,15 @@ fn structures_in_read_only_memory() {
         let refused = file.ioctl(request, map.address() + offset);
         assert_eq!(refused.errno(), Errno::EFAULT, "{request:#x}");
     }
-    map.protect(0..PAGE, ProtFlags::PROT_READ | ProtFlags::PROT_WRITE);
+    map.protect(0..page_size(), ProtFlags::PROT_READ | ProtFlags::PROT_WRITE);
     assert_eq!(map.get::<State>(0), device::state(0x024d_0127, 3));
     assert_eq!(map.get::<Digest>(64), digest);
 }
 
 fn data_nowhere() {
     let file = session();
-    let map = Map::new(PAGE);
-    map.protect(0..PAGE, ProtFlags::PROT_NONE);
+    let map = Map::new(page_size());
+    map.protect(0..page_size(), ProtFlags::PROT_NONE);
     let nowhere = [0, 1, map.address() as u64];
     for address in FOREIGN_ADDRESSES.into_iter().chain(nowhere) {
         for length in [1, 7, 4096, 1 << 20] {
@@ -636,7 +636,7 @@ fn data_cut_by_a_hole() {
 
 fn data_of_enormous_length() {
     let file = session();
-    let map = Map::new(PAGE);
+    let map = Map::new(page_size());
     let address = map.address() as u64;
     for length in [
         MAX_LENGTH,
@@ -664,7 +664,7 @@ fn data_of_enormous_length() {
 }
 
 fn data_in_read_only_memory() {
-    let data = reference::noise(2 * PAGE, 36);
+    let data = reference::noise(2 * page_size(), 36);
     let mut map = Map::new(data.len());
     map.bytes().copy_from_slice(&data);
     map.protect(0..data.len(), ProtFlags::PROT_READ);
@@ -676,7 +676,7 @@ fn data_in_read_only_memory() {
 
 fn data_that_is_the_structure() {
     let file = device::private();
-    let mut map = Map::new(PAGE);
+    let mut map = Map::new(page_size());
     let address = map.address() as u64;
     map.put(
         0,

@@ -27,13 +27,14 @@ use adler32_tests::files::file_in;
 use adler32_tests::files::file_of;
 use adler32_tests::files::DIRECTORIES;
 use adler32_tests::memory;
+use adler32_tests::memory::page_size;
 use adler32_tests::memory::Map;
 use adler32_tests::memory::NO_HUGE_PAGES;
-use adler32_tests::memory::PAGE;
 use adler32_tests::module;
 use adler32_tests::module::Log;
 use adler32_tests::reference;
 use adler32_tests::trials;
+use adler32_tests::usage;
 use adler32_tests::ErrnoOf;
 
 trials!(after module::ensure_loaded:
@@ -69,7 +70,7 @@ fn assert_reads(address: usize, expected: &[u8]) {
         0..16,
         len - 16..len,
         len / 2 - 8..len / 2 + 8,
-        len / 2 - PAGE / 2..len / 2 + PAGE / 2,
+        len / 2 - page_size() / 2..len / 2 + page_size() / 2,
     ] {
         let (start, data) = (address + range.start, &expected[range.clone()]);
         let file = device::private();
@@ -106,14 +107,15 @@ fn assert_reads(address: usize, expected: &[u8]) {
     }
 }
 
-/// The memory to test is in the middle of ordinary memory.
-const LEN: usize = 64 * PAGE;
-const MIDDLE: Range<usize> = 20 * PAGE..40 * PAGE;
+/// Returns the range in ordinary memory of the memory to test.
+fn middle() -> Range<usize> {
+    20 * page_size()..40 * page_size()
+}
 
 /// Returns ordinary memory and its content.
 fn ordinary() -> (Map, Vec<u8>) {
-    let data = reference::noise(LEN, 91);
-    let mut map = Map::new(LEN);
+    let mut map = Map::new(64 * page_size());
+    let data = reference::noise(map.size(), 91);
     map.bytes().copy_from_slice(&data);
     (map, data)
 }
@@ -124,34 +126,34 @@ fn ordinary() -> (Map, Vec<u8>) {
 fn assert_reads_across(content: &[u8], replace: impl FnOnce(&mut Map)) {
     let (mut map, mut data) = ordinary();
     replace(&mut map);
-    data[MIDDLE].copy_from_slice(content);
+    data[middle()].copy_from_slice(content);
     assert_reads(map.address(), &data);
-    assert_reads(map.address() + MIDDLE.start, content);
+    assert_reads(map.address() + middle().start, content);
 }
 
 fn content() -> Vec<u8> {
-    reference::noise(MIDDLE.len(), 92)
+    reference::noise(middle().len(), 92)
 }
 
 /// Returns a function that maps the start of a file in the middle.
 fn middle_from(file: impl AsFd, flags: MapFlags) -> impl FnOnce(&mut Map) {
-    move |map| map.map_file(MIDDLE, file, 0, flags)
+    move |map| map.map_file(middle(), file, 0, flags)
 }
 
 fn never_written() {
-    assert_reads_across(&[0; MIDDLE.end - MIDDLE.start], |map| map.discard(MIDDLE));
+    assert_reads_across(&vec![0; middle().len()], |map| map.discard(middle()));
 }
 
 fn read_only() {
     let (map, data) = ordinary();
-    map.protect(MIDDLE, ProtFlags::PROT_READ);
+    map.protect(middle(), ProtFlags::PROT_READ);
     assert_reads(map.address(), &data);
 }
 
 fn given_up() {
     // The kernel discards the content only when it needs the memory, which is not the case here.
     let (map, data) = ordinary();
-    map.advise(MIDDLE, MmapAdvise::MADV_FREE);
+    map.advise(middle(), MmapAdvise::MADV_FREE);
     assert_reads(map.address(), &data);
 }
 
@@ -164,16 +166,16 @@ fn file_private() {
 
 fn file_private_written() {
     // Every other page is a private copy.
-    let file = file_of(&[0xff; MIDDLE.end - MIDDLE.start]);
-    let mut content = vec![0xff; MIDDLE.len()];
+    let file = file_of(&vec![0xff; middle().len()]);
+    let mut content = vec![0xff; middle().len()];
     let (mut map, _) = ordinary();
     middle_from(file, MapFlags::MAP_PRIVATE)(&mut map);
-    map.protect(MIDDLE, ProtFlags::PROT_READ | ProtFlags::PROT_WRITE);
-    for page in (0..content.len()).step_by(2 * PAGE) {
+    map.protect(middle(), ProtFlags::PROT_READ | ProtFlags::PROT_WRITE);
+    for page in (0..content.len()).step_by(2 * page_size()) {
         content[page] = 0;
-        map.bytes()[MIDDLE.start + page] = 0;
+        map.bytes()[middle().start + page] = 0;
     }
-    assert_reads(map.address() + MIDDLE.start, &content);
+    assert_reads(map.address() + middle().start, &content);
 }
 
 fn file_shared() {
@@ -188,22 +190,22 @@ fn file_of_a_program() {
     let path = "/proc/self/exe";
     let file = File::open(path).expect(path);
     let content = fs::read(path).expect(path);
-    let middle = middle_from(file, MapFlags::MAP_PRIVATE);
-    assert_reads_across(&content[..MIDDLE.len()], middle);
+    let content = &content[..middle().len()];
+    assert_reads_across(content, middle_from(file, MapFlags::MAP_PRIVATE));
 }
 
 fn file_in_memory() {
     let file = memfd::memfd_create("test", MFdFlags::MFD_CLOEXEC).expect("memfd_create");
     let written = unistd::write(&file, &content());
-    assert_eq!(written, Ok(MIDDLE.len()));
+    assert_eq!(written, Ok(middle().len()));
     assert_reads_across(&content(), middle_from(file, MapFlags::MAP_SHARED));
 }
 
 fn file_with_a_hole() {
-    let file = file_of(&content()[..3 * PAGE + 5]);
-    file.set_len(MIDDLE.len() as u64).expect("ftruncate");
+    let file = file_of(&content()[..3 * page_size() + 5]);
+    file.set_len(middle().len() as u64).expect("ftruncate");
     let mut content = content();
-    content[3 * PAGE + 5..].fill(0);
+    content[3 * page_size() + 5..].fill(0);
     assert_reads_across(&content, middle_from(file, MapFlags::MAP_SHARED));
 }
 
@@ -221,15 +223,15 @@ fn map_secret(map: &mut Map, range: Range<usize>) {
 
 fn secret() {
     assert_reads_across(&content(), |map| {
-        map_secret(map, MIDDLE);
-        map.bytes()[MIDDLE].copy_from_slice(&content());
+        map_secret(map, middle());
+        map.bytes()[middle()].copy_from_slice(&content());
     });
 }
 
 /// The module copies secret memory, to buffers and to its stack.
 fn secret_is_not_left_in_the_kernel() {
     let word = fastrand::u64(..);
-    let mut map = Map::new(16 * PAGE);
+    let mut map = Map::new(16 * page_size());
     let size = map.size();
     map_secret(&mut map, 0..size);
     for place in map.bytes().chunks_exact_mut(8) {
@@ -289,25 +291,24 @@ fn below_the_stack() {
         .expect("a stack");
     let start = usize::from_str_radix(start, 16).expect(start);
     let file = device::private();
-    let written = memory::write_from(&file, start - 8 * PAGE, 2 * PAGE);
-    assert_eq!(written.expect("write"), 2 * PAGE);
-    assert_eq!(file.state(), device::state_of(&[0; 2 * PAGE]));
+    let written = memory::write_from(&file, start - 8 * page_size(), 2 * page_size());
+    assert_eq!(written.expect("write"), 2 * page_size());
+    assert_eq!(file.state(), device::state_of(&vec![0; 2 * page_size()]));
     let warnings = log.lines().into_iter().filter(|line| line.contains("GUP"));
     assert_eq!(warnings.collect::<Vec<_>>(), [""; 0]);
 }
 
-const HUGE: usize = 6 << 20;
-
 fn huge_transparent() -> Completion {
-    let data = reference::noise(HUGE, 93);
-    let Some(mut map) = Map::huge(HUGE) else {
+    let Some(mut map) = Map::huge(3) else {
         return Completion::ignored_with(NO_HUGE_PAGES);
     };
+    let len = map.size();
+    let data = reference::noise(len, 93);
     map.bytes().copy_from_slice(&data);
     assert!(map.smaps("AnonHugePages:") > 0, "no page is huge");
     assert_reads(map.address(), &data);
     // Now one of the huge pages is mapped as small pages.
-    map.protect(HUGE / 2..HUGE / 2 + PAGE, ProtFlags::PROT_READ);
+    map.protect(len / 2..len / 2 + page_size(), ProtFlags::PROT_READ);
     assert_reads(map.address(), &data);
     Completion::Completed
 }
@@ -315,25 +316,32 @@ fn huge_transparent() -> Completion {
 fn huge_reserved() {
     const NUMBER: &str = "/proc/sys/vm/nr_hugepages";
     fs::write(NUMBER, "3").expect(NUMBER);
-    let mut map = Map::new_with(HUGE, MapFlags::MAP_HUGETLB);
-    let data = reference::noise(HUGE, 94);
+    let len = 3 * 1024 * usage::meminfo("Hugepagesize") as usize;
+    let mut map = Map::new_with(len, MapFlags::MAP_HUGETLB);
+    let data = reference::noise(len, 94);
     map.bytes().copy_from_slice(&data);
     assert_reads(map.address(), &data);
     drop(map);
     fs::write(NUMBER, "0").expect(NUMBER);
 }
 
-fn device_memory() {
-    // The code of the firmware through /dev/mem: the kernel cannot pin such pages.
+/// The code of the firmware through /dev/mem: the kernel cannot pin such pages.
+fn device_memory() -> Completion {
+    const FIRMWARE: &str = "000f0000-000fffff : System ROM";
+    let memory = fs::read_to_string("/proc/iomem").expect("/proc/iomem");
+    if !memory.contains(FIRMWARE) {
+        return Completion::ignored_with("/proc/iomem lists no firmware of a PC");
+    }
     let path = "/dev/mem";
     let file = File::open(path).expect(path);
     let (mut map, mut data) = ordinary();
-    let firmware = 20 * PAGE..36 * PAGE;
+    let firmware = 20 * page_size()..20 * page_size() + (64 << 10);
     map.map_file(firmware.clone(), &file, 0xf_0000, MapFlags::MAP_SHARED);
     data[firmware.clone()].copy_from_slice(&map.bytes()[firmware.clone()]);
     assert!(data[firmware.clone()].iter().any(|&byte| byte != 0));
     assert_reads(map.address(), &data);
     assert_reads(map.address() + firmware.start, &data[firmware]);
+    Completion::Completed
 }
 
 /// Returns the addresses of the mappings with a name in `/proc/self/maps`.
@@ -391,34 +399,28 @@ fn protected_by_a_key() -> Completion {
     }
     // The kernel must not read memory for a thread that has denied itself access.
     let (map, data) = ordinary();
-    let middle = map.address() + MIDDLE.start;
+    let (address, Range { start, end }) = (map.address(), middle());
+    let (key_start, key_len) = (address + start, end - start);
     // SAFETY: The call takes no pointers.
     let key = unsafe { libc::syscall(libc::SYS_pkey_alloc, 0, 0) };
     let key = Errno::result(key).expect("pkey_alloc");
     let protection = libc::PROT_READ | libc::PROT_WRITE;
     // SAFETY: The pages are in the mapping, and stay readable until the rights change.
-    let status = unsafe {
-        libc::syscall(
-            libc::SYS_pkey_mprotect,
-            middle,
-            MIDDLE.len(),
-            protection,
-            key,
-        )
-    };
+    let status =
+        unsafe { libc::syscall(libc::SYS_pkey_mprotect, key_start, key_len, protection, key) };
     Errno::result(status).expect("pkey_mprotect");
-    assert_reads(map.address(), &data);
+    assert_reads(address, &data);
 
     let file = device::private();
     set_key_rights(0b11 << (2 * key));
-    let refused = memory::write_from(&file, middle, MIDDLE.len());
-    let update_refused = file.update_from(middle as u64, MIDDLE.len() as u64);
-    let cut = memory::write_from(&file, map.address(), LEN);
+    let refused = memory::write_from(&file, key_start, key_len);
+    let update_refused = file.update_from(key_start as u64, key_len as u64);
+    let cut = memory::write_from(&file, address, map.size());
     set_key_rights(0);
     assert_eq!(refused.errno(), Errno::EFAULT);
     assert_eq!(update_refused.errno(), Errno::EFAULT);
     let count = cut.expect("write");
-    assert!((1..=MIDDLE.start).contains(&count), "{count} bytes");
+    assert!((1..=start).contains(&count), "{count} bytes");
     assert_eq!(file.state(), device::state_of(&data[..count]));
     Completion::Completed
 }

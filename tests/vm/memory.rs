@@ -19,9 +19,9 @@ use adler32_tests::device;
 use adler32_tests::device::Device;
 use adler32_tests::held::Held;
 use adler32_tests::memory;
+use adler32_tests::memory::page_size;
 use adler32_tests::memory::Map;
 use adler32_tests::memory::FOREIGN_ADDRESSES;
-use adler32_tests::memory::PAGE;
 use adler32_tests::module;
 use adler32_tests::process;
 use adler32_tests::process::fork;
@@ -95,19 +95,23 @@ fn write_into_a_hole() {
         }
     }
     // The hole is in the middle of the mapping.
-    let mut map = Map::new(8 * PAGE);
-    map.bytes().copy_from_slice(&data[..8 * PAGE]);
-    map.protect(5 * PAGE..6 * PAGE, ProtFlags::PROT_NONE);
-    assert_stops_after(&data[77..5 * PAGE], map.address() + 77, 8 * PAGE - 77);
+    let mut map = Map::new(8 * page_size());
+    map.bytes().copy_from_slice(&data[..8 * page_size()]);
+    map.protect(5 * page_size()..6 * page_size(), ProtFlags::PROT_NONE);
+    assert_stops_after(
+        &data[77..5 * page_size()],
+        map.address() + 77,
+        8 * page_size() - 77,
+    );
 }
 
 fn write_into_unmapped_memory() {
     let data = reference::noise(200_000, 41);
     for size in SIZES {
-        let mut map = Map::new(size.next_multiple_of(PAGE) + PAGE);
-        let end = map.size() - PAGE;
+        let mut map = Map::new(size.next_multiple_of(page_size()) + page_size());
+        let end = map.size() - page_size();
         map.bytes()[end - size..end].copy_from_slice(&data[..size]);
-        map.unmap(end..end + PAGE);
+        map.unmap(end..end + page_size());
         let file = device::private();
         let count = memory::write_from(&file, map.address() + end - size, size + 1);
         let count = count.expect("write");
@@ -121,23 +125,23 @@ fn write_into_unmapped_memory() {
 
 fn write_behind_the_end_of_a_file() {
     // A program that reads these pages gets SIGBUS.
-    let data = reference::noise(3 * PAGE, 42);
+    let data = reference::noise(3 * page_size(), 42);
     let path = tempfile::NamedTempFile::new().expect("a temporary file");
     std::fs::write(path.path(), &data).expect("write");
     let map = Map::new(data.len());
     map.map_file(0..data.len(), &path, 0, MapFlags::MAP_SHARED);
-    nix::unistd::truncate(path.path(), PAGE as i64).expect("truncate");
-    assert_stops_after(&data[..PAGE], map.address(), data.len());
+    nix::unistd::truncate(path.path(), page_size() as i64).expect("truncate");
+    assert_stops_after(&data[..page_size()], map.address(), data.len());
 }
 
 fn write_continues_behind_a_repaired_hole() {
-    let data = reference::noise(6 * PAGE, 43);
+    let data = reference::noise(6 * page_size(), 43);
     let mut map = Map::new(data.len());
     map.bytes().copy_from_slice(&data);
-    map.protect(3 * PAGE..4 * PAGE, ProtFlags::PROT_NONE);
+    map.protect(3 * page_size()..4 * page_size(), ProtFlags::PROT_NONE);
     let file = device::private();
     let mut done = memory::write_from(&file, map.address(), data.len()).expect("write");
-    map.protect(3 * PAGE..4 * PAGE, ProtFlags::PROT_READ);
+    map.protect(3 * page_size()..4 * page_size(), ProtFlags::PROT_READ);
     done += memory::write_from(&file, map.address() + done, data.len() - done).expect("write");
     assert_eq!(done, data.len());
     assert_eq!(file.state(), device::state_of(&data));
@@ -146,8 +150,8 @@ fn write_continues_behind_a_repaired_hole() {
 fn writev_with_a_hole_at_every_split() {
     let data = reference::noise(40_000, 44);
     let there = data.as_ptr() as usize;
-    let hole = Map::new(PAGE);
-    hole.protect(0..PAGE, ProtFlags::PROT_NONE);
+    let hole = Map::new(page_size());
+    hole.protect(0..page_size(), ProtFlags::PROT_NONE);
     let splits = (0..200).chain([4095, 4096, 4097, 16_383, 16_384, 16_385, 32_768, 39_999]);
     let file = device::private();
     for split in splits {
@@ -343,7 +347,7 @@ fn killed_in_a_held_write() {
     child.link().wait();
     child.kill_promptly();
     let slot = device::slot();
-    assert!(slot.length <= 40 * PAGE as u64, "{slot:?}");
+    assert!(slot.length <= 40 * page_size() as u64, "{slot:?}");
     assert_eq!(slot, device::state_of(&data[..slot.length as usize]));
     module::unload();
 }

@@ -19,8 +19,8 @@ use adler32_tests::device::Device;
 use adler32_tests::files::file_of;
 use adler32_tests::held::Held;
 use adler32_tests::memory;
+use adler32_tests::memory::page_size;
 use adler32_tests::memory::Map;
-use adler32_tests::memory::PAGE;
 use adler32_tests::module;
 use adler32_tests::process;
 use adler32_tests::process::fork;
@@ -44,37 +44,41 @@ trials!(after module::ensure_loaded:
     overwritten_in_mid_write,
 );
 
-/// The length of the memory: more than one batch of pages.
-const LEN: usize = 1 << 20;
-const PAGES: usize = LEN / PAGE;
+/// How many pages the memory has: more than one batch.
+const PAGES: usize = 256;
+
+/// Returns the length of the memory.
+fn memory_len() -> usize {
+    PAGES * page_size()
+}
 
 /// Returns memory in which every byte is `byte`.
 fn filled(byte: u8) -> Map {
-    let mut map = Map::new(LEN);
+    let mut map = Map::new(memory_len());
     map.bytes().fill(byte);
     map
 }
 
 fn large_operations_pin() {
     let map = filled(0xff);
-    let (address, half) = (map.address(), LEN / 2);
+    let (address, half) = (map.address(), memory_len() / 2);
     let file = device::private();
     let operations: [(&str, &dyn Fn()); 4] = [
         ("write", &|| {
-            let written = memory::write_from(&file, address, LEN);
-            assert_eq!(written.expect("write"), LEN);
+            let written = memory::write_from(&file, address, memory_len());
+            assert_eq!(written.expect("write"), memory_len());
         }),
         ("writev", &|| {
             let pieces = [(address, half), (address + half, half)];
             let written = memory::writev_from(&file, &pieces);
-            assert_eq!(written.expect("writev"), LEN);
+            assert_eq!(written.expect("writev"), memory_len());
         }),
         ("UPDATE", &|| {
-            let updated = file.update_from(address as u64, LEN as u64);
+            let updated = file.update_from(address as u64, memory_len() as u64);
             updated.expect("UPDATE");
         }),
         ("DIGEST", &|| {
-            let digest = file.digest_from(1, address as u64, LEN as u64);
+            let digest = file.digest_from(1, address as u64, memory_len() as u64);
             digest.expect("DIGEST");
         }),
     ];
@@ -146,8 +150,8 @@ fn many_long_writes_hold_few_pages() {
 const ROUNDS: usize = 40;
 const MOST_ROUNDS: usize = 4000;
 
-/// Writes [`LEN`] bytes, all of them `byte`, while another thread repeats `other`, which removes
-/// and restores some of the memory. Some of the writes must be cut short.
+/// Writes the memory, in which every byte is `byte`, while another thread repeats `other`, which
+/// removes and restores some of it. Some of the writes must be cut short.
 #[track_caller]
 fn write_cut_by(address: usize, byte: u8, other: impl FnMut() + Send) {
     let mut writer = Writer::new(address, byte);
@@ -198,13 +202,13 @@ impl Writer {
     fn write(&mut self) {
         let address = self.address as u64;
         self.file.reset().expect("RESET");
-        let count = memory::write_from(&self.file, self.address, LEN).unwrap_or(0);
+        let count = memory::write_from(&self.file, self.address, memory_len()).unwrap_or(0);
         self.assert_counts(count);
-        self.cut += usize::from(count < LEN);
-        let whole = self.file.update_from(address, LEN as u64).is_ok();
-        self.assert_counts(count + if whole { LEN } else { 0 });
-        if let Ok(value) = self.file.digest_from(1, address, LEN as u64) {
-            let expected = reference::append_repeated(1, self.byte, LEN as u64);
+        self.cut += usize::from(count < memory_len());
+        let whole = self.file.update_from(address, memory_len() as u64).is_ok();
+        self.assert_counts(count + if whole { memory_len() } else { 0 });
+        if let Ok(value) = self.file.digest_from(1, address, memory_len() as u64) {
+            let expected = reference::append_repeated(1, self.byte, memory_len() as u64);
             assert_eq!(value, expected);
         }
     }
@@ -215,7 +219,7 @@ fn in_turn(pages: usize) -> impl FnMut() -> std::ops::Range<usize> {
     let mut page = 0;
     move || {
         page = (page + 7) % (PAGES - pages);
-        page * PAGE..(page + pages) * PAGE
+        page * page_size()..(page + pages) * page_size()
     }
 }
 
@@ -231,9 +235,9 @@ fn protected_in_mid_write() {
 }
 
 fn unmapped_in_mid_write() {
-    let file = file_of(&[0xff; LEN]);
-    let map = Map::new(LEN);
-    map.map_file(0..LEN, &file, 0, MapFlags::MAP_SHARED);
+    let file = file_of(&vec![0xff; memory_len()]);
+    let map = Map::new(memory_len());
+    map.map_file(0..memory_len(), &file, 0, MapFlags::MAP_SHARED);
     let mut next = in_turn(64);
     write_cut_by(map.address(), 0xff, || {
         let pages = next();
@@ -247,28 +251,28 @@ fn unmapped_in_mid_write() {
 
 fn unmapped_while_it_waits() {
     // Memory before and after the missing page is unmapped while the write waits for the page.
-    let data = reference::noise(128 * PAGE, 80);
+    let data = reference::noise(128 * page_size(), 80);
     let held = Held::new(&data, 64);
     let file = device::private();
     thread::scope(|scope| {
         let writer = scope.spawn(|| memory::write_from(&file, held.address(), held.size()));
         let stopped = held.wait();
-        held.map().unmap(0..8 * PAGE);
-        held.map().unmap(100 * PAGE..128 * PAGE);
+        held.map().unmap(0..8 * page_size());
+        held.map().unmap(100 * page_size()..128 * page_size());
         drop(stopped);
         let count = writer.join().expect("no panic").expect("write");
-        assert!((1..=100 * PAGE).contains(&count), "{count} bytes");
+        assert!((1..=100 * page_size()).contains(&count), "{count} bytes");
         assert_eq!(file.state(), device::state_of(&data[..count]));
     });
 }
 
 fn truncated_in_mid_write() {
     // The memory after the new end of a file is missing, and is zero when the file grows again.
-    let file = file_of(&[0; LEN]);
-    let map = Map::new(LEN);
-    map.map_file(0..LEN, &file, 0, MapFlags::MAP_SHARED);
+    let file = file_of(&vec![0; memory_len()]);
+    let map = Map::new(memory_len());
+    map.map_file(0..memory_len(), &file, 0, MapFlags::MAP_SHARED);
     write_cut_by(map.address(), 0, || {
-        for len in [LEN / 2, LEN] {
+        for len in [memory_len() / 2, memory_len()] {
             file.set_len(len as u64).expect("ftruncate");
             thread::yield_now();
         }
@@ -277,7 +281,7 @@ fn truncated_in_mid_write() {
 
 /// Writes a byte to each page of a range, which other threads may read at the same time.
 fn touch(map: &Map, range: std::ops::Range<usize>, byte: u8) {
-    for offset in range.step_by(PAGE) {
+    for offset in range.step_by(page_size()) {
         let target = std::ptr::with_exposed_provenance_mut::<u8>(map.address() + offset);
         // SAFETY: The byte is in the mapping, and no reference to it exists.
         unsafe { target.write_volatile(byte) };
@@ -318,8 +322,8 @@ fn copied_by_a_fork_in_mid_write() {
     // The parent must not see what the child writes.
     let map = filled(0xff);
     write_whole_alongside(map.address(), 0xff, || {
-        let child = fork(|_| touch(&map, 0..LEN, 0));
-        touch(&map, 0..LEN, 0xff);
+        let child = fork(|_| touch(&map, 0..memory_len(), 0));
+        touch(&map, 0..memory_len(), 0xff);
         child.join();
     });
 }
@@ -334,13 +338,13 @@ fn inherited_memory_stays_shared() {
     let child = fork(|_| {
         let file = device::private();
         let before = faults();
-        let written = memory::write_from(&file, map.address(), LEN);
-        assert_eq!(written.expect("write"), LEN);
-        let updated = file.update_from(map.address() as u64, LEN as u64);
+        let written = memory::write_from(&file, map.address(), memory_len());
+        assert_eq!(written.expect("write"), memory_len());
+        let updated = file.update_from(map.address() as u64, memory_len() as u64);
         updated.expect("UPDATE");
         let taken = faults() - before;
-        let value = reference::append_repeated(1, 0xff, 2 * LEN as u64);
-        let expected = device::state(value, 2 * LEN as u64);
+        let value = reference::append_repeated(1, 0xff, 2 * memory_len() as u64);
+        let expected = device::state(value, 2 * memory_len() as u64);
         assert_eq!(file.state(), expected);
         // The child writes to its stack and other data.
         assert!(taken < PAGES as i64 / 4, "{taken} faults in {PAGES} pages");
@@ -356,15 +360,15 @@ fn overwritten_in_mid_write() {
     let mut byte = 0;
     let overwrite = || {
         byte ^= 1;
-        touch(&map, 0..LEN, byte);
+        touch(&map, 0..memory_len(), byte);
     };
     process::alongside(overwrite, || {
         for _ in 0..40 {
             file.reset().expect("RESET");
-            let written = memory::write_from(&file, map.address(), LEN);
-            assert_eq!(written.expect("write"), LEN);
+            let written = memory::write_from(&file, map.address(), memory_len());
+            assert_eq!(written.expect("write"), memory_len());
             let state = file.state();
-            assert_eq!(state.length, LEN as u64);
+            assert_eq!(state.length, memory_len() as u64);
             let ones = (state.value & 0xffff) as usize - 1;
             assert!(ones <= PAGES, "{ones} bytes of {PAGES} pages were one");
         }

@@ -50,8 +50,8 @@ use adler32_tests::device::RESET;
 use adler32_tests::device::SET;
 use adler32_tests::device::UPDATE;
 use adler32_tests::memory;
+use adler32_tests::memory::page_size;
 use adler32_tests::memory::Map;
-use adler32_tests::memory::PAGE;
 use adler32_tests::module;
 use adler32_tests::module::Log;
 use adler32_tests::process;
@@ -225,7 +225,7 @@ const FILL: u8 = 0xAA;
 
 /// Returns a page in which every byte is [`FILL`].
 fn filled() -> Map {
-    let mut map = Map::new(PAGE);
+    let mut map = Map::new(page_size());
     map.bytes().fill(FILL);
     map
 }
@@ -321,7 +321,7 @@ fn refused_ioctls_write_nothing() {
 fn reading_writes_the_text_alone() {
     let file = device::private();
     file.write_whole(b"abc");
-    for room in [1, 8, 9, 10, PAGE] {
+    for room in [1, 8, 9, 10, page_size()] {
         let mut map = filled();
         let len = room.min(9);
         let read = file.read_at(&mut map.bytes()[..room], 0);
@@ -335,7 +335,7 @@ fn digests_are_four_bytes() {
     let operation = Hash::adler32().accept();
     operation.send(b"abc").expect("send");
     let mut map = filled();
-    let len = memory::read_into(&operation, map.address(), PAGE);
+    let len = memory::read_into(&operation, map.address(), page_size());
     assert_eq!(len.expect("read"), 4);
     assert_eq!(map.bytes()[..4], [0x02, 0x4d, 0x01, 0x27]);
     assert_filled(&map.bytes()[4..]);

@@ -29,7 +29,7 @@ use adler32_tests::device::Device;
 use adler32_tests::device::EMPTY;
 use adler32_tests::held::Held;
 use adler32_tests::memory;
-use adler32_tests::memory::PAGE;
+use adler32_tests::memory::page_size;
 use adler32_tests::module;
 use adler32_tests::process;
 use adler32_tests::process::as_fresh_user;
@@ -329,7 +329,7 @@ fn many_open_files() {
 /// wait for the write, and that the write then completes.
 #[track_caller]
 fn while_held<T: Send>(file: &File, data: &[u8], work: impl FnOnce() -> T + Send) -> T {
-    let held = Held::new(data, data.len() / PAGE / 2);
+    let held = Held::new(data, data.len() / page_size() / 2);
     thread::scope(|scope| {
         let writer = scope.spawn(|| memory::write_from(file, held.address(), held.size()));
         let stopped = held.wait();
@@ -416,7 +416,7 @@ fn waiting_for_a_write_can_be_interrupted() {
         |mut file| file.read(&mut [0; 9]).map(drop),
         |mut file| file.write(b"x").map(drop),
     ];
-    let data = reference::noise(8 * PAGE, 11);
+    let data = reference::noise(8 * page_size(), 11);
     let file = device::private();
     while_held(&file, &data, || {
         for operation in operations {
@@ -445,7 +445,7 @@ fn waiting_for_a_write_can_be_interrupted() {
 
 fn waiting_for_a_write_can_be_killed() {
     let file = device::private();
-    let data = reference::noise(8 * PAGE, 12);
+    let data = reference::noise(8 * page_size(), 12);
     let mut child = None;
     while_held(&file, &data, || {
         let waiter = fork(|link| {
@@ -463,7 +463,7 @@ fn waiting_for_a_write_can_be_killed() {
 /// For a file with `O_NONBLOCK`, io_uring makes calls that must not wait in `io_uring_enter(2)`.
 fn nonblocking_files_never_stop_io_uring() {
     let file = device::open(libc::O_RDWR | libc::O_NONBLOCK).expect("open");
-    let data = reference::noise(8 * PAGE, 14);
+    let data = reference::noise(8 * page_size(), 14);
     let held = Held::new(&data, 4);
     let mut text = [0; 9];
     let mut ring = Ring::open();
@@ -495,7 +495,7 @@ fn nonblocking_files_never_stop_io_uring() {
 fn waiters_wake_one_by_one() {
     const THREADS: usize = 200;
     let file = device::private();
-    let data = reference::noise(8 * PAGE, 15);
+    let data = reference::noise(8 * page_size(), 15);
     let more = &reference::noise(1 << 20, 16)[..];
     let waiting = AtomicUsize::new(0);
     let held = Held::new(&data, 4);
@@ -532,7 +532,7 @@ fn switches() -> i64 {
 /// The kernel locks the pipe while `splice(2)` waits for the device.
 fn killed_splice_frees_its_pipe() {
     let file = device::private();
-    let data = reference::noise(8 * PAGE, 12);
+    let data = reference::noise(8 * page_size(), 12);
     let (reader, writer) = unistd::pipe().expect("pipe");
     unistd::write(&writer, b"x").expect("write");
     while_held(&file, &data, || {
@@ -566,7 +566,7 @@ fn held_update_is_all_or_nothing() {
     thread::scope(|scope| {
         let updater = scope.spawn(|| file.update_from(held.address() as u64, held.size() as u64));
         let stopped = held.wait();
-        held.map().unmap(data.len() - PAGE..data.len());
+        held.map().unmap(data.len() - page_size()..data.len());
         drop(stopped);
         assert_eq!(updater.join().expect("no panic").errno(), Errno::EFAULT);
     });
@@ -641,7 +641,7 @@ fn held_update_serializes_too() {
 
 fn closing_while_another_thread_writes() {
     device::publish(b"");
-    let data = reference::noise(8 * PAGE, 15);
+    let data = reference::noise(8 * page_size(), 15);
     let file = device::replace();
     let fd = file.as_raw_fd();
     let held = Held::new(&data, 4);

@@ -31,8 +31,8 @@ use adler32_tests::device::EMPTY;
 use adler32_tests::files::file_in;
 use adler32_tests::files::file_of;
 use adler32_tests::files::DIRECTORIES;
+use adler32_tests::memory::page_size;
 use adler32_tests::memory::Map;
-use adler32_tests::memory::PAGE;
 use adler32_tests::module;
 use adler32_tests::process;
 use adler32_tests::process::as_fresh_user;
@@ -283,7 +283,7 @@ fn splice_of_pages_filled_in_part() {
 }
 
 fn splice_of_less_than_a_piece() {
-    let data = reference::noise(3 * PAGE, 103);
+    let data = reference::noise(3 * page_size(), 103);
     let (reader, writer) = unistd::pipe().expect("pipe");
     File::from(writer).write_all(&data).expect("write");
     let file = device::private();
@@ -300,7 +300,7 @@ fn splice_of_less_than_a_piece() {
 
 fn splice_of_a_truncated_file() {
     // The pipe holds the pages, which the file no longer contains.
-    let data = reference::noise(10 * PAGE, 104);
+    let data = reference::noise(10 * page_size(), 104);
     for directory in DIRECTORIES {
         let source = file_in(directory, &data);
         let (reader, writer) = unistd::pipe().expect("pipe");
@@ -371,7 +371,7 @@ fn splice_reads_the_text() {
 
 fn vmsplice_feeds_memory() {
     // First from the middle of a page, then whole pages as a gift.
-    let mut map = Map::new(10 * PAGE);
+    let mut map = Map::new(10 * page_size());
     let data = reference::noise(map.size(), 24);
     map.bytes().copy_from_slice(&data);
     for (start, flags) in [(1, SpliceFFlags::empty()), (0, SpliceFFlags::SPLICE_F_GIFT)] {
@@ -388,24 +388,24 @@ fn vmsplice_feeds_memory() {
 /// Memory errors that the hardware reports after the pages went into a pipe. Here the kernel only
 /// marks the page.
 fn broken_memory_is_an_error() -> Completion {
-    let mut map = Map::new(4 * PAGE);
+    let mut map = Map::new(4 * page_size());
     map.bytes().fill(1);
     let (reader, writer) = unistd::pipe().expect("pipe");
     let slices = [IoSlice::new(map.bytes())];
     let fed = fcntl::vmsplice(&writer, &slices, SpliceFFlags::empty()).expect("vmsplice");
-    assert_eq!(fed, 4 * PAGE);
-    let page = NonNull::new((map.address() + PAGE) as *mut c_void).expect("an address");
+    assert_eq!(fed, 4 * page_size());
+    let page = NonNull::new((map.address() + page_size()) as *mut c_void).expect("an address");
     // SAFETY: Nothing uses the page after this.
-    let marked = unsafe { mman::madvise(page, PAGE, MmapAdvise::MADV_HWPOISON) };
+    let marked = unsafe { mman::madvise(page, page_size(), MmapAdvise::MADV_HWPOISON) };
     if marked == Err(Errno::EINVAL) {
         return Completion::ignored_with("this kernel cannot mark memory (CONFIG_MEMORY_FAILURE)");
     }
     // The kernel cannot take the page away from the pipe.
     assert!(matches!(marked, Ok(()) | Err(Errno::EBUSY)), "{marked:?}");
     let file = device::private();
-    assert_eq!(splice(&reader, &file, PAGE), Ok(PAGE));
-    assert_eq!(splice(&reader, &file, PAGE), Err(Errno::EIO));
-    assert_eq!(file.state(), device::state_of(&[1; PAGE]));
+    assert_eq!(splice(&reader, &file, page_size()), Ok(page_size()));
+    assert_eq!(splice(&reader, &file, page_size()), Err(Errno::EIO));
+    assert_eq!(file.state(), device::state_of(&vec![1; page_size()]));
     Completion::Completed
 }
 
