@@ -64,6 +64,9 @@ pub enum Action {
         /// Cargo's directory on the host, with the downloaded crates
         #[arg(long, value_name = "DIR")]
         home: PathBuf,
+        /// The host's directory for what cargo builds, if it is outside the current directory
+        #[arg(long, value_name = "DIR")]
+        target: Option<PathBuf>,
         #[arg(required = true, last = true)]
         arguments: Vec<String>,
     },

@@ -53,7 +53,11 @@ pub fn run(cli: Cli) -> Result<i32> {
             arguments,
         } => open()?.build(&kernel, &dir, &arguments),
         Action::Run { packages, command } => open()?.run(&packages, &command),
-        Action::Cargo { home, arguments } => open()?.cargo(&home, &arguments),
+        Action::Cargo {
+            home,
+            target,
+            arguments,
+        } => open()?.cargo(&home, target.as_deref(), &arguments),
         Action::Vm { vm, command } => open()?.vm(vm, command, false),
         Action::Shell { vm, command } => open()?.vm(vm, command, true),
         Action::Clean => Cache::clean(&dir).map(|()| 0),
@@ -173,13 +177,19 @@ impl Lab {
         Ok(status_of(status))
     }
 
-    fn cargo(&self, home: &Path, arguments: &[String]) -> Result<i32> {
+    fn cargo(&self, home: &Path, target: Option<&Path>, arguments: &[String]) -> Result<i32> {
         let (current, home) = (std::env::current_dir()?, directory(home)?);
         foreign::ensure(&self.cache, &self.root)?;
         self.root.show(&current)?;
         self.root.show(&home)?;
         let mut cargo = self.root.command_in(&current, "cargo", self.caller)?;
         foreign::build_with_cargo(&mut cargo, &home);
+        if let Some(target) = target {
+            let target = std::path::absolute(target)?;
+            // Cargo marks the directory if it makes it.
+            self.root.show(target.parent().context("no directory")?)?;
+            cargo.env("CARGO_TARGET_DIR", target);
+        }
         let status = cargo.args(arguments).status();
         Ok(status_of(status.context("cannot run cargo in the root")?))
     }
