@@ -52,8 +52,16 @@ struct Arguments {
 /// The suites that have ended.
 static DONE: Mutex<Vec<Row>> = Mutex::new(Vec::new());
 
-/// A row of the table: the suite's place in it, its name, its cases and its time.
-type Row = (usize, String, Tally, Duration);
+/// A row of the table.
+struct Row {
+    place: usize,
+    name: String,
+    script: &'static str,
+    /// The kernel in which the module was tested, as [`adler32_tests::kernel`] describes it.
+    kernel: Option<String>,
+    tally: Tally,
+    time: Duration,
+}
 
 fn main() -> Result<ExitCode> {
     let arguments = Arguments::parse();
@@ -97,9 +105,12 @@ fn main() -> Result<ExitCode> {
     }
 
     let mut rows = DONE.lock().expect("no thread panicked");
-    rows.sort_by_key(|(place, ..)| *place);
+    rows.sort_by_key(|row| row.place);
     println!("{:<20}  passed  failed skipped seconds", "suite");
-    for (_, name, tally, time) in rows.iter() {
+    for Row {
+        name, tally, time, ..
+    } in rows.iter()
+    {
         let Tally {
             passed,
             failed,
@@ -108,7 +119,8 @@ fn main() -> Result<ExitCode> {
         let time = time.as_secs_f32();
         println!("{name:<20}{passed:>8}{failed:>8}{skipped:>8}{time:>8.1}");
     }
-    let total: Tally = rows.iter().map(|(_, _, tally, _)| *tally).sum();
+    print!("{}", kernel_table(&rows));
+    let total: Tally = rows.iter().map(|row| row.tally).sum();
     println!("\n{total}");
     Ok(if failed || total.passed == 0 {
         ExitCode::FAILURE
@@ -117,26 +129,64 @@ fn main() -> Result<ExitCode> {
     })
 }
 
+/// Returns a table in Markdown of the kernels in which the module was tested.
+fn kernel_table(rows: &[Row]) -> String {
+    let mut kernels: Vec<_> = rows.iter().filter_map(|row| row.kernel.as_ref()).collect();
+    kernels.sort();
+    kernels.dedup();
+    let mut table = String::new();
+    for kernel in kernels {
+        if table.is_empty() {
+            table += "\n| kernel | architecture | page | suites | passed | skipped |\n\
+                |---|---|---|---|---|---|\n";
+        }
+        let rows = rows
+            .iter()
+            .filter(|row| row.kernel.as_ref() == Some(kernel));
+        let suites: Vec<_> = rows
+            .clone()
+            .map(|row| format!("`{}`", row.script))
+            .collect();
+        let tally: Tally = rows.map(|row| row.tally).sum();
+        table += &format!(
+            "| {kernel} | {} | {} | {} |\n",
+            suites.join(", "),
+            tally.passed,
+            tally.skipped
+        );
+    }
+    table
+}
+
 /// Runs a suite and counts its cases.
 fn run(place: usize, suite: &Suite, scope: &str) -> Result<Completion, Failed> {
     let start = Instant::now();
+    let mut kernel = None;
     let (tally, outcome) = match &suite.unavailable {
         Some(reason) => (Tally::SKIPPED, Ok(Completion::ignored_with(reason))),
-        None => match cases(suite, scope) {
+        None => match cases(suite, scope, &mut kernel) {
             Ok(tally) if tally.failed == 0 => (tally, Ok(Completion::Completed)),
             Ok(tally) => (tally, Err(tally.to_string().into())),
             Err(error) => (Tally::FAILED, Err(format!("{error:#}").into())),
         },
     };
-    let row = (place, suite.name.clone(), tally, start.elapsed());
+    let row = Row {
+        place,
+        name: suite.name.clone(),
+        script: suite.script,
+        kernel,
+        tally,
+        time: start.elapsed(),
+    };
     DONE.lock().expect("no thread panicked").push(row);
     outcome
 }
 
-/// Runs the script of a suite and returns the sum of its results.
-fn cases(suite: &Suite, scope: &str) -> Result<Tally> {
+/// Runs the script of a suite and returns the sum of its results. Sets `kernel` to the kernel that
+/// the suite names in its output.
+fn cases(suite: &Suite, scope: &str, kernel: &mut Option<String>) -> Result<Tally> {
     let mut child = Command::new("sh")
-        .args(["-c", r#"exec bash "$0" 2>&1"#, &suite.script])
+        .args(["-c", r#"exec bash "tests/suites/$0.sh" 2>&1"#, suite.script])
         // The script is not part of a make that runs this program.
         .env_remove("MAKEFLAGS")
         .env("LAB", suites::LAB)
@@ -155,6 +205,9 @@ fn cases(suite: &Suite, scope: &str) -> Result<Tally> {
         let line = String::from_utf8_lossy(&line);
         println!("{:<20}{line}", suite.name);
         tally = tally + Tally::of_tests(&line);
+        if let Some(name) = line.strip_prefix(adler32_tests::KERNEL) {
+            *kernel = Some(name.trim_end().to_owned());
+        }
     }
     let status = child.wait()?;
     ensure!(tally != Tally::default(), "it ended without a result");
@@ -163,4 +216,37 @@ fn cases(suite: &Suite, scope: &str) -> Result<Tally> {
         tally.failed = 1;
     }
     Ok(tally)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kernels_are_in_a_table() {
+        let row = |script, kernel: Option<&str>, passed| Row {
+            place: 0,
+            name: String::new(),
+            script,
+            kernel: kernel.map(str::to_owned),
+            tally: Tally {
+                passed,
+                failed: 0,
+                skipped: 1,
+            },
+            time: Duration::ZERO,
+        };
+        let rows = [
+            row("style", None, 30),
+            row("vm", Some("7.3 | x86_64 | 4 KiB"), 300),
+            row("portable", Some("7.3 | x86_64 | 4 KiB"), 20),
+            row("vm", Some("7.2 | aarch64 | 16 KiB"), 100),
+        ];
+        let table = "\n| kernel | architecture | page | suites | passed | skipped |\n\
+            |---|---|---|---|---|---|\n\
+            | 7.2 | aarch64 | 16 KiB | `vm` | 100 | 1 |\n\
+            | 7.3 | x86_64 | 4 KiB | `vm`, `portable` | 320 | 2 |\n";
+        assert_eq!(kernel_table(&rows), table);
+        assert_eq!(kernel_table(&rows[..1]), "");
+    }
 }

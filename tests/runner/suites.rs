@@ -7,6 +7,7 @@ use std::process::Command;
 use anyhow::Context;
 use anyhow::Result;
 
+use Place::Chosen;
 use Place::Each;
 use Place::Host;
 use Place::Newest;
@@ -33,14 +34,35 @@ pub enum Stage {
     Use,
 }
 
-/// Where a suite runs: on the host, for each supported kernel of the flavour amd64, for the newest
-/// one, or for each supported kernel of Debian's other flavours.
+/// Where a suite runs.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Place {
     Host,
+    /// For each supported kernel of the flavour amd64.
     Each,
+    /// For the newest of these.
     Newest,
+    /// For each supported kernel of Debian's other flavours.
     Other,
+    /// For the newest of these in the flavours [`CHOSEN`].
+    Chosen,
+}
+
+/// The flavours that stand for the others in `make test`.
+const CHOSEN: [&str; 2] = ["rt-amd64", "arm64"];
+
+impl Place {
+    /// Returns whether a suite with this place runs for `kernel`.
+    fn is_for(self, kernel: &str, newest: &str) -> bool {
+        let (series, flavour) = kernel.split_once('-').unwrap_or((kernel, ""));
+        match self {
+            Host => false,
+            Each => flavour.is_empty(),
+            Newest => kernel == newest,
+            Other => !flavour.is_empty(),
+            Chosen => series == newest && CHOSEN.contains(&flavour),
+        }
+    }
 }
 
 /// The suites in the order in which they start.
@@ -56,7 +78,10 @@ const SUITES: &[(&str, Stage, Place, &[&str])] = &[
     ("lab-guest", Use, Host, &[TEST]),
     ("packages", Build, Host, &[SOAK]),
     ("module", Build, Each, &[TEST]),
+    ("module", Build, Chosen, &[TEST]),
+    ("module", Build, Other, &[SOAK]),
     ("vm", Use, Each, &[TEST]),
+    ("vm", Use, Chosen, &[TEST]),
     ("vm", Use, Other, &[SOAK]),
     ("preempt-full", Use, Each, &[SOAK]),
     ("preempt-full", Use, Newest, &[TEST]),
@@ -83,7 +108,8 @@ const SUITES: &[(&str, Stage, Place, &[&str])] = &[
 pub struct Suite {
     /// With the kernel, as in `vm-7.3` or `vm-7.3-rt-amd64`.
     pub name: String,
-    pub script: String,
+    /// The name of the script.
+    pub script: &'static str,
     pub stage: Stage,
     pub kernel: String,
     pub newest: String,
@@ -98,31 +124,25 @@ pub fn of(scope: &str) -> Result<Vec<Suite>> {
         .iter()
         .rfind(|(kernel, _)| !kernel.contains('-'))
         .context("`lab kernels` lists no kernel")?;
-    let of = |places: &[Place], kernel: &str, unavailable: Option<&String>| {
-        let suites = SUITES
-            .iter()
-            .filter(|(_, _, place, scopes)| places.contains(place) && scopes.contains(&scope));
-        suites
-            .map(|(name, stage, ..)| Suite {
-                name: format!("{name}-{kernel}").trim_end_matches('-').to_owned(),
-                script: format!("tests/suites/{name}.sh"),
-                stage: *stage,
-                kernel: kernel.to_owned(),
-                newest: newest.clone(),
-                unavailable: unavailable.cloned(),
-            })
-            .collect::<Vec<_>>()
-    };
-    let mut suites = of(&[Host], "", None);
-    for (kernel, unavailable) in &kernels {
-        let places: &[_] = if kernel == newest {
-            &[Each, Newest]
-        } else if kernel.contains('-') {
-            &[Other]
-        } else {
-            &[Each]
+    let mut suites = Vec::new();
+    for &(name, stage, place, scopes) in SUITES {
+        if !scopes.contains(&scope) {
+            continue;
+        }
+        let suite = |kernel: &str, unavailable: Option<&String>| Suite {
+            name: format!("{name}-{kernel}").trim_end_matches('-').to_owned(),
+            script: name,
+            stage,
+            kernel: kernel.to_owned(),
+            newest: newest.clone(),
+            unavailable: unavailable.cloned(),
         };
-        suites.extend(of(places, kernel, unavailable.as_ref()));
+        let kernels = kernels
+            .iter()
+            .filter(|(kernel, _)| place.is_for(kernel, newest))
+            .map(|(kernel, unavailable)| suite(kernel, unavailable.as_ref()));
+        suites.extend((place == Host).then(|| suite("", None)));
+        suites.extend(kernels);
     }
     Ok(suites)
 }

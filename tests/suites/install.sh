@@ -8,7 +8,7 @@ install_and_remove() {
 	local tree=$PWD/build/install release arguments file sum
 	"$TOOLS/adler32-docs" build
 	# shellcheck disable=SC2012 # The names are those of kernel releases.
-	release=$(cd build/module && ls -td "$KERNEL"*-amd64 | head -n 1)
+	release=$(cd build/module && ls -td "$KERNEL".*+deb??-amd64 | head -n 1)
 	rm -rf "$tree"
 	mkdir "$tree"
 	arguments=(DESTDIR="$tree" prefix=/usr KDIR="$("$LAB" run "${LAB%/*}/rust-kernel-kit" "$release")")

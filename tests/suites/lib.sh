@@ -13,6 +13,15 @@ set -eu
 exec 3>&1
 passed=0 failed=0 skipped=0
 
+# The C compiler for guests, and the directories of the programs that cargo and gcc build for them.
+case $KERNEL in
+*arm64*)
+	compiler='aarch64-linux-gnu-gcc-14 -static' programs=${TOOLS/x86_64/aarch64}
+	built=build/tests/arm64
+	;;
+*) compiler=gcc programs=$TOOLS built=build/tests ;;
+esac
+
 # run_case NAME COMMAND...: a case passes if the command succeeds and prints no warning. It is
 # skipped if the command prints why it cannot run here and exits with 77, as in Automake.
 run_case() {
@@ -42,7 +51,7 @@ print_result() {
 
 # in_guest [OPTION]... -- COMMAND: runs a command in a guest that has the module and the programs.
 in_guest() {
-	"$LAB" vm --kernel "$KERNEL" --build . --path "$TOOLS" "$@"
+	"$LAB" vm --kernel "$KERNEL" --build . --path "$programs" "$@"
 }
 
 # Leaves out the tests that take longest.
@@ -50,11 +59,21 @@ in_guest() {
 SHORT="--skip reload_100_times --skip more_than_two_gibibytes --skip slot_table_is_bounded \
 	--skip info:: --skip writers::"
 
+# Leaves only the tests that depend most on the kernel's flavour: both interfaces, memory, splice,
+# parameters, loading and unloading.
+FLAVOUR="$SHORT --skip killed_"
+for theme in compat files io_uring lockdown pinned security sharing stopping stream tools transfer \
+	users; do
+	FLAVOUR+=" --skip $theme::"
+done
+
 # compile PROGRAM SOURCE [OPTION]...: other suites may be compiling the same program.
 compile() {
-	local program=build/tests/$1 source=$2
+	local program=$built/$1 source=$2
 	shift 2
-	"$LAB" run gcc -O2 -Wall -Wextra -Werror -Iinclude/uapi "$@" -o "$program.$$" "$source"
+	mkdir -p "$built"
+	# shellcheck disable=SC2086 # The compiler has an option.
+	"$LAB" run $compiler -O2 -Wall -Wextra -Werror -Iinclude/uapi "$@" -o "$program.$$" "$source"
 	mv "$program.$$" "$program"
 }
 
@@ -64,36 +83,15 @@ vm_tests() {
 	local check=$1 arguments=$2 example
 	shift 2
 	case $KERNEL in
-	*arm64*)
-		arm64_tests "$check" "$arguments" "$@"
-		return
-		;;
+	*arm64*) make --silent tools-arm64 ;;
+	*) compile adler32-compat-32 tests/fixtures/compat.c -m32 -static ;;
 	esac
-	compile adler32-compat-32 tests/fixtures/compat.c -m32 -static
-	compile adler32-compat-64 tests/fixtures/compat.c -m64 -static
+	compile adler32-compat-64 tests/fixtures/compat.c -static
 	for example in session digest; do
 		compile example-$example examples/c/$example.c
 	done
-	in_guest "$@" --build build/tests/modules --path build/tests \
+	in_guest "$@" --build build/tests/modules --path "$built" \
 		-- sh -c "$check && exec test-vm $arguments --skip writers:: 2>&1"
-}
-
-# arm64_tests CHECK ARGUMENTS [OPTION]...: like vm_tests, in a guest of arm64, which has its own
-# programs. QEMU emulates the processor, so the tests that take longest there are left out, and so
-# are those of C programs, which are compiled for x86-64. Three more tests rely on the firmware of
-# x86-64 or on pages of 4 KiB.
-arm64_tests() {
-	local check=$1 arguments=$2 theme
-	shift 2
-	for theme in compat files info io_uring lockdown pinned security sharing stopping stream tools \
-		transfer users; do
-		arguments+=" --skip $theme::"
-	done
-	make --silent tools-arm64
-	"$LAB" vm --kernel "$KERNEL" --build . --build build/tests/modules \
-		--path "${TOOLS/x86_64/aarch64}" "$@" -- sh -c "$check && exec test-vm 2>&1 $arguments \
-		--skip writers:: --skip killed_ --skip more_than_two --skip device_memory \
-		--skip kernel_code_for_programs --skip splice_of_a_truncated_file"
 }
 
 # The programs of tests/vm/writers.rs that the lab's root lacks.

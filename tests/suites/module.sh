@@ -4,15 +4,22 @@
 # The module and the modules of the tests build without warnings. Earlier output is removed, so that
 # the compiler has to warn again.
 . tests/suites/lib.sh
+series=${KERNEL%%-*} flavour=${KERNEL#*-}
+[ "$flavour" != "$KERNEL" ] || flavour=amd64
+
+# remove_built DIR: removes what was built for the kernel there.
+remove_built() {
+	rm -rf "$1/$series".*+deb??-"$flavour"
+}
 
 lint_module() {
-	rm -rf build/module/"$KERNEL".*+deb*
+	remove_built build/module
 	"$LAB" build --kernel "$KERNEL" -- CLIPPY=1
-	rm -rf build/module/"$KERNEL".*+deb*
+	remove_built build/module
 }
 
 build_test_modules() {
-	rm -rf build/tests/modules/build/module/"$KERNEL".*+deb*
+	remove_built build/tests/modules/build/module
 	"$LAB" build --kernel "$KERNEL" build/tests/modules
 }
 

@@ -3,8 +3,11 @@
 #
 # The tests in a stock kernel: two processors, lazy preemption, vectors.
 . tests/suites/lib.sh
-arguments=$SHORT
+case $SCOPE-$KERNEL in
+soak-*) arguments= ;;
 # The tests left out here do the same in User Mode Linux, in a tenth of the time.
-[ "$KERNEL" != "$NEWEST" ] ||
-	arguments='--skip info::module_ --skip info::kernel_ --skip info::node_'
+test-"$NEWEST") arguments='--skip info::module_ --skip info::kernel_ --skip info::node_' ;;
+test-*-*) arguments=$FLAVOUR ;;
+*) arguments=$SHORT ;;
+esac
 vm_tests true "$arguments"

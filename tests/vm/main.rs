@@ -33,12 +33,14 @@ use std::process::ExitCode;
 
 use adler32_tests::alg;
 use adler32_tests::leaks;
+use adler32_tests::KERNEL;
 use libtest_mimic::Arguments;
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(1);
     if !arguments.list {
+        println!("{KERNEL}{}", adler32_tests::kernel());
         lift_restriction();
     }
     let trials = [
