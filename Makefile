@@ -22,6 +22,7 @@ TARGET := x86_64-unknown-linux-gnu
 LAB := build/lab/$(TARGET)/release/lab
 KIT := build/lab/$(TARGET)/release/rust-kernel-kit
 TOOLS := build/userspace/$(TARGET)/release
+ARM64_TOOLS := $(subst x86_64,aarch64,$(TOOLS))
 # Cargo 1.91 and later keeps compiled crates next to the lab's kernels, for a new clone in the same
 # directory. Clones in two directories share nothing, because cargo could mistake the crates of one
 # for those of the other.
@@ -34,7 +35,7 @@ packages := $(if $(PACKAGES),--packages "$(PACKAGES)")
 # Guests of arm64 have programs of their own.
 arm64 := $(findstring arm64,$(KERNEL))
 guest_tools := tools$(if $(arm64),-arm64)
-in_guest := $(kernel) $(packages) --build . --path $(if $(arm64),$(subst x86_64,aarch64,$(TOOLS)),$(TOOLS))
+in_guest := $(kernel) $(packages) --build . --path $(if $(arm64),$(ARM64_TOOLS),$(TOOLS))
 
 # apt installs one package list at a time, and cargo and the tests use all processors by themselves.
 .NOTPARALLEL:
@@ -142,14 +143,20 @@ test-packages: deb tools ## Install, boot, upgrade, purge: PART=quick|secure-boo
 		$(TOOLS)/test-packages --directory /var/tmp/test-packages \
 		$(if $(PART),--part $(PART)) build/deb/adler32-*.deb
 
+# The library's tests need only an emulated processor. The command's tests start programs, so they
+# need a guest.
 .PHONY: test-arm64
-test-arm64: lab ## Test the implementations for arm64 in QEMU, with and without the dot product
+test-arm64: lab ## Test the library and the command for arm64 in QEMU, with and without the dot product
 	@cargo fetch --locked --quiet
 	@$(LAB) run --packages qemu-user true
 	@for processor in max,pauth-impdef=on cortex-a72; do \
 		$(cargo_arm64) test --offline --locked --quiet --package adler32 \
 			--config "target.aarch64-unknown-linux-gnu.runner=['qemu-aarch64', '-cpu', '$$processor']" \
 			|| exit; done
+	@tests=$$($(cargo_arm64) test --no-run --offline --locked --package adler32-cli 2>&1 \
+			| sed -n 's/^ *Executable .*(\(.*\))$$/\1/p') && test -n "$$tests" && \
+		$(LAB) vm --kernel 7.3-arm64 --build . -- \
+			sh -c "modprobe adler32; for test in $$(echo $$tests); do \$$test || exit; done"
 
 .PHONY: demo
 demo: lab $(guest_tools) ## Show the module at work in a virtual machine: KERNEL=7.2|7.3|7.3-rt-amd64|7.3-arm64 FILE=...
@@ -263,12 +270,16 @@ tools: linker ## Build the command, the test programs and the benchmarks
 	@RUSTFLAGS='$(static)' cargo build --release --locked --quiet --target $(TARGET)
 	@mkdir -p build/tests && cp -ru tests/fixtures/modules build/tests
 
-# The programs for guests of arm64, which Debian's cargo builds in the lab's root.
+# The programs for guests of arm64. As for the other programs, the compiled crates are in the cache.
+ARM64_CRATES = $(CARGO_CACHE)/arm64-$(firstword $(shell echo $(CURDIR) | md5sum))
 .PHONY: tools-arm64
 tools-arm64: lab
-	@$(LAB) cargo --home "$${CARGO_HOME:-$$HOME/.cargo}" -- build --release --locked --quiet \
-		--package adler32-cli --package adler32-tests --package demo \
+	@mkdir -p $(CARGO_CACHE) $(ARM64_TOOLS)
+	@$(LAB) cargo --home "$${CARGO_HOME:-$$HOME/.cargo}" --target $(ARM64_CRATES) -- build --release \
+		--locked --quiet --package adler32-cli --package adler32-tests --package demo \
 		--bin adler32 --bin adler32sum --bin test-vm --bin demo
+	@cp -u $(addprefix $(ARM64_CRATES)/aarch64-unknown-linux-gnu/release/,\
+		adler32 adler32sum test-vm demo) $(ARM64_TOOLS)
 
 .PHONY: commands
 commands: export RUSTFLAGS := $(or $(RUSTFLAGS),$(static))
