@@ -301,8 +301,8 @@ pub struct XrootdArgs {
     /// Number of threads
     #[arg(long, value_name = "NUMBER", value_parser = parse_threads, default_value = "1")]
     pub threads: NonZero<usize>,
-    /// Path of the file. A server that offers several types of checksums passes the type, the path,
-    /// the client (TIDENT) and the user
+    /// Path of the file. A server that offers several types of checksums passes these operands: the
+    /// type, the path, the identifier of the client (TIDENT), and the user
     #[arg(value_name = "PATH", required = true, trailing_var_arg = true)]
     pub operands: Vec<OsString>,
 }
@@ -386,9 +386,9 @@ pub struct SumArgs {
     /// Print the checksum as this field of an HTTP header
     #[arg(long, value_name = "FIELD", value_enum)]
     header: Option<Header>,
-    /// Take checksums from extended attributes, and store there those that had to be computed. With
-    /// --check, compare the FILEs with their stored checksums, and read no lists [default FORMAT:
-    /// xrootd]
+    /// Print the checksum that is stored in an extended attribute of each FILE. If none is stored,
+    /// or if the FILE has changed since, compute the checksum and store it. With --check, compare
+    /// the FILEs with their stored checksums, and read no lists [default FORMAT: xrootd]
     #[arg(
         long,
         value_name = "FORMAT",
