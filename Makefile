@@ -210,6 +210,9 @@ bench-device: lab tools ## Compare the device with AF_ALG and with programs
 	@echo "In User Mode Linux, at full speed:" && \
 		$(LAB) vm --flavour uml --append seccomp=on --memory 1600 $(in_guest) -- bench-device \
 			--json build/bench/device-uml.json --plot build/bench/device-uml.svg
+	@echo "In User Mode Linux with two processors, at full speed:" && \
+		$(LAB) vm --flavour uml-smp --append seccomp=on --memory 1600 $(in_guest) -- bench-device \
+			--json build/bench/device-uml-smp.json --plot build/bench/device-uml-smp.svg
 	@echo "In the stock kernel, with 1 ns for each instruction:" && \
 		$(LAB) vm --icount --append "$(icount_words)" $(in_guest) -- bench-device --file 32 --memory 8 --rounds 3 \
 			--json build/bench/device-icount.json --plot build/bench/device-icount.svg
@@ -220,7 +223,8 @@ bench-cli: tools ## Compare the command with xrdadler32, Python, libdeflate and 
 	-$(call need,command -v python3,python3,to compare the command with)
 	@mkdir -p build/bench
 	@echo "Load of the host: $$(cut -d ' ' -f 1-3 /proc/loadavg)"
-	@$(TOOLS)/bench-cli --json build/bench/cli.json
+	@$(TOOLS)/bench-cli $(if $(filter 0,$(shell id -u)),--slow-disks) \
+		--json build/bench/cli.json --plot build/bench/cli.svg
 
 .PHONY: fuzz
 fuzz: checkers ## Search for data that an implementation sums wrongly: FUZZ_SECONDS=600

@@ -138,7 +138,8 @@ pub struct VmArgs {
         allow_hyphen_values = true
     )]
     pub append: String,
-    /// The number of processors; by default 2, and always 1 in User Mode Linux and with --icount
+    /// The number of processors; by default 2, and always 1 in the flavours uml and uml-debug and
+    /// with --icount
     #[arg(long, value_name = "NUMBER")]
     pub smp: Option<u32>,
     /// The size of the guest's memory; by default what the flavour needs

@@ -32,6 +32,8 @@ pub enum Flavour {
     Uml,
     /// User Mode Linux with the detectors
     UmlDebug,
+    /// User Mode Linux with several processors
+    UmlSmp,
 }
 
 /// How a flavour is built.
@@ -77,6 +79,7 @@ const X86_64: Fragment = Fragment::all(include_str!("../flavours/x86-64.config")
 const USER_MODE: Fragment = Fragment::all(include_str!("../flavours/uml.config"));
 /// With KASAN, User Mode Linux can only be linked dynamically.
 const STATIC: Fragment = Fragment::all("CONFIG_STATIC_LINK=y\n");
+const SMP: Fragment = Fragment::all("CONFIG_SMP=y\nCONFIG_NR_CPUS=8\n");
 const DETECTORS: Fragment = Fragment::all(include_str!("../flavours/debug.config"));
 
 /// Clang, because KASAN in a kernel with Rust needs it.
@@ -102,6 +105,12 @@ const UML: Recipe = Recipe {
     make: &["ARCH=um"],
     modules: &[UML_RUST],
     image: "linux",
+};
+
+const UML_SMP: Recipe = Recipe {
+    name: "uml-smp",
+    config: &[BASE, BASE_7_2, USER_MODE, STATIC, SMP],
+    ..UML
 };
 
 const UML_DEBUG: Recipe = Recipe {
@@ -211,6 +220,7 @@ impl Flavour {
             Self::Debug => Some(&DEBUG),
             Self::Uml => Some(&UML),
             Self::UmlDebug => Some(&UML_DEBUG),
+            Self::UmlSmp => Some(&UML_SMP),
         }
     }
 
@@ -219,7 +229,7 @@ impl Flavour {
         match self {
             Self::Stock => 1024,
             Self::Debug => 2048,
-            Self::Uml => 256,
+            Self::Uml | Self::UmlSmp => 256,
             Self::UmlDebug => 512,
         }
     }
@@ -229,14 +239,22 @@ impl Flavour {
     /// which kmemleak takes for used ones; `hardened_usercopy` checks copies to and from programs.
     pub fn parameters(self) -> &'static str {
         match self {
-            Self::Stock | Self::Uml => "loglevel=6",
+            Self::Stock | Self::Uml | Self::UmlSmp => "loglevel=6",
             Self::Debug | Self::UmlDebug => "loglevel=7 slab_debug=U hardened_usercopy=on",
         }
     }
 
     /// Returns whether the flavour is User Mode Linux.
     pub fn is_uml(self) -> bool {
-        matches!(self, Self::Uml | Self::UmlDebug)
+        matches!(self, Self::Uml | Self::UmlDebug | Self::UmlSmp)
+    }
+
+    /// Returns the default number of a guest's processors.
+    pub fn processors(self) -> u32 {
+        match self {
+            Self::Uml | Self::UmlDebug => 1,
+            Self::Stock | Self::Debug | Self::UmlSmp => 2,
+        }
     }
 }
 

@@ -238,9 +238,12 @@ impl Lab {
             }
             modules.append(&mut module::built(&variant, &dir)?);
         }
-        let single = flavour.is_uml() || arguments.icount;
+        let processors = match arguments.icount {
+            true => 1,
+            false => flavour.processors(),
+        };
         let options = VmOptions {
-            processors: arguments.smp.unwrap_or(if single { 1 } else { 2 }),
+            processors: arguments.smp.unwrap_or(processors),
             memory: arguments.memory.unwrap_or(flavour.memory()),
             icount: arguments.icount,
             append: arguments.append,

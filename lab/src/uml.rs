@@ -18,6 +18,7 @@ use nix::sched::sched_setaffinity;
 use nix::sched::CpuSet;
 use nix::unistd::Pid;
 
+use crate::flavour::Flavour;
 use crate::flavour::Variant;
 use crate::guest::write_job;
 use crate::guest::Guest;
@@ -41,8 +42,11 @@ pub fn start(
     options: &VmOptions,
     job: &Job,
 ) -> Result<Guest> {
-    if options.processors != 1 {
-        bail!("User Mode Linux has one processor: leave out --smp");
+    let several = variant.flavour == Flavour::UmlSmp;
+    if options.processors != 1 && !several {
+        bail!(
+            "only the flavour uml-smp of User Mode Linux has several processors: leave out --smp"
+        );
     }
     if options.icount {
         bail!("User Mode Linux cannot count instructions: leave out --icount");
@@ -82,15 +86,18 @@ pub fn start(
         .arg(format!("rootflags=/{RUN}/{SHARE}"))
         .arg(format!("init={INIT}"))
         .arg(format!("{UML}=1"))
+        .args(several.then(|| format!("ncpus={}", options.processors)))
         .args(["console=tty0", "oops=panic", "panic=-1"])
         .args(variant.flavour.parameters().split_whitespace())
         .args(options.append.split_whitespace());
-    // The kernel and its processes take turns. That is faster on one processor than on two.
-    let processor = processor(root)?;
-    // SAFETY: The closure only makes a system call, which is allowed between fork and exec. It owns
-    // the set of processors.
-    unsafe {
-        uml.pre_exec(move || Ok(sched_setaffinity(Pid::from_raw(0), &processor)?));
+    if options.processors == 1 {
+        // The kernel and its processes take turns. That is faster on one processor than on two.
+        let processor = processor(root)?;
+        // SAFETY: The closure only makes a system call, which is allowed between fork and exec. It
+        // owns the set of processors.
+        unsafe {
+            uml.pre_exec(move || Ok(sched_setaffinity(Pid::from_raw(0), &processor)?));
+        }
     }
     streams.pass_to(&mut uml);
     Start {
