@@ -3,13 +3,19 @@
 //! A file in the page cache.
 
 use std::fs::File;
+use std::io::Seek;
+use std::num::NonZero;
 use std::num::NonZeroUsize;
 use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 use std::slice;
+use std::thread;
 
+use adler32::file::Options;
 use adler32::processor;
 use adler32::Adler32;
+use adler32::Backend;
+use adler32::BackendKind;
 use adler32::Session;
 use adler32::DRIVER_NAME;
 use adler32_tests::alg::Hash;
@@ -45,7 +51,7 @@ pub fn measure(len: usize, rounds: usize) -> Result<Group> {
     let sum = reference::fill(&mut file, len).context("cannot fill a file in memory")?;
     let file = &file;
     let null = File::create("/dev/null").context("cannot open /dev/null")?;
-    let contenders = vec![
+    let mut contenders = vec![
         Contender::new("device, sendfile", sum, device_sendfile(file, len)?),
         Contender::new(
             "device, splice by a pipe of 1 MiB",
@@ -72,6 +78,15 @@ pub fn measure(len: usize, rounds: usize) -> Result<Group> {
         Contender::limit("read alone, 128 KiB", read(file, READ, (), |(), _| ())),
         Contender::limit("read alone, 1 MiB", read(file, MIB, (), |(), _| ())),
     ];
+    let processors = thread::available_parallelism()?.get();
+    for kind in [BackendKind::Device, BackendKind::Cpu] {
+        for (threads, words) in [(1, "one thread"), (2, "two threads")] {
+            if threads <= processors {
+                let name = format!("library, {kind}, {words}");
+                contenders.push(Contender::new(&name, sum, library(file, kind, threads)?));
+            }
+        }
+    }
     let title = format!("A file of {} MiB in the page cache", len / MIB);
     Group::measure(Workload::File, title, len, contenders, rounds)
 }
@@ -94,6 +109,23 @@ fn device_sendfile(file: &File, len: usize) -> Result<impl FnMut() -> Result<u32
         session.reset()?;
         send(&session, file, len)?;
         Ok(session.sum()?.checksum.value())
+    })
+}
+
+/// Returns a pass of the library.
+fn library(
+    mut file: &File,
+    kind: BackendKind,
+    threads: usize,
+) -> Result<impl FnMut() -> Result<u32> + '_> {
+    let mut backend = Backend::open(kind)?;
+    let options = Options {
+        threads: NonZero::new(threads),
+        ..Options::default()
+    };
+    Ok(move || {
+        file.rewind()?;
+        Ok(backend.checksum_file(file, options)?.checksum.value())
     })
 }
 
