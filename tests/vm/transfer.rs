@@ -7,20 +7,28 @@ use std::fs::File;
 use std::io::Seek;
 use std::io::SeekFrom;
 use std::io::Write;
+use std::num::NonZero;
 use std::os::fd::AsFd;
+use std::os::fd::AsRawFd;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
 use std::time::Duration;
 
+use adler32::file;
 use adler32::file::Options;
+use adler32::file::Way;
 use adler32::Adler32;
 use adler32::AfAlg;
 use adler32::Backend;
 use adler32::BackendKind;
 use adler32::Error;
 use adler32::Sum;
+use adler32::DEVICE_PATH;
 use libc::c_long;
 use libtest_mimic::Completion;
 use nix::errno::Errno;
@@ -46,6 +54,8 @@ trials!(after module::ensure_loaded:
     position_in_the_middle,
     files_longer_than_a_call,
     ranges_of_a_file_with_holes,
+    threads_of_the_device,
+    device_that_fails_in_the_middle,
     seeded_sockets_keep_their_start,
     file_that_grows,
     file_that_shrinks,
@@ -252,6 +262,96 @@ fn ranges_of_a_file_with_holes() {
         assert_eq!(found, sum(both, 69_000 + hole), "{via}");
         assert_eq!(file.as_file().stream_position().expect("lseek"), 0);
     }
+}
+
+/// The length of a file of which several threads send parts.
+const PARTS: usize = 50_000_000;
+
+fn options(threads: usize, progress: Option<&(dyn Fn(Way, u64) + Sync)>) -> Options<'_> {
+    Options {
+        threads: NonZero::new(threads),
+        device: true,
+        progress,
+        ..Options::default()
+    }
+}
+
+fn threads_of_the_device() {
+    let data = reference::noise(PARTS, 91);
+    for (directory, threads) in DIRECTORIES.into_iter().zip([3, 2]) {
+        let mut file = file_in(directory, &data);
+        for via in [BackendKind::Device, BackendKind::Cpu] {
+            let mut backend = open(via);
+            for threads in [1, threads] {
+                let sent = AtomicU64::new(0);
+                let count = |way, bytes| {
+                    if way == Way::Sent {
+                        sent.fetch_add(bytes, Relaxed);
+                    }
+                };
+                let options = options(threads, Some(&count));
+                let case = format!("{via}, {threads} threads, {directory}");
+                file.rewind().expect("lseek");
+                let found = backend.checksum_file(&file, options).expect("sum");
+                assert_eq!(found, sum_of(&data), "{case}");
+                assert_eq!(file.stream_position().expect("lseek"), PARTS as u64);
+                if let Backend::Device(session) = &backend {
+                    assert_eq!(session.sum().expect("GET"), found, "{case}");
+                }
+                // Whether files of the root file system are in the page cache is not known.
+                if directory == "/dev/shm" {
+                    let sent = sent.load(Relaxed);
+                    assert!(sent >= PARTS as u64 - 128 * 1024, "{case}: {sent}");
+                }
+                let range = 1001..PARTS as u64 - 77;
+                let found = backend.checksum_range(&file, range, options);
+                assert_eq!(
+                    found.expect("sum"),
+                    sum_of(&data[1001..PARTS - 77]),
+                    "{case}"
+                );
+            }
+        }
+    }
+}
+
+/// After the first part, all sessions are replaced by a file that is none.
+fn device_that_fails_in_the_middle() {
+    let data = reference::noise(PARTS, 92);
+    let file = file_of(&data);
+    let null = File::open("/dev/null").expect("open");
+    let replace_sessions = || {
+        for entry in fs::read_dir("/proc/self/fd").expect("readdir") {
+            let path = entry.expect("readdir").path();
+            if fs::read_link(&path).is_ok_and(|file| file == Path::new(DEVICE_PATH)) {
+                let name = path.file_name().and_then(|name| name.to_str());
+                let number = name.and_then(|name| name.parse().ok()).expect("a number");
+                // SAFETY: Both numbers are those of open files, and the library closes only one of
+                // them.
+                assert_eq!(unsafe { libc::dup2(null.as_raw_fd(), number) }, number);
+            }
+        }
+    };
+    for threads in [1, 2] {
+        let bytes = Way::ALL.map(|_| AtomicU64::new(0));
+        let fail = |way, length| {
+            bytes[way as usize].fetch_add(length, Relaxed);
+            if way == Way::Sent {
+                replace_sessions();
+            }
+        };
+        let options = options(threads, Some(&fail));
+        let found = file::checksum_range(&file, 0..u64::MAX, options).expect("sum");
+        assert_eq!(found, sum_of(&data), "{threads} threads");
+        let bytes = bytes.map(AtomicU64::into_inner);
+        assert!(bytes[Way::Sent as usize] > 0, "{bytes:?}");
+        assert!(bytes[Way::Cache as usize] > 0, "{bytes:?}");
+        assert_eq!(bytes.iter().sum::<u64>(), PARTS as u64);
+    }
+    // Nobody but the device may sum for its own backend.
+    let error = open(BackendKind::Device)
+        .checksum_file(&file, options(2, Some(&|_, _| replace_sessions())));
+    assert!(matches!(error, Err(Error::Kernel { .. })), "{error:?}");
 }
 
 /// A file that is as long as a call ends its message with that call.

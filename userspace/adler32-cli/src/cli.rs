@@ -90,8 +90,11 @@ checksums in this program and needs no kernel module. The backend device writes 
 /dev/adler32, and the backend ioctl passes the data to it by the ioctl ADLER32_UPDATE. If \
 /dev/adler32 cannot be used, these two fail. The backend afalg sends the data to an AF_ALG socket. \
 If AF_ALG cannot be used, the command prints the reason and uses device, or cpu if device cannot be \
-used either. AF_ALG is deprecated since Linux 7.2, so use device in new scripts. --via auto is the same \
-as --via cpu.
+used either. AF_ALG is deprecated since Linux 7.2, so use device in new scripts.
+
+With --via auto, cpu computes the checksums. If /dev/adler32 can be used, it helps with files of 16 \
+MiB or more: the kernel sends the parts of them that are in the page cache to the device, without a \
+copy. If the device fails, cpu computes the rest. With --via device, the failure is an error.
 
 With --direct, regular files and block devices are read from the disk (O_DIRECT), and no data \
 enters or leaves the page cache. With --check, such reads find damage on the disk that the page \
@@ -105,8 +108,8 @@ Holes of sparse files are not read, because they contain only zeros.
 With --debug and --json, the command reports how many bytes of a file came in which way: 'cache' \
 (they were in the page cache, which several threads may read), 'disk' (they were not, so one thread \
 read them in order), 'direct' (--direct), 'hole' (they are zeros of a hole), 'sent' (the kernel sent \
-them to the backend) or 'read' (one thread read them without looking where they were: a short file, \
-a pipe, or the beginning of a long file). The progress bar shows the latest way.
+them to the backend) or 'read' (it is not known where they were, as in a pipe). The progress bar \
+shows the latest way.
 
 With --range, a line of output looks like '05c801f0  0:5/9  name'. It contains the checksum, the \
 offset and the length of the part, the size of the file, and its name. 'adler32 combine' computes \
@@ -114,7 +117,8 @@ the checksums of whole files from these lines, or from the lines of --range --js
 after the end of a file is an error, and so is a file without a size, such as a pipe.
 
 With --json, the object for a file contains the members 'file', 'adler32', 'length', 'backend' and \
-'ways'. The object 'ways' contains the number of bytes for each way. With --range, the object also \
+'ways'. The object 'ways' contains the number of bytes for each way. With --via auto, the backend is 'device' if the device summed any \
+bytes. With --range, the object also \
 contains 'offset' (the offset of the part) and 'size' (the size of the file). With --xattr, the \
 object contains neither 'backend' nor 'ways'. Instead, it contains 'modified' \
 (the time of modification in seconds since 1970) and 'stored' (true if the checksum comes from the \
@@ -410,7 +414,7 @@ pub struct SumArgs {
             .map(|name| BackendChoice::named(&name)),
     )]
     pub via: BackendChoice,
-    /// Number of threads, with --via auto and --via cpu only [default: one per processor]
+    /// Number of threads, not with --via ioctl and --via afalg [default: one per processor]
     #[arg(long, value_name = "NUMBER", value_parser = parse_threads)]
     pub threads: Option<NonZero<usize>>,
     /// Read files from the disk, and leave the page cache as it is (explained below)
@@ -624,8 +628,8 @@ fn first(texts: &[(bool, &'static str)]) -> Option<&'static str> {
 /// The value of `--via`.
 #[derive(Clone, Copy)]
 pub enum BackendChoice {
-    /// The processor, which needs no module. Looking for other backends first would take time, and
-    /// looking for AF_ALG could load modules.
+    /// The processor, which needs no module. The device helps with long files. Looking for the
+    /// device for short files would take time, and looking for AF_ALG could load modules.
     Auto,
     /// This backend.
     Only(BackendKind),

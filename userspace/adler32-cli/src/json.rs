@@ -4,6 +4,7 @@
 
 use std::ffi::OsStr;
 
+use adler32::file::Way;
 use adler32::BackendKind;
 use adler32::Sum;
 use serde_json::json;
@@ -18,9 +19,13 @@ pub fn whole(name: &OsStr, sum: Sum) -> Vec<u8> {
     line(object(name, sum))
 }
 
-/// Returns the object for a file, or a part of one, that the backend summed.
+/// Returns the object for a file, or a part of one, that the backend summed, or the device for it.
 pub fn summed(name: &OsStr, summed: &Summed, backend: BackendKind) -> Value {
     let mut object = object(name, summed.sum);
+    let backend = match backend {
+        BackendKind::Cpu if summed.ways.contains(Way::Sent) => BackendKind::Device,
+        backend => backend,
+    };
     object["backend"] = backend.name().into();
     object["ways"] = summed.ways.json();
     object

@@ -6,11 +6,12 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::thread;
 
-/// Calls `work` for each item, with up to `threads` threads, of which the caller is one. Calls
-/// `finish` for each result in the order of the items, by one thread at a time. A thread whose
-/// result is ready waits while another thread is in `finish`, so that no thread gets far ahead.
+/// Calls `work` for each item, with up to `threads()` threads, of which the caller is one. This
+/// number may grow in the meantime. Calls `finish` for each result in the order of the items, by
+/// one thread at a time. A thread whose result is ready waits while another thread is in `finish`,
+/// so that no thread gets far ahead.
 pub fn in_order<T, R: Send>(
-    threads: usize,
+    threads: impl Fn() -> usize,
     items: impl Iterator<Item = T> + Send,
     work: impl Fn(T) -> R + Sync,
     finish: impl FnMut(R) + Send,
@@ -22,23 +23,27 @@ pub fn in_order<T, R: Send>(
         early: BTreeMap::new(),
         finish,
     });
-    let run = || loop {
+    let work_once = || {
         let item = items.lock().expect("no thread panicked").next();
-        let Some((number, item)) = item else {
-            return;
-        };
+        let (number, item) = item?;
         let result = work(item);
         let mut results = results.lock().expect("no thread panicked");
         results.add(number, result);
+        Some(())
     };
+    let work_to_the_end = || while work_once().is_some() {};
     thread::scope(|scope| {
-        for _ in 1..threads {
-            // If the system refuses more threads, those that have started do all the work.
-            if thread::Builder::new().spawn_scoped(scope, run).is_err() {
-                break;
+        let mut started = 1;
+        loop {
+            while started < threads() {
+                let thread = thread::Builder::new().spawn_scoped(scope, work_to_the_end);
+                // If the system refuses more threads, those that have started do all the work.
+                started = thread.map_or(usize::MAX, |_| started + 1);
+            }
+            if work_once().is_none() {
+                return;
             }
         }
-        run();
     });
 }
 
@@ -65,6 +70,9 @@ impl<R, F: FnMut(R)> Results<R, F> {
 mod tests {
     use super::*;
 
+    use std::sync::atomic::AtomicUsize;
+    use std::sync::atomic::Ordering::Relaxed;
+    use std::sync::Barrier;
     use std::time::Duration;
 
     #[test]
@@ -76,9 +84,26 @@ mod tests {
                 thread::sleep(Duration::from_micros(100 * (item % 7)));
                 item * item
             };
-            in_order(threads, (0..100).rev(), work, |result| results.push(result));
+            in_order(
+                || threads,
+                (0..100).rev(),
+                work,
+                |result| results.push(result),
+            );
             let expected: Vec<_> = (0..100).rev().map(|item| item * item).collect();
             assert_eq!(results, expected);
         }
+    }
+
+    #[test]
+    fn threads_are_added() {
+        let threads = AtomicUsize::new(1);
+        let together = Barrier::new(3);
+        let work = |item| match item {
+            0 => threads.store(3, Relaxed),
+            // Returns when three threads are here.
+            _ => drop(together.wait()),
+        };
+        in_order(|| threads.load(Relaxed), 0..4, work, |()| ());
     }
 }

@@ -31,9 +31,11 @@ use crate::ways::Summed;
 pub fn run(args: &SumArgs, output: &mut Output) -> anyhow::Result<ExitCode> {
     let mut summer = Summer::new(args, output)?;
     let files = all_files(args);
-    let threads = match args.recursive || args.files0_from.is_some() {
-        true => summer.threads(),
-        false => summer.threads().min(args.files.len()),
+    let threads = summer.threads();
+    let files_known = !args.recursive && args.files0_from.is_none();
+    let most = match files_known {
+        true => args.files.len(),
+        false => usize::MAX,
     };
     let short = summer.short();
     let short = |name: &OsStr| match args.range {
@@ -42,7 +44,7 @@ pub fn run(args: &SumArgs, output: &mut Output) -> anyhow::Result<ExitCode> {
     };
     let mut code = ExitCode::Success;
     in_order(
-        threads,
+        || threads().min(most),
         files,
         |file| file.map(|name| (short(&name), name)),
         |file| {

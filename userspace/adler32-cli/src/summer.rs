@@ -24,6 +24,7 @@ use adler32::BackendKind;
 use adler32::Error;
 use adler32::Session;
 
+use crate::cli::BackendChoice;
 use crate::cli::SumArgs;
 use crate::cli::STDIN;
 use crate::diagnosis;
@@ -34,11 +35,24 @@ use crate::quote::quote;
 use crate::ways::Gauge;
 use crate::ways::Summed;
 
+/// How many threads, at least, read short files from a disk, which is faster if it has several
+/// requests.
+///
+/// 10,000 files of 4 KiB on a virtual disk, two processors, median of five rounds in milliseconds:
+///
+/// | threads | 1 | 2 | 4 | 8 | 16 |
+/// |---|---|---|---|---|---|
+/// | not in the page cache | 641 | 446 | 306 | 236 | 186 |
+/// | in the page cache | 85 | 61 | 68 | 76 | 69 |
+const DISK_THREADS: usize = 16;
+
 /// Sums files.
 pub struct Summer {
     backend: Backend,
     threads: Option<NonZero<usize>>,
     direct: bool,
+    /// Whether the processor may be helped by the device.
+    device: bool,
     debug: bool,
     gauge: Gauge,
 }
@@ -48,7 +62,7 @@ impl Summer {
     pub fn new(args: &SumArgs, output: &mut Output) -> anyhow::Result<Self> {
         let backend = open_backend(args.via.kind(), output)?;
         if args.debug {
-            explain(&backend, output);
+            explain(&backend, args.via, output);
         }
         let gauge = Gauge::hidden();
         // A bar would disturb a user who types the data, or who wants no output.
@@ -65,6 +79,7 @@ impl Summer {
             backend,
             threads: args.threads,
             direct: args.direct,
+            device: matches!(args.via, BackendChoice::Auto),
             debug: args.debug,
             gauge,
         })
@@ -75,15 +90,19 @@ impl Summer {
         self.backend.kind()
     }
 
-    /// Returns how many threads may sum files at the same time.
-    pub fn threads(&self) -> usize {
-        match self.backend {
-            Backend::Cpu(_) => self
-                .threads
-                .or_else(|| thread::available_parallelism().ok())
-                .map_or(1, NonZero::get),
+    /// Returns a function that returns how many threads may sum files at the same time. The number
+    /// grows when a file was on a disk.
+    pub fn threads(&self) -> impl Fn() -> usize {
+        let gauge = self.gauge.clone();
+        let cpu = matches!(self.backend, Backend::Cpu(_));
+        let wanted = self.threads.map(NonZero::get);
+        let processors = thread::available_parallelism().map_or(1, NonZero::get);
+        move || match wanted {
             // The other backends are opened only once.
-            _ => 1,
+            _ if !cpu => 1,
+            Some(wanted) => wanted,
+            None if gauge.disk() => processors.max(DISK_THREADS),
+            None => processors,
         }
     }
 
@@ -117,6 +136,7 @@ impl Summer {
                     threads: Some(NonZero::<usize>::MIN),
                     progress: Some(progress),
                     direct,
+                    ..Options::default()
                 };
                 file::checksum(file, options)
             }))
@@ -130,15 +150,24 @@ impl Summer {
 
     /// Sums an open file.
     pub fn sum_file(&mut self, file: &File) -> Result<Summed, Error> {
-        let (threads, direct) = (self.threads, self.direct);
+        let options = self.options();
         Summed::count(&self.gauge, |progress| {
+            let progress = Some(progress);
             let options = Options {
-                threads,
-                progress: Some(progress),
-                direct,
+                progress,
+                ..options
             };
             self.backend.checksum_file(file, options)
         })
+    }
+
+    fn options(&self) -> Options<'static> {
+        Options {
+            threads: self.threads,
+            direct: self.direct,
+            device: self.device,
+            progress: None,
+        }
     }
 
     /// Reports how the bytes of a file came, if the user wants to know.
@@ -157,12 +186,12 @@ impl Summer {
             let text = format!("the range begins at {start}, after the end at {size}");
             return Err(Error::Read(io::Error::other(text)));
         }
-        let (threads, direct) = (self.threads, self.direct);
+        let options = self.options();
         let summed = Summed::count(&self.gauge, |progress| {
+            let progress = Some(progress);
             let options = Options {
-                threads,
-                progress: Some(progress),
-                direct,
+                progress,
+                ..options
             };
             self.backend.checksum_range(file, start..end, options)
         })?;
@@ -206,7 +235,7 @@ fn open_backend(kind: BackendKind, output: &mut Output) -> anyhow::Result<Backen
 }
 
 /// Reports which backend is used, and why the others are not.
-fn explain(backend: &Backend, output: &mut Output) {
+fn explain(backend: &Backend, choice: BackendChoice, output: &mut Output) {
     let used = backend.kind();
     match backend {
         Backend::Cpu(_) => {
@@ -224,6 +253,11 @@ fn explain(backend: &Backend, output: &mut Output) {
             BackendKind::Cpu => Ok(()),
         };
         match available {
+            Ok(()) if kind == BackendKind::Device && matches!(choice, BackendChoice::Auto) => {
+                output.error(format_args!(
+                    "used for long files in the page cache: {kind}"
+                ));
+            }
             Ok(()) => output.error(format_args!(
                 "not used: {kind}: available; --via {kind} selects it"
             )),

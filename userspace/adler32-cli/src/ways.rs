@@ -2,6 +2,7 @@
 
 //! How the bytes of files came into the checksums.
 
+use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
@@ -23,6 +24,11 @@ impl Ways {
     fn taken(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
         let names = Way::ALL.iter().map(|way| way.name());
         names.zip(self.0).filter(|(_, bytes)| *bytes > 0)
+    }
+
+    /// Returns whether bytes came in this way.
+    pub fn contains(&self, way: Way) -> bool {
+        self.0[way as usize] > 0
     }
 
     /// Returns whether no bytes came.
@@ -83,6 +89,8 @@ pub struct Gauge {
     pub bar: ProgressBar,
     /// The way that the bar shows.
     way: Arc<AtomicUsize>,
+    /// Whether any bytes came from a disk.
+    disk: Arc<AtomicBool>,
 }
 
 impl Gauge {
@@ -91,12 +99,21 @@ impl Gauge {
         Self {
             bar: ProgressBar::hidden(),
             way: Arc::new(AtomicUsize::new(Way::ALL.len())),
+            disk: Arc::default(),
         }
+    }
+
+    /// Returns whether any bytes came from a disk.
+    pub fn disk(&self) -> bool {
+        self.disk.load(Relaxed)
     }
 
     fn show(&self, way: Way, bytes: u64) {
         if self.way.load(Relaxed) != way as usize {
             self.way.store(way as usize, Relaxed);
+            if matches!(way, Way::Disk | Way::Direct) {
+                self.disk.store(true, Relaxed);
+            }
             self.bar.set_message(format!(", {}", way.name()));
         }
         self.bar.inc(bytes);

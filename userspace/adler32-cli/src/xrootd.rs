@@ -154,6 +154,7 @@ fn open(path: &Path) -> io::Result<File> {
 fn sum(file: &File, args: &XrootdArgs) -> io::Result<u32> {
     let options = Options {
         threads: Some(args.threads),
+        device: true,
         ..Options::default()
     };
     match file::checksum(file, options) {

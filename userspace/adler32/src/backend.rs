@@ -22,14 +22,17 @@ use crate::error::failed;
 use crate::error::Error;
 use crate::error::DEVICE_PATH;
 use crate::file;
+use crate::file::sessions::Sessions;
 use crate::file::source::Part;
 use crate::file::source::Source;
 use crate::file::Found;
 use crate::file::Options;
 use crate::file::Way;
+use crate::file::DEVICE_STEP;
 use crate::hasher::Hasher;
 use crate::session::Session;
 use crate::sum::Sum;
+use crate::threads;
 use crate::transfer;
 use crate::transfer::Call;
 
@@ -255,8 +258,8 @@ impl Backend {
         options: Options<'_>,
     ) -> Result<u64, Error> {
         let start = range.start;
-        let mut at = start;
-        for part in source.parts(range, u64::MAX) {
+        let mut at = start + self.append_by_several(source, range.clone(), options)?;
+        for part in source.parts(at..range.end, u64::MAX) {
             let end = match part {
                 Part::Hole(hole) => {
                     at = hole.end;
@@ -287,6 +290,35 @@ impl Backend {
             }
         }
         Ok(at - start)
+    }
+
+    /// Appends a long range of a file by several sessions of the device, or else nothing. Returns
+    /// the number of bytes.
+    fn append_by_several(
+        &mut self,
+        source: &Source,
+        range: Range<u64>,
+        options: Options<'_>,
+    ) -> Result<u64, Error> {
+        let Self::Device(session) = self else {
+            return Ok(0);
+        };
+        if source.is_direct() || threads::number(options.threads) == 1 {
+            return Ok(0);
+        }
+        let size = source.size().map_err(Error::Read)?;
+        let known = range.start..range.end.min(size);
+        if known.end.saturating_sub(known.start) < file::PARALLEL_FROM {
+            return Ok(0);
+        }
+        let sessions = Sessions::open()?;
+        let sum = file::sum_long(source, known, DEVICE_STEP, options, |range| {
+            sessions.send(source, range, options)
+        })?;
+        if sum.length > 0 {
+            session.combine(sum)?;
+        }
+        Ok(sum.length)
     }
 
     /// Has the kernel append at most `most` bytes of `file`, from `at` or from its position on.
@@ -331,7 +363,13 @@ impl Backend {
     /// Returns the checksum of the bytes so far. Their number is `length`.
     fn finish(&mut self, length: u64) -> Result<Sum, Error> {
         let checksum = match self {
-            Self::Device(session) | Self::Ioctl(session) => session.sum()?.checksum,
+            Self::Device(session) | Self::Ioctl(session) => {
+                let sum = session.sum()?;
+                if sum.length != length {
+                    return Err(failed(DEVICE_PATH, "GET")(io::ErrorKind::InvalidData));
+                }
+                sum.checksum
+            }
             Self::AfAlg(hash) => hash.digest()?,
             Self::Cpu(hasher) => hasher.sum().checksum,
         };

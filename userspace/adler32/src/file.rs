@@ -16,6 +16,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+pub(crate) mod sessions;
 pub(crate) mod source;
 
 use std::cell::Cell;
@@ -29,6 +30,7 @@ use std::os::fd::AsFd;
 
 use nix::unistd;
 
+use self::sessions::Sessions;
 use self::source::Part;
 use self::source::Source;
 use crate::error::Error;
@@ -47,6 +49,9 @@ pub const PARALLEL_FROM: u64 = 16 * 1024 * 1024;
 /// How many bytes a thread takes at once. In the page cache, 1 to 64 MiB were equally fast. From a
 /// disk, 4 MiB were faster than 16 MiB, because the kernel reads ahead at one place.
 const STEP: u64 = 4 * 1024 * 1024;
+
+/// How many bytes a thread takes at once for the device. Each part costs a few calls.
+pub(crate) const DEVICE_STEP: u64 = 16 * 1024 * 1024;
 
 /// How many direct reads are under way, at least, unless the caller chooses the number of threads.
 const DIRECT_READS: u64 = 4;
@@ -110,6 +115,10 @@ pub struct Options<'a> {
     /// Whether to read regular files and block devices from the disk (`O_DIRECT`), so that the page
     /// cache stays as it was. It is an error if the file system does not support such reads.
     pub direct: bool,
+    /// Whether the device `/dev/adler32` may sum the bytes of a long file, where it can be used and
+    /// is faster than the processor of this process. If the device fails, this process sums the
+    /// bytes.
+    pub device: bool,
 }
 
 impl Options<'_> {
@@ -124,8 +133,8 @@ impl Options<'_> {
 /// How bytes of a file came into the checksum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
-    /// One thread read them in order, without looking where they were: a short file, a pipe, or the
-    /// beginning of a long file.
+    /// One thread read them in order, and it is not known where they were: a pipe, or a file on a
+    /// file system that does not tell.
     Read,
     /// They were read from the page cache. Several threads may do that at the same time.
     Cache,
@@ -181,9 +190,9 @@ pub fn checksum(file: impl AsFd, options: Options<'_>) -> Result<Sum, Error> {
     if !options.direct {
         let mut left = PIECE;
         sum = continue_sum(sum, options, |buffer| {
-            let read = unistd::read(file, &mut buffer[..left])?;
+            let (way, read) = source::read_next(file, &mut buffer[..left])?;
             left -= read;
-            Ok((Way::Read, 0..read))
+            Ok((way, 0..read))
         })?;
         // Most files end here, without a call for their size.
         if left > 0 {
@@ -302,31 +311,58 @@ fn sum_parts(
     options: Options<'_>,
 ) -> Result<Sum, Error> {
     let known = range.start..range.end.min(size);
-    let length = known.end.saturating_sub(known.start);
-    let mut sum = Sum::EMPTY;
-    if length >= PARALLEL_FROM {
-        source.advise_sequential();
-        let threads = match source.is_direct() && options.threads.is_none() {
-            true => threads::number(None).max(DIRECT_READS),
-            false => threads::number(options.threads),
-        };
-        let threads = threads.min(length / (PARALLEL_FROM / 2));
-        let is_cold = |part: &Part| match part {
-            Part::Data(range) => source.is_cold(range.start),
-            Part::Hole(_) => false,
-        };
-        let parts = source.parts(known, STEP);
-        sum = threads::sum(range.start, parts, threads, is_cold, |part| match part {
-            Part::Data(range) => Ok((range.start, by_one(source, Sum::EMPTY, range, options)?)),
-            Part::Hole(range) => {
-                let length = range.end - range.start;
-                options.report(Way::Hole, length);
-                Ok((range.start, Sum::zeros(length)))
-            }
-        })?;
-    }
+    let long = known.end.saturating_sub(known.start) >= PARALLEL_FROM;
+    let sessions = match options.device && long && !source.is_direct() {
+        true => Sessions::open().ok(),
+        false => None,
+    };
+    let step = match sessions {
+        Some(_) => DEVICE_STEP,
+        None => STEP,
+    };
+    let sum = sum_long(source, known, step, options, |range| {
+        let sent = sessions
+            .as_ref()
+            .map(|sessions| sessions.send_if_faster(source, range.clone(), options));
+        by_one(source, sent.unwrap_or(Sum::EMPTY), range, options)
+    })?;
     // This also finds bytes that were appended in the meantime.
     by_one(source, sum, range, options)
+}
+
+/// Sums a range of a file if it is long. Several threads call `sum` for parts of at most `step`
+/// bytes. Returns the sum of no bytes if the range is short.
+pub(crate) fn sum_long(
+    source: &Source,
+    range: Range<u64>,
+    step: u64,
+    options: Options<'_>,
+    sum: impl Fn(Range<u64>) -> Result<Sum, Error> + Sync,
+) -> Result<Sum, Error> {
+    let start = range.start;
+    let length = range.end.saturating_sub(start);
+    if length < PARALLEL_FROM {
+        return Ok(Sum::EMPTY);
+    }
+    source.advise_sequential();
+    let threads = match source.is_direct() && options.threads.is_none() {
+        true => threads::number(None).max(DIRECT_READS),
+        false => threads::number(options.threads),
+    };
+    let threads = threads.min(length / (PARALLEL_FROM / 2));
+    let is_cold = |part: &Part| match part {
+        Part::Data(range) => source.is_cold(range.start),
+        Part::Hole(_) => false,
+    };
+    let parts = source.parts(range, step);
+    threads::sum(start, parts, threads, is_cold, |part| match part {
+        Part::Data(range) => Ok((range.start, sum(range)?)),
+        Part::Hole(range) => {
+            let length = range.end - range.start;
+            options.report(Way::Hole, length);
+            Ok((range.start, Sum::zeros(length)))
+        }
+    })
 }
 
 /// Appends to `sum`, which covers the first bytes of a range, the rest of the range.

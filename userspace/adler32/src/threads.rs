@@ -63,7 +63,7 @@ pub fn sum<P, E: Send>(
 }
 
 /// Locks a mutex. A panic of another thread reaches the caller when that thread is joined.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -4,13 +4,17 @@
 
 use std::fs::File;
 use std::io::Seek;
+use std::io::Write;
 use std::num::NonZero;
 use std::os::unix::fs::FileExt;
 use std::os::unix::fs::MetadataExt;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
 use adler32::file;
 use adler32::file::Options;
+use adler32::file::Way;
 use adler32::file::PARALLEL_FROM;
 use adler32::processor;
 use adler32::Backend;
@@ -187,4 +191,43 @@ fn direct_reads_leave_the_page_cache_as_it_was() {
     );
     sum(true);
     assert_eq!(resident(&file), warm);
+}
+
+#[test]
+fn reports_where_short_files_and_pipes_were() {
+    let data = noise(100_000, 9);
+    let ways = |file: &File| {
+        let bytes = Way::ALL.map(|_| AtomicU64::new(0));
+        let count = |way, length| {
+            bytes[way as usize].fetch_add(length, Relaxed);
+        };
+        let options = Options {
+            progress: Some(&count),
+            ..Options::default()
+        };
+        let sum = file::checksum(file, options).unwrap();
+        assert_eq!(sum, processor::sum(&data));
+        let bytes = bytes.map(AtomicU64::into_inner);
+        Way::ALL.map(|way| bytes[way as usize] == sum.length)
+    };
+    let all = |wanted| Way::ALL.map(|way| way == wanted);
+
+    let file = on_disk();
+    file.write_all_at(&data, 0).unwrap();
+    assert_eq!(ways(&file), all(Way::Cache));
+    drop_cache(&file, 0, 0);
+    if resident(&file) == 0 {
+        (&file).rewind().unwrap();
+        assert_ne!(ways(&file), all(Way::Cache));
+    } else {
+        println!("skipped: files in this directory are always in memory");
+    }
+
+    let (reader, writer) = nix::unistd::pipe().unwrap();
+    let mut writer = File::from(writer);
+    let data_written = data.clone();
+    let writing = std::thread::spawn(move || writer.write_all(&data_written));
+    let came = ways(&File::from(reader));
+    writing.join().unwrap().unwrap();
+    assert!(!came[Way::Disk as usize], "{came:?}");
 }

@@ -95,7 +95,7 @@ fn json_contains_all_workloads_and_backends() {
         .expect("backends")
         .iter();
     let mut cpu = cpu.filter(|backend| backend["name"] == "cpu");
-    assert_eq!(cpu.next().expect("a backend")["ways"]["read"], 9);
+    assert_eq!(cpu.next().expect("a backend")["ways"]["cache"], 9);
     for workload in workloads {
         let backends = workload["backends"].as_array().expect("backends");
         for name in BackendKind::ALL.map(BackendKind::name) {

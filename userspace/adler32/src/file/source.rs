@@ -50,6 +50,21 @@ const TMPFS: rustix::fs::FsWord = 0x0102_1994;
 /// Bytes in the page cache may be read by several threads at the same time. Bytes on a disk must be
 /// read by one thread, in order: the kernel then reads ahead, and keeps the disk busy. Several
 /// threads that read at several places break its read-ahead.
+///
+/// These rates were measured for a file of 512 MiB that was not in the page cache, on a virtual
+/// disk, with a program that was not kept. They are the median and the quartiles of 14 rounds in
+/// turns, in GB/s. The second column is for a loop device on this disk that reads ahead 128 KiB.
+///
+/// | | reads ahead 8 MiB | reads ahead 128 KiB |
+/// |---|---|---|
+/// | one thread in order, 2 MiB at a time | 1.95 (1.07 to 2.20) | 2.08 (1.98 to 2.19) |
+/// | the same after `POSIX_FADV_SEQUENTIAL` | 2.20 (1.01 to 2.27) | 2.08 (1.88 to 2.18) |
+/// | two threads in turns, in order | 2.12 (1.11 to 2.21) | 2.03 (1.98 to 2.07) |
+/// | in order, `readahead()` of 16 MiB by hand | 1.49 (1.39 to 1.69) | 1.33 (1.23 to 1.48) |
+/// | direct, 4 threads with 4 MiB each | 1.31 (1.23 to 1.46) | 1.36 (1.24 to 1.46) |
+/// | direct, `io_uring` with 16 times 1 MiB | 1.18 (1.10 to 1.28) | 1.48 (1.10 to 1.86) |
+/// | direct, `io_uring` with 8 times 1 MiB | 2.01 (1.35 to 2.07) | |
+/// | `io_uring` with 8 times 1 MiB | 1.64 (0.67 to 1.96) | 1.23 (1.19 to 1.29) |
 pub struct Source {
     file: File,
     /// The same file with a position of its own, to look for holes. It is `None` if the file has no
@@ -145,7 +160,26 @@ impl Source {
 
     /// Returns whether the bytes from `at` on must be read by one thread, in order.
     pub fn is_cold(&self, at: u64) -> bool {
+        if at >= self.cold_until.load(Relaxed) && self.tells_cached() {
+            if let Err(Errno::AGAIN) = self.read_cached(&mut [0], at) {
+                self.note_cold(at);
+            }
+        }
         at < self.cold_until.load(Relaxed)
+    }
+
+    /// Returns whether it can be found out, without waiting, if bytes are in the page cache.
+    pub fn tells_cached(&self) -> bool {
+        !self.direct && self.nowait.load(Relaxed)
+    }
+
+    /// Returns whether the file is in memory only.
+    pub fn is_memory(&self) -> bool {
+        self.memory
+    }
+
+    fn note_cold(&self, at: u64) {
+        self.cold_until.fetch_max(at + COLD, Relaxed);
     }
 
     /// Reads bytes of a range into the buffer. No bytes are the end of the file.
@@ -170,7 +204,7 @@ impl Source {
         }
         let len = buffer.len().min(left);
         let buffer = &mut buffer[..len];
-        let found = |read| match self.is_cold(range.start) {
+        let found = |read| match range.start < self.cold_until.load(Relaxed) {
             true => (Way::Disk, 0..read),
             false => (Way::Cache, 0..read),
         };
@@ -178,9 +212,7 @@ impl Source {
             match self.read_cached(buffer, range.start) {
                 Ok(read) => return Ok(found(read)),
                 Err(Errno::INTR) => return Err(Errno::INTR.into()),
-                Err(Errno::AGAIN) => {
-                    self.cold_until.fetch_max(range.start + COLD, Relaxed);
-                }
+                Err(Errno::AGAIN) => self.note_cold(range.start),
                 // The kernel, the file system or a policy does not allow such reads.
                 Err(_) => self.nowait.store(false, Relaxed),
             }
@@ -189,7 +221,7 @@ impl Source {
         let read = self.file.read_at(buffer, range.start)?;
         // Copies from the page cache are faster than this rate, and most disks are slower.
         if !self.memory && start.elapsed().as_nanos() > read as u128 * 1000 / RATE {
-            self.cold_until.fetch_max(range.start + COLD, Relaxed);
+            self.note_cold(range.start);
         }
         Ok(found(read))
     }
@@ -234,6 +266,25 @@ impl Iterator for Parts<'_> {
         self.at = self.known.min(start.saturating_add(self.step));
         Some(Part::Data(start..self.at))
     }
+}
+
+/// Reads the next bytes of a file, and finds out how they come.
+pub fn read_next(file: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<(Way, usize)> {
+    // This offset stands for the position of the file.
+    const POSITION: u64 = u64::MAX;
+    let mut buffers = [io::IoSliceMut::new(buffer)];
+    let way = match rustix::io::preadv2(file, &mut buffers, POSITION, ReadWriteFlags::NOWAIT) {
+        Ok(read) => return Ok((Way::Cache, read)),
+        Err(Errno::INTR) => return Err(Errno::INTR.into()),
+        // A pipe is not a disk.
+        Err(Errno::AGAIN) => match rustix::fs::fstat(file) {
+            Ok(stat) if rustix::fs::FileType::from_raw_mode(stat.st_mode).is_file() => Way::Disk,
+            _ => Way::Read,
+        },
+        // The kernel, the file system or a policy does not allow such reads.
+        Err(_) => Way::Read,
+    };
+    Ok((way, rustix::io::read(file, buffer)?))
 }
 
 /// Returns where the next data begins, at `at` or after it. That is the end of the file if there is
