@@ -13,6 +13,7 @@ pub(crate) mod kiocb;
 pub(crate) mod miscdevice;
 #[cfg(CONFIG_ARM64)]
 pub(crate) mod neon;
+pub(crate) mod param;
 mod raw;
 pub(crate) mod shash;
 pub(crate) mod task;

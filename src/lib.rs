@@ -37,10 +37,7 @@ module! {
     license: "GPL",
     alias: ["crypto-adler32", "crypto-adler32-rust"],
     params: {
-        implementation: u32 {
-            default: 0,
-            description: "0 fastest that works (default), 1 portable, 2 avx2, 3 avx512-vnni",
-        },
+        // `platform.rs` contains another parameter, which takes names instead of numbers.
         mode: u16 {
             default: 0o666,
             description: "Permissions of /dev/adler32, in octal with a leading 0 (default: 0666)",
@@ -74,7 +71,7 @@ struct Adler32Module {
 impl kernel::InPlaceModule for Adler32Module {
     fn init(_module: &'static ThisModule) -> impl PinInit<Self, Error> {
         pin_init_scope(|| {
-            platform::choose(parameter(module_parameters::implementation.value()))?;
+            platform::choose()?;
             let mode = node_mode()?;
             let slots = chrdev::shared()?;
             let registrations = try_pin_init!(Self {

@@ -4,6 +4,7 @@
 //! module is loaded.
 
 use kernel::{
+    module_param::KernelParam,
     prelude::*,
     sync::SetOnce, //
 };
@@ -35,6 +36,7 @@ use crate::kernel_ext::neon::{
     self,
     with_vectors, //
 };
+use crate::kernel_ext::param::NameParam;
 
 /// Data of at least this many bytes are summed with vector registers.
 ///
@@ -134,9 +136,49 @@ const _: () = assert!(BREAK_EVEN >= *verify::LONG.start(), "not verified");
 
 static CHOSEN: SetOnce<Runnable<Kernel>> = SetOnce::new();
 
-/// Chooses an implementation: the fastest that works if `request` is 0, or else the one with that
-/// number.
-pub(crate) fn choose(request: u32) -> Result {
+/// [`AUTO`](adler32::select::AUTO) and the names of [`adler32::IMPLEMENTATIONS`].
+#[cfg(CONFIG_X86_64)]
+macro_rules! names {
+    () => {
+        "auto, portable, avx2, avx512-vnni"
+    };
+}
+#[cfg(CONFIG_ARM64)]
+macro_rules! names {
+    () => {
+        "auto, portable, neon, neon-dotprod"
+    };
+}
+#[cfg(not(any(CONFIG_ARM64, CONFIG_X86_64)))]
+macro_rules! names {
+    () => {
+        "auto, portable"
+    };
+}
+
+/// The parameter `implementation`: before the choice, what the user requested, and then the name of
+/// the chosen implementation.
+static PARAMETER: NameParam = NameParam::new(c"implementation", names!());
+
+#[link_section = "__param"]
+#[used]
+static PARAMETER_ENTRY: KernelParam = PARAMETER.entry();
+
+const DESCRIPTION: &str = concat!(
+    "parm=implementation:The code that computes the checksum: ",
+    names!(),
+    " (default: auto, the fastest that works)\0"
+);
+
+/// The description of the parameter for `modinfo`.
+#[link_section = ".modinfo"]
+#[used]
+// The compiler evaluates this, so nothing can panic at run time.
+static MODINFO: [u8; DESCRIPTION.len()] = *DESCRIPTION.as_bytes().first_chunk().unwrap();
+
+/// Chooses the implementation that the module parameter requests.
+pub(crate) fn choose() -> Result {
+    let request = PARAMETER.value();
     let mut scratch = KVVec::from_elem(0, verify::SCRATCH_LEN, GFP_KERNEL)?;
     let choice = select(
         adler32::IMPLEMENTATIONS,
@@ -146,13 +188,12 @@ pub(crate) fn choose(request: u32) -> Result {
     );
     match choice {
         Ok(implementation) => {
+            PARAMETER.set_value(implementation.name().as_bytes());
             CHOSEN.populate(implementation);
             Ok(())
         }
-        Err(SelectError::Unknown) => {
-            pr_err!("implementation={request} does not exist: modinfo adler32 lists the numbers\n");
-            Err(EINVAL)
-        }
+        // The parameter takes the names of implementations only.
+        Err(SelectError::Unknown) => Err(EINVAL),
         Err(SelectError::Unsupported(name)) => {
             pr_err!(
                 "implementation {} cannot run here: load the module without implementation=\n",
@@ -196,6 +237,12 @@ pub(crate) fn update(start: Adler32, data: &[u8]) -> Adler32 {
 #[kunit_tests(adler32_platform)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn parameter_takes_all_implementations() {
+        let implementations = adler32::IMPLEMENTATIONS.iter().map(Implementation::name);
+        assert!(PARAMETER.names().skip(1).eq(implementations));
+    }
 
     #[test]
     fn only_verified_lengths_use_vectors() -> Result {

@@ -13,16 +13,15 @@ use super::{
     Runnable, //
 };
 
-/// The request that leaves the choice to [`select`]. Other requests are numbers of implementations,
-/// counted from 1.
-pub const AUTO: u32 = 0;
+/// The request that leaves the choice to [`select`]. Other requests are names of implementations.
+pub const AUTO: &str = "auto";
 
 /// Why no implementation was chosen.
 #[derive(Debug, PartialEq, Eq)]
 pub enum SelectError {
-    /// No implementation has the requested number.
+    /// No implementation has the requested name.
     Unknown,
-    /// The platform cannot run the requested implementation, which has this name.
+    /// The platform cannot run the implementation with this name.
     Unsupported(&'static str),
     /// The first implementation does not compute Adler-32.
     Broken(Mismatch),
@@ -32,20 +31,21 @@ pub enum SelectError {
 /// are compared with the first.
 ///
 /// If `request` is [`AUTO`], the choice is the last implementation that `P` can run and that passes
-/// [`verify`]. If it is a number, the choice is the implementation with that number. If an
+/// [`verify`]. If it is a name, the choice is the implementation with that name. If an
 /// implementation fails, `refused` is called with it and its failure, and the choice is the last
 /// implementation before it that `P` can run and that passes.
 pub fn select<P: Platform>(
     implementations: &[Implementation],
-    request: u32,
+    request: &str,
     scratch: &mut [u8],
     mut refused: impl FnMut(&Runnable<P>, Mismatch),
 ) -> Result<Runnable<P>, SelectError> {
     let considered = match request {
         AUTO => Some(implementations),
-        number => usize::try_from(number)
-            .ok()
-            .and_then(|number| implementations.get(..number)),
+        name => implementations
+            .iter()
+            .position(|implementation| implementation.name() == name)
+            .and_then(|last| implementations.get(..=last)),
     };
     let (base, candidates) = considered
         .and_then(<[_]>::split_first)

@@ -29,20 +29,19 @@ pub const NAME: &str = "adler32";
 /// The name of the hash's driver, which no other module uses.
 pub const DRIVER: &str = "adler32-rust";
 
-/// The implementations, the slowest first: the value of the parameter `implementation`, the name,
-/// and the flags of `/proc/cpuinfo` that it needs. `clearcpuid=` clears flags there, too.
+/// The implementations, the slowest first: the name, and the flags of `/proc/cpuinfo` that it
+/// needs. `clearcpuid=` clears flags there, too.
 #[cfg(target_arch = "aarch64")]
-pub const IMPLEMENTATIONS: [(u32, &str, &[&str]); 3] = [
-    (1, "portable", &[]),
-    (2, "neon", &["asimd"]),
-    (3, "neon-dotprod", &["asimd", "asimddp"]),
+pub const IMPLEMENTATIONS: [(&str, &[&str]); 3] = [
+    ("portable", &[]),
+    ("neon", &["asimd"]),
+    ("neon-dotprod", &["asimd", "asimddp"]),
 ];
 #[cfg(not(target_arch = "aarch64"))]
-pub const IMPLEMENTATIONS: [(u32, &str, &[&str]); 3] = [
-    (1, "portable", &[]),
-    (2, "avx2", &["avx2"]),
+pub const IMPLEMENTATIONS: [(&str, &[&str]); 3] = [
+    ("portable", &[]),
+    ("avx2", &["avx2"]),
     (
-        3,
         "avx512-vnni",
         &["avx2", "avx512f", "avx512bw", "avx512vl", "avx512_vnni"],
     ),
@@ -63,24 +62,19 @@ pub fn processor_has(flags: &[&str]) -> bool {
 pub fn fastest_implementation() -> &'static str {
     let mut runnable = IMPLEMENTATIONS
         .iter()
-        .filter(|(_, _, flags)| processor_has(flags));
-    runnable.next_back().expect("portable runs everywhere").1
+        .filter(|(_, flags)| processor_has(flags));
+    runnable.next_back().expect("portable runs everywhere").0
 }
 
 /// Returns the name of the implementation that the module uses after modprobe: the fastest, unless
 /// the kernel's command line chooses another.
-pub fn default_implementation() -> &'static str {
+pub fn default_implementation() -> String {
     let words = fs::read_to_string("/proc/cmdline").expect("/proc/cmdline");
-    let asked = words
+    words
         .split_whitespace()
-        .find_map(|word| word.strip_prefix("adler32.implementation="));
-    match asked {
-        None => fastest_implementation(),
-        Some(asked) => IMPLEMENTATIONS
-            .iter()
-            .find_map(|(number, name, _)| (number.to_string() == asked).then_some(*name))
-            .expect("an implementation"),
-    }
+        .find_map(|word| word.strip_prefix("adler32.implementation="))
+        .unwrap_or(fastest_implementation())
+        .to_owned()
 }
 
 /// Loads the module with modprobe if it is not loaded.

@@ -4,4 +4,4 @@
 # The tests with the portable implementation.
 . tests/suites/lib.sh
 vm_tests "modprobe adler32 && dmesg | grep -q 'implementation portable'" '' \
-	--append adler32.implementation=1
+	--append adler32.implementation=portable

@@ -195,7 +195,7 @@ fn all_is_well() {
     for report in [Report::now(), Report::of_user()] {
         let version = module::modinfo("version").concat();
         report.assert("module", "loaded", &format!("version {version}"));
-        report.assert("device", "works", module::default_implementation());
+        report.assert("device", "works", &module::default_implementation());
         report.assert("device", "works", "mode 0666, owner root:root");
         report.assert("AF_ALG", "open", "");
         report.assert("/proc/crypto", "entry", "adler32-rust, priority 90");

@@ -5,6 +5,7 @@
 use std::fs;
 use std::os::unix::fs::FileTypeExt;
 use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::PermissionsExt;
 
 use nix::errno::Errno;
 
@@ -34,6 +35,7 @@ trials!(after module::ensure_unloaded:
     bad_mode_is_refused,
     fastest_implementation_is_chosen,
     implementation_is_chosen,
+    implementation_in_use_can_be_read,
     bad_implementation_is_refused,
     loading_twice_is_refused,
     reload_100_times,
@@ -58,12 +60,15 @@ fn modinfo_is_complete() {
     }
 }
 
+/// Returns the names that the parameter `implementation` takes.
+fn names() -> String {
+    let names = IMPLEMENTATIONS.map(|(name, _)| name);
+    format!("auto, {}", names.join(", "))
+}
+
 fn parameters_are_described() {
     let described = module::modinfo("parm");
-    for (name, words) in [
-        ("implementation", "1 portable, 2 avx2, 3 avx512-vnni"),
-        ("mode", "0666"),
-    ] {
+    for (name, words) in [("implementation", names().as_str()), ("mode", "0666")] {
         let prefix = format!("{name}:");
         let line = described.iter().find(|line| line.starts_with(&prefix));
         let line = line.unwrap_or_else(|| panic!("{name} is not in {described:?}"));
@@ -160,6 +165,17 @@ fn mode_keeps_others_out() {
 /// behind. Returns the line.
 #[track_caller]
 fn assert_refused(parameter: &str, errors: &[Errno]) -> String {
+    let lines = refuse(parameter, errors);
+    let [line] = &lines[..] else {
+        panic!("{parameter}: {lines:#?}")
+    };
+    line.clone()
+}
+
+/// Checks that a load with this parameter fails, logs lines with its name, and leaves nothing
+/// behind. Returns the lines.
+#[track_caller]
+fn refuse(parameter: &str, errors: &[Errno]) -> Vec<String> {
     let mut log = Log::from_now();
     let error = module::load(module::NAME, parameter).errno();
     if error == Errno::UnknownErrno {
@@ -170,13 +186,10 @@ fn assert_refused(parameter: &str, errors: &[Errno]) -> String {
         "{parameter}: {error:?}, not one of {errors:?}"
     );
     let lines = log.of_module();
-    let [line] = &lines[..] else {
-        panic!("{parameter}: {lines:#?}")
-    };
     let name = parameter.split('=').next().unwrap_or_default();
-    assert!(line.contains(name), "{line}");
+    assert!(lines.iter().all(|line| line.contains(name)), "{lines:#?}");
     module::assert_absent();
-    line.clone()
+    lines
 }
 
 fn bad_mode_is_refused() {
@@ -219,8 +232,8 @@ fn fastest_implementation_is_chosen() {
 }
 
 fn implementation_is_chosen() {
-    for (number, name, flags) in IMPLEMENTATIONS {
-        let parameter = format!("implementation={number} mode=0600");
+    for (name, flags) in IMPLEMENTATIONS {
+        let parameter = format!("implementation={name} mode=0600");
         if !processor_has(flags) {
             let line = assert_refused(&parameter, &[Errno::ENODEV]);
             assert!(line.contains(name), "{line}");
@@ -239,19 +252,63 @@ fn implementation_is_chosen() {
     }
 }
 
-fn bad_implementation_is_refused() {
-    for number in [99, 1_000_000, i32::MAX] {
-        let line = assert_refused(&format!("implementation={number}"), &[Errno::EINVAL]);
-        assert!(line.contains(&number.to_string()), "{line}");
-    }
-    for parameter in [
-        "implementation=-1",
-        "implementation=portable",
-        "implementation=",
+fn implementation_in_use_can_be_read() {
+    let directory = "/sys/module/adler32/parameters";
+    let file = format!("{directory}/implementation");
+    let fastest = fastest_implementation();
+    for (parameter, name) in [
+        ("", fastest),
+        ("implementation=auto", fastest),
+        ("implementation=portable", "portable"),
+        // modprobe passes all of what the command line, /etc/modprobe.d and its user ask for.
+        ("implementation=portable implementation=auto", fastest),
+        ("implementation=auto implementation=portable", "portable"),
     ] {
-        assert_refused(parameter, &[Errno::EINVAL, Errno::ERANGE]);
+        let _loaded = Loaded::new(module::NAME, parameter);
+        assert_eq!(files::names_in(directory).unwrap(), ["implementation"]);
+        let read = || fs::read_to_string(&file).expect("the parameter can be read");
+        let expected = format!("{name}\n");
+        assert_eq!(process::as_fresh_user(read), expected, "{parameter}");
+
+        let mode = fs::metadata(&file).unwrap().permissions().mode();
+        assert_eq!(mode & 0o7777, 0o444, "{mode:o}");
+        assert_eq!(fs::write(&file, "portable").errno(), Errno::EACCES);
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+        assert_eq!(fs::write(&file, "portable").errno(), Errno::EIO);
+        assert_eq!(read(), expected, "{parameter}");
     }
-    assert_refused("implementation=99 mode=0600", &[Errno::EINVAL]);
+}
+
+fn bad_implementation_is_refused() {
+    for value in [
+        "fast",
+        "fast mode=0600",
+        "portable implementation=fast",
+        "0",
+        "1",
+        "-1",
+        "Portable",
+        "portabl",
+        "portable2",
+        "portable,",
+        "avx512_vnni",
+        "\"auto, portable\"",
+        "",
+        if cfg!(target_arch = "aarch64") {
+            "avx2"
+        } else {
+            "neon"
+        },
+    ] {
+        let lines = refuse(&format!("implementation={value}"), &[Errno::EINVAL]);
+        let [line, of_kernel] = &lines[..] else {
+            panic!("{value}: {lines:#?}")
+        };
+        assert!(line.ends_with(&names()), "{line}");
+        assert!(of_kernel.contains("invalid for parameter"), "{of_kernel}");
+    }
+    // No value.
+    assert_refused("implementation", &[Errno::EINVAL]);
 }
 
 fn loading_twice_is_refused() {
