@@ -34,7 +34,8 @@ pub(super) mod neon_dotprod;
 use super::{
     portable,
     Adler32,
-    Sums, //
+    Sums,
+    LONGEST_SHORT, //
 };
 
 /// The number of bytes in a vector.
@@ -42,6 +43,73 @@ const VECTOR: usize = 16;
 
 /// The largest number of bytes that are summed with a weight for each byte.
 const MOST_WEIGHTS: usize = 256;
+
+/// Continues a checksum over `data`. `head` sums up to [`MOST_WEIGHTS`] bytes, and `rows` continues a
+/// checksum over more.
+///
+/// # Safety
+///
+/// The processor must have the features that `head` and `rows` require, and the caller must allow
+/// this function to change the vector registers.
+#[inline(always)]
+unsafe fn update(
+    start: Adler32,
+    data: &[u8],
+    head: unsafe fn(&[u8], usize) -> Sums,
+    rows: unsafe fn(Adler32, &[u8]) -> Adler32,
+) -> Adler32 {
+    // SAFETY: The caller guarantees the features. The condition and the patterns check the lengths.
+    unsafe {
+        if data.len() > MOST_WEIGHTS {
+            return rows(start, data);
+        }
+        match data.len() {
+            0..=15 => portable(start, data),
+            16..=32 => start.append_tiny(data.len(), neon::up_to_32(data)),
+            _ => start.append_tiny(data.len(), head(data, data.len())),
+        }
+    }
+}
+
+/// Continues a checksum over `data`, which is longer than [`MOST_WEIGHTS`]: with `head` over the
+/// bytes before the last whole steps of `STEP` bytes, and with `chunk` over up to `CHUNK` bytes of
+/// these steps at a time.
+///
+/// # Safety
+///
+/// The processor must have the features that `head` and `chunk` require, and the caller must allow
+/// this function to change the vector registers.
+#[inline(always)]
+unsafe fn rows<const STEP: usize, const CHUNK: usize>(
+    start: Adler32,
+    data: &[u8],
+    head: unsafe fn(&[u8], usize) -> Sums,
+    chunk: unsafe fn(&[u8]) -> Sums,
+) -> Adler32 {
+    const { assert!(STEP <= MOST_WEIGHTS && LONGEST_SHORT <= CHUNK && CHUNK % STEP == 0) };
+    let (first, rest) = data.split_at(data.len() % STEP);
+    // SAFETY: The caller guarantees the features. `data` has more than a vector. The patterns and
+    // `STEP` limit the length of `first`.
+    let sums = unsafe {
+        match first.len() {
+            0 => Sums::NONE,
+            len @ 1..=VECTOR => neon::up_to_16(data, len),
+            len => head(data, len),
+        }
+    };
+    if data.len() <= LONGEST_SHORT {
+        // SAFETY: The caller guarantees the features. The length of `rest` is a multiple of `STEP`,
+        // and not 0, because `data` is longer than `MOST_WEIGHTS`.
+        let rest_sums = unsafe { chunk(rest) };
+        return start.append_short(data.len(), sums.then(rest.len(), rest_sums));
+    }
+    let start = start.append_tiny(first.len(), sums);
+    rest.chunks(CHUNK).fold(start, |sum, part| {
+        // SAFETY: The caller guarantees the features. `CHUNK` and the length of `rest` are multiples
+        // of `STEP`.
+        sum.append(part.len(), unsafe { chunk(part) })
+    })
+}
 
 /// The constants that both implementations load, aligned to a cache line.
 #[repr(C, align(64))]
@@ -99,6 +167,23 @@ impl Tables {
     #[inline(always)]
     fn mask_of_last(&self, len: usize) -> *const u8 {
         self.masks.as_ptr().wrapping_add(VECTOR + len)
+    }
+}
+
+impl Sums {
+    /// The sums of no bytes.
+    const NONE: Self = Self {
+        plain: 0,
+        weighted: 0,
+    };
+
+    /// Returns the sums of these bytes and of `len` more, which have the sums `others`.
+    #[inline(always)]
+    fn then(self, len: usize, others: Self) -> Self {
+        Self {
+            plain: self.plain + others.plain,
+            weighted: self.weighted + len as u64 * self.plain + others.weighted,
+        }
     }
 }
 

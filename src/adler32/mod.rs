@@ -112,7 +112,10 @@ impl Adler32 {
     }
 
     /// Does what [`Self::append`] does, with 32-bit arithmetic. `len` is at most [`LONGEST_SHORT`].
-    #[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
+    #[cfg(any(
+        all(target_arch = "aarch64", target_endian = "little"),
+        all(target_arch = "x86_64", target_pointer_width = "64")
+    ))]
     #[inline(always)]
     fn append_short(self, len: usize, sums: Sums) -> Self {
         let (s1, s2) = self.append_unreduced(len, sums);
@@ -151,7 +154,10 @@ struct Sums {
 /// The largest number of bytes for which `s2` fits in 32 bits before it is reduced. `s2` is largest
 /// if all bytes are 255 and both start values are `MODULUS - 1`. For `n` bytes it is then
 /// `255 * n * (n + 1) / 2 + (n + 1) * (MODULUS - 1)`.
-#[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
+#[cfg(any(
+    all(target_arch = "aarch64", target_endian = "little"),
+    all(target_arch = "x86_64", target_pointer_width = "64")
+))]
 const LONGEST_SHORT: usize = {
     let mut n = 0;
     while largest_s2(n + 1) <= u32::MAX as u64 {
@@ -160,7 +166,10 @@ const LONGEST_SHORT: usize = {
     n as usize
 };
 
-#[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
+#[cfg(any(
+    all(target_arch = "aarch64", target_endian = "little"),
+    all(target_arch = "x86_64", target_pointer_width = "64")
+))]
 const fn largest_s2(n: u64) -> u64 {
     255 * n * (n + 1) / 2 + (n + 1) * (MODULUS as u64 - 1)
 }

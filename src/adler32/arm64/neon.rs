@@ -9,10 +9,8 @@ use core::arch::asm;
 
 use super::{
     first_vector,
-    portable,
     Adler32,
     Sums,
-    MOST_WEIGHTS,
     TABLES,
     VECTOR, //
 };
@@ -42,21 +40,11 @@ const CHUNK: usize = 64 * 1024;
 /// The processor must have [`Features::NEON`](super::super::Features::NEON), and the caller must
 /// allow this function to change the vector registers.
 pub(in super::super) unsafe fn update(start: Adler32, data: &[u8]) -> Adler32 {
-    if data.len() > MOST_WEIGHTS {
-        // SAFETY: The caller guarantees the same requirements. The length was checked just now.
-        return unsafe { rows(start, data) };
-    }
-    match data.len() {
-        0..=15 => portable(start, data),
-        // SAFETY: The caller guarantees the same requirements. The pattern checks the length.
-        16..=32 => start.append_tiny(data.len(), unsafe { up_to_32(data) }),
-        // SAFETY: The caller guarantees the same requirements. The length is 33 to
-        // `MOST_WEIGHTS`.
-        _ => start.append_tiny(data.len(), unsafe { head(data, data.len()) }),
-    }
+    // SAFETY: The caller guarantees the same requirements.
+    unsafe { super::update(start, data, head, rows) }
 }
 
-/// Continues a checksum over `data`, which is longer than [`MOST_WEIGHTS`]. This is not inlined, so
+/// Continues a checksum over `data`, which is longer than `MOST_WEIGHTS`. This is not inlined, so
 /// that [`update`] need not save registers for short data.
 ///
 /// # Safety
@@ -64,18 +52,57 @@ pub(in super::super) unsafe fn update(start: Adler32, data: &[u8]) -> Adler32 {
 /// As for [`update`].
 #[inline(never)]
 unsafe fn rows(start: Adler32, data: &[u8]) -> Adler32 {
-    let (first, rest) = data.split_at(data.len() % PAIR);
-    let mut sum = start;
-    if !first.is_empty() {
-        // SAFETY: The caller guarantees the same requirements. `data` has more than a vector, and
-        // the length of `first` is below `PAIR`.
-        sum = sum.append_tiny(first.len(), unsafe { head(data, first.len()) });
+    // SAFETY: The caller guarantees the same requirements.
+    unsafe { super::rows::<PAIR, CHUNK>(start, data, head, chunk) }
+}
+
+/// Sums the first `len` bytes of `data` as one vector.
+///
+/// ```text
+/// v0   the bytes, and then `plain`
+/// v1   their mask, and then products
+/// v2   the weights
+/// ```
+///
+/// # Safety
+///
+/// As for [`update`]. `data` must have at least 16 bytes. `len` must be 1 to 16.
+#[inline(always)]
+pub(super) unsafe fn up_to_16(data: &[u8], len: usize) -> Sums {
+    let (plain, weighted): (u64, u64);
+    // SAFETY: The code reads the first 16 bytes of `data`, which the caller guarantees to exist.
+    // For a length of 1 to 16 bytes, the other reads are inside `TABLES`. It changes only the
+    // registers that are declared. The caller guarantees that the processor has the instructions
+    // and that the registers may be changed.
+    unsafe {
+        asm!(
+            ".arch_extension simd",
+            // Load the bytes, and remove those that follow.
+            "ldr q0, [{data}]",
+            "ldr q1, [{mask}]",
+            "ldr q2, [{weights}]",
+            "and v0.16b, v0.16b, v1.16b",
+            // Multiply by the weights len..1. The sum of two products in a lane is at most
+            // 255 * (16 + 8).
+            "umull v1.8h, v0.8b, v2.8b",
+            "umlal2 v1.8h, v0.16b, v2.16b",
+            // Add up the lanes of both sums.
+            "uaddlv h0, v0.16b",
+            "uaddlv s1, v1.8h",
+            "fmov {plain:w}, s0",
+            "fmov {weighted:w}, s1",
+            data = in(reg) data.as_ptr(),
+            mask = in(reg) TABLES.mask_of_first(len),
+            weights = in(reg) TABLES.weights_from(len),
+            plain = lateout(reg) plain,
+            weighted = lateout(reg) weighted,
+            out("v0") _,
+            out("v1") _,
+            out("v2") _,
+            options(pure, readonly, nostack, preserves_flags),
+        );
     }
-    rest.chunks(CHUNK).fold(sum, |sum, part| {
-        // SAFETY: The caller guarantees the same requirements. `CHUNK` and the length of `rest` are
-        // multiples of `PAIR`.
-        sum.append(part.len(), unsafe { chunk(part) })
-    })
+    Sums { plain, weighted }
 }
 
 /// Sums 16 to 32 bytes as two vectors, the first 16 bytes and the last 16, which may overlap.
@@ -188,7 +215,7 @@ macro_rules! add_products {
 /// # Safety
 ///
 /// As for [`update`]. `data` must have at least `len` and at least 16 bytes. `len` must be 1 to
-/// [`MOST_WEIGHTS`].
+/// `MOST_WEIGHTS`.
 #[inline(always)]
 unsafe fn head(data: &[u8], len: usize) -> Sums {
     let first = first_vector(len);

@@ -11,8 +11,6 @@ use core::arch::asm;
 
 use super::{
     first_vector,
-    neon,
-    portable,
     Adler32,
     Sums,
     MOST_WEIGHTS,
@@ -42,40 +40,20 @@ const CHUNK: usize = 64 * 1024;
 /// The processor must have the [`Features`](super::super::Features) `NEON` and `DOTPROD`, and the
 /// caller must allow this function to change the vector registers.
 pub(in super::super) unsafe fn update(start: Adler32, data: &[u8]) -> Adler32 {
-    if data.len() > MOST_WEIGHTS {
-        // SAFETY: The caller guarantees the same requirements. The length was checked just now.
-        return unsafe { rows(start, data) };
-    }
-    match data.len() {
-        0..=15 => portable(start, data),
-        // SAFETY: The caller guarantees the same requirements. The pattern checks the length.
-        16..=32 => start.append_tiny(data.len(), unsafe { neon::up_to_32(data) }),
-        // SAFETY: The caller guarantees the same requirements. The length is 33 to
-        // `MOST_WEIGHTS`.
-        _ => start.append_tiny(data.len(), unsafe { head(data, data.len()) }),
-    }
+    // SAFETY: The caller guarantees the same requirements.
+    unsafe { super::update(start, data, head, rows) }
 }
 
-/// Continues a checksum over `data`, which is longer than a row. This is not inlined, so that
-/// [`update`] need not save registers for short data.
+/// Continues a checksum over `data`, which is longer than [`MOST_WEIGHTS`]. This is not inlined, so
+/// that [`update`] need not save registers for short data.
 ///
 /// # Safety
 ///
 /// As for [`update`].
 #[inline(never)]
 unsafe fn rows(start: Adler32, data: &[u8]) -> Adler32 {
-    let (first, rest) = data.split_at(data.len() % ROW);
-    let mut sum = start;
-    if !first.is_empty() {
-        // SAFETY: The caller guarantees the same requirements. `data` has more than a vector, and
-        // the length of `first` is below `ROW`.
-        sum = sum.append_tiny(first.len(), unsafe { head(data, first.len()) });
-    }
-    rest.chunks(CHUNK).fold(sum, |sum, part| {
-        // SAFETY: The caller guarantees the same requirements. `CHUNK` and the length of `rest` are
-        // multiples of `ROW`.
-        sum.append(part.len(), unsafe { chunk(part) })
-    })
+    // SAFETY: The caller guarantees the same requirements.
+    unsafe { super::rows::<ROW, CHUNK>(start, data, head, chunk) }
 }
 
 /// Adds the vector `$data` to the accumulator `$plain`, and its products with the vector `$weights`
