@@ -153,6 +153,10 @@ test-arm64: lab ## Test the library and the command for arm64 in QEMU, with and 
 		$(cargo_arm64) test --offline --locked --quiet --package adler32 \
 			--config "target.aarch64-unknown-linux-gnu.runner=['qemu-aarch64', '-cpu', '$$processor']" \
 			|| exit; done
+	@cargo fetch --locked --quiet --manifest-path fuzz/Cargo.toml
+	@$(cargo_arm64) run --release --offline --locked --quiet --manifest-path fuzz/Cargo.toml \
+		--no-default-features --config "target.aarch64-unknown-linux-gnu.runner=['qemu-aarch64']" \
+		-- 60
 	@tests=$$($(cargo_arm64) test --no-run --offline --locked --package adler32-cli 2>&1 \
 			| sed -n 's/^ *Executable .*(\(.*\))$$/\1/p') && test -n "$$tests" && \
 		$(LAB) vm --kernel 7.3-arm64 --build . -- \

@@ -3,8 +3,11 @@
 //! Compares every implementation that this processor can run with the definition. The start value,
 //! the data and their place in memory are arbitrary. The data are passed in one piece and in
 //! several, and the checksums of the pieces are combined.
+//!
+//! libFuzzer, which is written in C++, chooses the inputs. Without it, for processors that are
+//! emulated, the inputs are random.
 
-#![no_main]
+#![cfg_attr(feature = "libfuzzer", no_main)]
 
 use std::sync::atomic::AtomicU8;
 use std::sync::atomic::Ordering::Relaxed;
@@ -15,8 +18,11 @@ use adler32::Adler32;
 use adler32::MODULUS;
 use guarded::Guarded;
 use guarded::PAGE;
+#[cfg(feature = "libfuzzer")]
 use libfuzzer_sys::arbitrary;
+#[cfg(feature = "libfuzzer")]
 use libfuzzer_sys::arbitrary::Arbitrary;
+#[cfg(feature = "libfuzzer")]
 use libfuzzer_sys::fuzz_target;
 
 /// The longest data: several chunks of the implementations with vectors.
@@ -25,7 +31,8 @@ const LONGEST: usize = 160 * 1024;
 /// The bytes of a cache line.
 const LINE: usize = 64;
 
-#[derive(Arbitrary, Debug)]
+#[cfg_attr(feature = "libfuzzer", derive(Arbitrary))]
+#[derive(Debug)]
 struct Input<'a> {
     start: (u16, u16),
     /// Whether the data end near the end of the readable memory, or begin near its beginning.
@@ -39,7 +46,41 @@ struct Input<'a> {
     bytes: &'a [u8],
 }
 
-fuzz_target!(|input: Input| {
+#[cfg(feature = "libfuzzer")]
+fuzz_target!(|input: Input| check(&input));
+
+/// Tries random inputs for as many seconds as the first argument says. The second argument is the
+/// seed that chooses them.
+#[cfg(not(feature = "libfuzzer"))]
+fn main() {
+    let number = |argument: String| argument.parse().expect("a number");
+    let mut arguments = std::env::args().skip(1).map(number);
+    let seconds = arguments.next().expect("the number of seconds");
+    let seed = arguments.next().unwrap_or_else(|| fastrand::u64(..));
+    println!("random inputs from the seed {seed}");
+    let mut random = fastrand::Rng::with_seed(seed);
+    let begin = std::time::Instant::now();
+    let mut inputs = 0;
+    while begin.elapsed().as_secs() < seconds {
+        let digits = random.u32(..14);
+        let mut bytes = vec![0xff; random.usize(..=1 << digits)];
+        if random.bool() {
+            random.fill(&mut bytes);
+        }
+        check(&Input {
+            start: (random.u16(..), random.u16(..)),
+            at_end: random.bool(),
+            distance: random.u8(..),
+            cuts: [(); 3].map(|()| random.u32(..)),
+            times: if random.bool() { 1 } else { random.u16(..) },
+            bytes: &bytes,
+        });
+        inputs += 1;
+    }
+    println!("{inputs} inputs: all implementations compute what the definition does");
+}
+
+fn check(input: &Input) {
     let start = sum(input.start);
     let most = LONGEST / input.bytes.len().max(1);
     let data = input.bytes.repeat(most.min(input.times.into()));
@@ -84,7 +125,7 @@ fuzz_target!(|input: Input| {
         });
         assert_eq!(combined, expected, "{name}, combined of {cuts:?}");
     }
-});
+}
 
 /// Makes a checksum from two sums of any size.
 fn sum((s1, s2): (u16, u16)) -> Adler32 {
