@@ -44,8 +44,8 @@ const VECTOR: usize = 16;
 /// The largest number of bytes that are summed with a weight for each byte.
 const MOST_WEIGHTS: usize = 256;
 
-/// Continues a checksum over `data`. `head` sums up to [`MOST_WEIGHTS`] bytes, and `rows` continues a
-/// checksum over more.
+/// Continues a checksum over `data`. `head` sums up to [`MOST_WEIGHTS`] bytes, and `rows` continues
+/// a checksum over more.
 ///
 /// # Safety
 ///
@@ -105,8 +105,8 @@ unsafe fn rows<const STEP: usize, const CHUNK: usize>(
     }
     let start = start.append_tiny(first.len(), sums);
     rest.chunks(CHUNK).fold(start, |sum, part| {
-        // SAFETY: The caller guarantees the features. `CHUNK` and the length of `rest` are multiples
-        // of `STEP`.
+        // SAFETY: The caller guarantees the features. `CHUNK` and the length of `rest` are
+        // multiples of `STEP`.
         sum.append(part.len(), unsafe { chunk(part) })
     })
 }
