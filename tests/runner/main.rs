@@ -95,7 +95,7 @@ fn main() -> Result<ExitCode> {
         .enumerate()
         .partition(|(_, suite)| suite.stage == Stage::Build);
     for stage in [build, rest].into_iter().filter(|stage| !stage.is_empty()) {
-        let trials = stage.into_iter().map(|(place, suite)| {
+        let trials = interleaved(stage).into_iter().map(|(place, suite)| {
             Trial::ignorable_test(suite.name.clone(), move || run(place, &suite, scope))
         });
         failed |= libtest_mimic::run(&options, trials.collect()).has_failed();
@@ -127,6 +127,22 @@ fn main() -> Result<ExitCode> {
     } else {
         ExitCode::SUCCESS
     })
+}
+
+/// Returns the suites in the order in which they start. The first time, the lab prepares the kernels
+/// one after the other, so a suite of the host comes after each suite of a kernel.
+fn interleaved(suites: Vec<(usize, Suite)>) -> Vec<(usize, Suite)> {
+    let (host, kernels): (Vec<_>, Vec<_>) = suites
+        .into_iter()
+        .partition(|(_, suite)| suite.kernel.is_empty());
+    let mut host = host.into_iter();
+    let mut order = Vec::new();
+    for suite in kernels {
+        order.push(suite);
+        order.extend(host.next());
+    }
+    order.extend(host);
+    order
 }
 
 /// Returns a table in Markdown of the kernels in which the module was tested.

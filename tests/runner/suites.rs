@@ -65,7 +65,7 @@ impl Place {
     }
 }
 
-/// The suites in the order in which they start.
+/// The suites in the order of the table.
 const SUITES: &[(&str, Stage, Place, &[&str])] = &[
     ("style", Build, Host, &[CHECK, TEST]),
     ("user-space", Build, Host, &[CHECK, TEST]),
