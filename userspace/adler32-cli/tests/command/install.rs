@@ -26,6 +26,10 @@ fn text(path: &Path) -> &str {
 
 #[test]
 fn both_commands_are_installed_and_report_the_backend() {
+    if !Path::new(env!("CARGO")).exists() {
+        println!("skipped: {} does not exist", env!("CARGO"));
+        return;
+    }
     let root = tempdir().expect("a directory");
     let package = env!("CARGO_MANIFEST_DIR");
     // The same profile and crates as for these tests, so that nothing is downloaded.

@@ -17,6 +17,8 @@ use std::process::Command;
 use std::process::Output;
 use std::process::Stdio;
 
+use rustix::fs::XattrFlags;
+use tempfile::tempdir;
 use tempfile::tempdir_in;
 use tempfile::TempDir;
 
@@ -97,8 +99,12 @@ fn feed(command: &mut Command, stdin: &[&[u8]]) -> Outcome {
 
 /// Makes a directory with these files.
 fn files(files: &[(&str, &[u8])]) -> TempDir {
-    // The directory for temporary files may be on a file system without attributes.
-    let directory = tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory");
+    // Either of these two places may be on a file system without attributes.
+    let mut directory = tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory");
+    let flags = XattrFlags::empty();
+    if rustix::fs::setxattr(directory.path(), "user.test", b"", flags).is_err() {
+        directory = tempdir().expect("a directory");
+    }
     for (name, data) in files {
         fs::write(directory.path().join(name), data).expect("a file");
     }
