@@ -129,8 +129,8 @@ fn main() -> Result<ExitCode> {
     })
 }
 
-/// Returns the suites in the order in which they start. The first time, the lab prepares the kernels
-/// one after the other, so a suite of the host comes after each suite of a kernel.
+/// Returns the suites in the order in which they start. The first time, the lab prepares the
+/// kernels one after the other, so a suite of the host comes after each suite of a kernel.
 fn interleaved(suites: Vec<(usize, Suite)>) -> Vec<(usize, Suite)> {
     let (host, kernels): (Vec<_>, Vec<_>) = suites
         .into_iter()
