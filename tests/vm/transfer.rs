@@ -265,7 +265,7 @@ fn ranges_of_a_file_with_holes() {
 }
 
 /// The length of a file of which several threads send parts.
-const PARTS: usize = 50_000_000;
+const PARTS: usize = 36_000_000;
 
 fn options(threads: usize, progress: Option<&(dyn Fn(Way, u64) + Sync)>) -> Options<'_> {
     Options {
