@@ -90,12 +90,17 @@ KIT_FILES := \
 	644:docs/man/rust-kernel-kit.8:$(mandir)/man8/rust-kernel-kit.8
 DKMS_FILES := $(foreach file,Kbuild Cargo.toml $(shell find src -type f),\
 	644:$(file):/usr/src/adler32-$(VERSION)/$(file)) \
-	644:packaging/dkms.mk:/usr/src/adler32-$(VERSION)/dkms.mk
+	644:packaging/dkms.mk:/usr/src/adler32-$(VERSION)/dkms.mk \
+	755:packaging/build-module:/usr/share/kernel/postinst.d/adler32-dkms \
+	755:packaging/build-module:/usr/share/kernel/header_postinst.d/adler32-dkms
 
 # Where modules_install puts the module.
 INSTALLED_MODULE = /lib/modules/$(RELEASE)/updates/adler32.ko
+# The list of the directories that "make install" made, so that "make uninstall" removes only these.
+DIRECTORIES = $(prefix)/share/adler32/directories
 
 .PHONY: install
+install: recorded := yes
 install: install-module install-tools install-header ## Install what "make module commands" built: DESTDIR=... prefix=...
 
 # modules_install does not run depmod, because the headers contain no System.map. If DESTDIR is set,
@@ -103,6 +108,7 @@ install: install-module install-tools install-header ## Install what "make modul
 .PHONY: install-module
 install-module:
 	@test -f build/module/$(RELEASE)/adler32.ko || { echo "make: no build/module/$(RELEASE)/adler32.ko: run make module first" >&2; exit 1; }
+	$(call record,$(INSTALLED_MODULE))
 	@$(MAKE) -C $(KDIR) M=$(CURDIR) MO=$(CURDIR)/build/module/$(RELEASE) INSTALL_MOD_PATH=$(DESTDIR) \
 		modules_install
 	@$(if $(DESTDIR),,depmod $(RELEASE))
@@ -118,30 +124,52 @@ install-tools install-header install-kit install-dkms:
 
 .PHONY: uninstall
 uninstall: ## Remove what "make install" installed: DESTDIR=... prefix=...
-	@cd $(DESTDIR)/ && for file in $(foreach file,$(TOOL_FILES) $(HEADER_FILES) $(LOAD_FILES),$(lastword $(subst :, ,$(file)))) \
-		$(if $(wildcard $(KDIR)),$(addprefix $(INSTALLED_MODULE),$(empty) .gz .xz .zst)); do \
-		rm -f .$$file && $(if $(DESTDIR),rmdir -p --ignore-fail-on-non-empty .$${file%/*} 2>/dev/null || )true; done
-	@$(if $(DESTDIR),,$(if $(wildcard $(KDIR)),depmod $(RELEASE)))
+	@cd $(DESTDIR)/ && rm -f $(foreach file,$(TOOL_FILES) $(HEADER_FILES) $(LOAD_FILES),.$(lastword $(subst :, ,$(file)))) \
+		$(if $(RELEASE),$(addprefix .$(INSTALLED_MODULE),$(empty) .gz .xz .zst))
+	@cd $(DESTDIR)/ && if [ -f .$(DIRECTORIES) ]; then \
+		directories=$$(sort -ru .$(DIRECTORIES)) && rm .$(DIRECTORIES) && \
+		for directory in $$directories; do \
+			[ ! -d .$$directory ] || rmdir --ignore-fail-on-non-empty .$$directory; done; fi
+	@$(if $(DESTDIR),,$(if $(RELEASE),depmod $(RELEASE)))
+
+# $(call record,FILES): lists the directories that installing FILES will make. Packages contain no
+# such list.
+define record
+	$(if $(recorded),@for file in $(1) $(DIRECTORIES); do \
+		directory=$${file%/*}; \
+		while [ "$$directory" ] && [ ! -d $(DESTDIR)$$directory ]; do echo $$directory; directory=$${directory%/*}; done; \
+	done > build/directories && \
+	mkdir -p $(DESTDIR)$(dir $(DIRECTORIES)) && cat build/directories >> $(DESTDIR)$(DIRECTORIES))
+endef
 
 # $(call install,FILES): installs nothing if a file is missing.
 define install
 	@for file in $(1); do \
 		source=$${file#*:} && source=$${source%%:*}; \
 		test -f $$source || { echo "make: no $$source: run make commands first" >&2; exit 1; }; done
+	$(call record,$(foreach file,$(1),$(lastword $(subst :, ,$(file)))))
 	@for file in $(1); do \
 		source=$${file#*:} && \
 		install -D -m $${file%%:*} $${source%%:*} $(DESTDIR)$${source#*:} || exit; done
 endef
 
 .PHONY: deb
-deb: lab ## Build the Debian packages in build/deb
+deb: lab ## Build the Debian packages in build/deb; KERNEL=... adds the metadata of a kernel
 	@packaging/deb $(VERSION)
+ifdef KERNEL
+	@packaging/metadata-deb $(KERNEL)
+endif
 
 .PHONY: test-packages
-test-packages: deb tools ## Install, boot, upgrade, purge: PART=quick|secure-boot|upgrade|declined
+test-packages: deb tools ## Build twice, install, boot, upgrade, purge: PART=quick|secure-boot|upgrade|...
+	$(if $(filter-out reproducible,$(PART)),,@packaging/reproducible $(VERSION))
+	$(if $(filter reproducible,$(PART)),,$(call test_packages))
+
+define test_packages
 	@$(LAB) run --packages "e2fsprogs grub-efi-amd64-signed mmdebstrap mtools ovmf python3-virt-firmware shim-signed" \
 		$(TOOLS)/test-packages --directory /var/tmp/test-packages \
 		$(if $(PART),--part $(PART)) build/deb/adler32-*.deb
+endef
 
 # The library's tests need only an emulated processor. The command's tests start programs, so they
 # need a guest.

@@ -187,6 +187,12 @@ impl Debian {
         Ok(copies)
     }
 
+    /// Copies a file out of the system.
+    pub fn fetch(&self, file: &str, copy: &Path) -> Result<()> {
+        fs::copy(self.dir.join(file), copy).with_context(|| format!("cannot copy {file}"))?;
+        Ok(())
+    }
+
     /// Installs packages, given as names or files, and returns what apt prints.
     pub fn install(&self, options: &[&str], packages: &[String]) -> Result<String> {
         let (options, packages) = (options.join(" "), packages.join(" "));

@@ -52,6 +52,12 @@ enum Part {
     SecureBoot,
     /// Upgrade the kernel
     Upgrade,
+    /// Upgrade the kernel where the module cannot be built, and try again
+    Faults,
+    /// Install the packages with metadata that was generated elsewhere
+    Metadata,
+    /// Install kernels of several flavours side by side, in one run of apt
+    Flavours,
     /// Boot a kernel for which the module cannot be built
     Declined,
 }
@@ -129,6 +135,23 @@ const ENROLLED: &str = r#"
 grep -q '\[integrity\]' /sys/kernel/security/lockdown
 row 'Secure Boot, key of DKMS enrolled'
 "#;
+
+/// A system without the module for its kernel, until the timer builds the module.
+const BUILT_AFTER_BOOT: &str = r#"
+test ! -e /dev/adler32
+runuser -u nobody -- adler32 info > /tmp/info && exit 1
+grep -q 'dkms install adler32/' /tmp/info
+timeout 720 sh -c 'until test -e /dev/adler32; do sleep 5; done'
+systemctl start adler32-build.service
+"#;
+
+/// Holds the locks of apt and dpkg.
+const HOLD_LOCKS: &str = "import fcntl, time
+files = [open(file, \"w\") for file in (
+    \"/var/lib/apt/lists/lock\", \"/var/cache/apt/archives/lock\",
+    \"/var/lib/dpkg/lock\", \"/var/lib/dpkg/lock-frontend\")]
+for file in files: fcntl.lockf(file, fcntl.LOCK_EX)
+time.sleep(600)";
 
 /// A kernel that is too old.
 const DECLINED: &str = r#"
@@ -234,8 +257,14 @@ impl Systems {
 
     /// Lets `test` change the system with the packages. The changes are removed.
     fn with_packages(&self, test: impl FnOnce(&Debian) -> Result<()>) -> Result<()> {
+        self.with(&["packages", "kernel"], test)
+    }
+
+    /// Lets `test` change a system, which consists of the changes of others. The changes of `test`
+    /// are removed.
+    fn with(&self, lower: &[&str], test: impl FnOnce(&Debian) -> Result<()>) -> Result<()> {
         Debian::remove(&self.path("test"))?;
-        let debian = self.mount("test", &["packages", "kernel"])?;
+        let debian = self.mount("test", lower)?;
         let result = test(&debian);
         debian.unmount()?;
         Debian::remove(&self.path("test"))?;
@@ -267,28 +296,37 @@ fn main() -> ExitCode {
 
 /// Runs one part, or all.
 fn run(systems: &Systems, only: Option<Part>, steps: &mut Steps) -> Result<()> {
-    let wanted = |part| only.is_none_or(|only| only == part);
     fs::create_dir_all(&systems.directory)?;
     let [old, new] = steps.run("kernel_is_installed", || systems.install_kernel())?;
     steps.run("packages_are_installed", || systems.install_packages(&old))?;
-    if wanted(Part::Quick) {
-        steps.run("system_boots", || {
-            systems.with_packages(|debian| debian.boot(&old, Firmware::None, CHECKS).map(drop))
-        })?;
-        steps.run("purge_leaves_nothing", || {
-            systems.with_packages(purge_leaves_nothing)
-        })?;
-    }
-    if wanted(Part::SecureBoot) {
-        systems.with_packages(|debian| secure_boot(debian, &old, steps))?;
-    }
-    if wanted(Part::Upgrade) {
-        systems.with_packages(|debian| upgrade(debian, &new, steps))?;
-    }
-    if wanted(Part::Declined) {
-        systems.with_packages(|debian| declined(debian, steps))?;
+    for part in Part::value_variants() {
+        if only.is_some_and(|only| only != *part) {
+            continue;
+        }
+        let start = Instant::now();
+        match part {
+            Part::Quick => quick(systems, &old, steps)?,
+            Part::SecureBoot => systems.with_packages(|debian| secure_boot(debian, &old, steps))?,
+            Part::Upgrade => systems.with_packages(|debian| upgrade(debian, &new, steps))?,
+            Part::Faults => systems.with_packages(|debian| faults(debian, &old, &new, steps))?,
+            Part::Metadata => metadata(systems, &old, steps)?,
+            Part::Flavours => systems.with_packages(|debian| flavours(debian, &new, steps))?,
+            Part::Declined => systems.with_packages(|debian| declined(debian, steps))?,
+        }
+        let name = part.to_possible_value().context("a part without a name")?;
+        let seconds = start.elapsed().as_secs();
+        println!("part {}: {seconds} s", name.get_name());
     }
     Ok(())
+}
+
+fn quick(systems: &Systems, release: &str, steps: &mut Steps) -> Result<()> {
+    steps.run("system_boots", || {
+        systems.with_packages(|debian| debian.boot(release, Firmware::None, CHECKS).map(drop))
+    })?;
+    steps.run("purge_leaves_nothing", || {
+        systems.with_packages(purge_leaves_nothing)
+    })
 }
 
 fn purge_leaves_nothing(debian: &Debian) -> Result<()> {
@@ -350,6 +388,185 @@ fn upgrade(debian: &Debian, new: &str, steps: &mut Steps) -> Result<()> {
         ensure!(printed.contains("contains keep"), "it prints: {printed}");
         Ok(())
     })
+}
+
+/// Makes the build for a new kernel fail in several ways. Each time, all packages must be
+/// configured in the end, the old kernel must have its module, and the cause and the commands that
+/// try again must be printed.
+fn faults(debian: &Debian, old: &str, new: &str, steps: &mut Steps) -> Result<()> {
+    let retry = format!("rust-kernel-kit {new} && dkms install adler32/");
+    let is_in_order = || {
+        let audit = debian.run("dpkg --audit")?;
+        ensure!(audit.is_empty(), "dpkg --audit prints: {audit}");
+        debian.has_module(old)
+    };
+    let survives = |printed: String, cause: &str| {
+        ensure!(
+            printed.contains(cause) && printed.contains(&retry),
+            "it prints: {printed}"
+        );
+        ensure!(debian.has_module(new).is_err(), "the module is built");
+        is_in_order()
+    };
+    let apt = format!("apt-get --yes {}", BACKPORTS.join(" "));
+    let packages = kernel_packages(new).join(" ");
+    // What the packages of a kernel run, and what adler32-build.service runs.
+    let hooks = format!("linux-run-hooks headers postinst {new} -- configure 2>&1");
+    let service = format!("/usr/share/kernel/postinst.d/adler32-dkms {new} 2>&1");
+    // The programs that the kit has started. The pattern does not match its own command line.
+    let work = format!("rust-kernel-kit/[7]{}.work", new[1..].replace('+', "."));
+
+    steps.run("upgrade_without_network", || {
+        debian.run(&format!("{apt} --download-only install {packages}"))?;
+        let printed = debian.run(&format!("unshare --net {apt} install {packages} 2>&1"))?;
+        survives(printed, "download linux-source")
+    })?;
+    steps.run("upgrade_without_source", || {
+        let printed = debian.run(&format!(
+            "mv /var/lib/apt/lists /var/lib/apt/away
+             {hooks}
+             mv /var/lib/apt/away /var/lib/apt/lists"
+        ))?;
+        survives(printed, "apt does not offer linux-source")
+    })?;
+    steps.run("upgrade_with_full_disk", || {
+        let printed = debian.run(&format!(
+            "mount -t tmpfs -o size=300m,mode=755 full /var/cache/rust-kernel-kit
+             {hooks}
+             umount /var/cache/rust-kernel-kit"
+        ))?;
+        survives(printed, "MB of disk space are free")
+    })?;
+    // Another process holds the locks of apt and dpkg. The source is downloaded nevertheless.
+    steps.run("upgrade_with_another_compiler", || {
+        let printed = debian.run(&format!(
+            "printf '#!/bin/sh\necho rustc 1.99.0\n' > /usr/local/bin/rustc
+             chmod +x /usr/local/bin/rustc
+             python3 -c '{HOLD_LOCKS}' &
+             sleep 1
+             PATH=/usr/local/bin:$PATH
+             {hooks}
+             kill $!
+             rm /usr/local/bin/rustc
+             ls /var/cache/rust-kernel-kit/{new}.downloads/linux-source-*.deb"
+        ))?;
+        survives(printed, "the kernel was built with rustc")
+    })?;
+    // From here on, the source is there, and no network is needed.
+    steps.run("upgrade_that_is_killed", || {
+        debian.run(&format!(
+            "unshare --net {apt} --reinstall install linux-headers-{new} > /tmp/log 2>&1 &
+             timeout 120 sh -c 'until pgrep --full {work}/build; do sleep 1; done'
+             sleep 5
+             kill -KILL $(pidof -c apt-get dpkg rust-kernel-kit)
+             sleep 5
+             if pgrep --full --list-full {work} >&2; then exit 1; fi
+             test -n \"$(dpkg --audit)\"
+             unshare --net dpkg --configure -a"
+        ))?;
+        is_in_order()?;
+        debian.has_module(new)
+    })?;
+    let unbuild = format!("dkms unbuild $(dkms status adler32 -k {new} | cut -d , -f 1) -k {new}");
+    steps.run("build_with_full_disk", || {
+        // DKMS uses the directory for some seconds after it has failed.
+        let printed = debian.run(&format!(
+            "{unbuild}
+             mount -t tmpfs -o size=$(($(du -sk /var/lib/dkms | cut -f 1) + 100))k full /mnt
+             cp -a /var/lib/dkms/. /mnt
+             mount --bind /mnt /var/lib/dkms
+             {service}
+             sleep 4
+             umount /var/lib/dkms /mnt"
+        ))?;
+        survives(printed, "Error!")
+    })?;
+    steps.run("build_that_is_killed", || {
+        let printed = debian.run(&format!(
+            "(sleep 3; kill -KILL $(pidof -c -x dkms)) &
+             {service}"
+        ))?;
+        survives(printed, "Killed")?;
+        debian.run(&service)?;
+        debian.has_module(new)
+    })?;
+    // The metadata was generated for other headers of the same release.
+    steps.run("module_is_built_again", || {
+        debian.run(&format!(
+            "touch /var/cache/rust-kernel-kit/{new}/Module.symvers
+             {service}
+             test $(modinfo -k {new} -n adler32) -nt /var/cache/rust-kernel-kit/{new}/Module.symvers"
+        ))?;
+        debian.has_module(new)
+    })?;
+    steps.run("missing_module_is_built_after_boot", || {
+        debian.run(&unbuild)?;
+        let checks = format!("{BUILT_AFTER_BOOT}{CHECKS}");
+        debian.boot(new, Firmware::None, &checks).map(drop)
+    })
+}
+
+/// Makes a package of the metadata on one system and installs it on another one, which has neither
+/// the kernel's source nor `bindgen`.
+fn metadata(systems: &Systems, release: &str, steps: &mut Steps) -> Result<()> {
+    let mut packages = systems.packages.clone();
+    let copy = systems.path("rust-kernel-metadata.deb");
+    steps.run("metadata_is_packaged", || {
+        systems.with_packages(|debian| {
+            debian.run(&format!(
+                "rust-kernel-kit --package /tmp {release}
+                 mv /tmp/rust-kernel-metadata-{release}_*.deb /tmp/metadata.deb"
+            ))?;
+            debian.fetch("tmp/metadata.deb", &copy)
+        })
+    })?;
+    packages.push(copy);
+    systems.with(&["kernel"], |debian| {
+        steps.run("packaged_metadata_is_used", || {
+            let files = debian.copy(&packages)?;
+            let apt = "apt-get --yes --no-install-recommends";
+            let files = files.join(" ");
+            debian.run(&format!(
+                "{apt} --download-only install {files}
+                 unshare --net {apt} install {files} 2>&1
+                 if command -v bindgen; then exit 1; fi"
+            ))?;
+            debian.has_module(release)
+        })?;
+        steps.run("metadata_of_another_kernel_is_refused", || {
+            let printed = debian.run(&format!(
+                "echo _RNvX >> /usr/lib/rust-kernel-metadata/{release}/symbols
+                 rm -r /var/cache/rust-kernel-kit/{release}
+                 dpkg-reconfigure rust-kernel-metadata-{release} 2>&1 && exit 1 || true"
+            ))?;
+            ensure!(
+                printed.contains("_RNvX") && printed.contains("remove the package"),
+                "it prints: {printed}"
+            );
+            Ok(())
+        })
+    })
+}
+
+/// Installs kernels of two more flavours in one run of apt, and boots each of them.
+fn flavours(debian: &Debian, new: &str, steps: &mut Steps) -> Result<()> {
+    let releases = ["cloud-amd64", "rt-amd64"].map(|flavour| new.replace("amd64", flavour));
+    steps.run("two_kernels_in_one_run", || {
+        let packages = releases.each_ref().map(|release| kernel_packages(release));
+        debian.install(BACKPORTS, packages.as_flattened())?;
+        releases
+            .iter()
+            .try_for_each(|release| debian.has_module(release))
+    })?;
+    for (name, release) in ["cloud_kernel_boots", "rt_kernel_boots"]
+        .iter()
+        .zip(&releases)
+    {
+        steps.run(name, || {
+            debian.boot(release, Firmware::None, CHECKS).map(drop)
+        })?;
+    }
+    Ok(())
 }
 
 /// Installs and boots the kernel of trixie itself, without backports. No module is built for it.

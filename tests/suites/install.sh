@@ -10,7 +10,9 @@ install_and_remove() {
 	# shellcheck disable=SC2012 # The names are those of kernel releases.
 	release=$(cd build/module && ls -td "$KERNEL".*+deb??-amd64 | head -n 1)
 	rm -rf "$tree"
-	mkdir "$tree"
+	# These directories are empty at first, and stay.
+	mkdir -p "$tree"/{lib/modules/"$release",usr/{bin,include,lib/udev,share/man/man1}}
+	find "$tree" > build/before
 	arguments=(DESTDIR="$tree" prefix=/usr KDIR="$("$LAB" run "${LAB%/*}/rust-kernel-kit" "$release")")
 	"$LAB" run make --no-print-directory "${arguments[@]}" install
 	find "$tree" -type f -exec sha256sum {} + > build/installed
@@ -22,8 +24,7 @@ install_and_remove() {
 	"$tree/usr/bin/adler32sum" Kbuild
 	test -f "$tree/lib/modules/$release/updates/adler32.ko.xz"
 	"$LAB" run make --no-print-directory "${arguments[@]}" uninstall
-	find "$tree" -mindepth 1 | tee build/left
-	test ! -s build/left
+	find "$tree" | diff build/before -
 }
 
 run_case "what is installed can be removed" install_and_remove

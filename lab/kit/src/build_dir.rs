@@ -4,6 +4,7 @@
 //! stay as their package installed them, and the metadata that the headers lack.
 
 use std::fs;
+use std::fs::File;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
@@ -59,8 +60,24 @@ pub fn make(dir: &Path, headers: &Headers, metadata: &Metadata) -> Result<()> {
         fs::copy(file, new.join("rust").join(name))?;
     }
     fs::write(new.join(RUSTC), version("rustc").unwrap_or_default())?;
+    // After a power failure, no file of a directory with the final name may be incomplete.
+    sync(new)?;
     directory::remove(dir)?;
     fs::rename(new, dir).with_context(|| format!("cannot make {}", dir.display()))
+}
+
+/// Writes the files in `dir` to the disk.
+fn sync(dir: &Path) -> Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            sync(&entry.path())?;
+        } else if entry.file_type()?.is_file() {
+            File::open(entry.path())?.sync_all()?;
+        }
+    }
+    File::open(dir)?.sync_all()?;
+    Ok(())
 }
 
 /// Makes symbolic links in `to` to everything in `from` except for `except`.

@@ -12,6 +12,9 @@ use std::path::PathBuf;
 use anyhow::bail;
 use anyhow::Context;
 use anyhow::Result;
+use nix::fcntl::fcntl;
+use nix::fcntl::FcntlArg;
+use nix::fcntl::FdFlag;
 use nix::sys::stat::umask;
 use nix::sys::stat::Mode;
 use nix::unistd::geteuid;
@@ -24,6 +27,8 @@ use crate::owned;
 
 /// The file in the cache that is locked while the cache is changed.
 const LOCK: &str = "lock";
+/// The end of the name of a directory for what is downloaded.
+const DOWNLOADS: &str = ".downloads";
 /// Others may read the cache, whatever the caller's umask is.
 const UMASK: Mode = Mode::from_bits_truncate(0o022);
 
@@ -35,16 +40,17 @@ pub fn find(cache: &Path, headers: &Headers) -> Result<Option<PathBuf>> {
 }
 
 /// Returns the directory in `cache` that modules for `headers` are built against. Makes it if
-/// needed, from the metadata that `generate` makes in an empty directory.
+/// needed, from the metadata that `generate` makes in an empty directory. What `generate` puts into
+/// the second directory is there when it is called again after a failure.
 pub fn provide(
     cache: &Path,
     headers: &Headers,
-    generate: impl FnOnce(&Path) -> Result<Metadata>,
+    generate: impl FnOnce(&Path, &Path) -> Result<Metadata>,
 ) -> Result<PathBuf> {
     umask(UMASK);
     owned::make(cache).context("run rust-kernel-kit as root")?;
     check(cache)?;
-    let _lock = owned::lock(
+    let lock = owned::lock(
         &cache.join(LOCK),
         &format!(
             "waiting for another process that changes {}",
@@ -52,17 +58,27 @@ pub fn provide(
         ),
     )
     .context("run rust-kernel-kit as root")?;
+    // If this process is killed, the programs that it has started hold the lock until they end.
+    fcntl(&*lock, FcntlArg::F_SETFD(FdFlag::empty()))?;
     let dir = cache.join(&headers.release);
     if !build_dir::is_current(&dir, headers) {
-        remove_stale(cache)?;
+        remove_stale(cache, &headers.release)?;
         let work = cache.join(format!("{}.work", headers.release));
+        let downloads = downloads(cache, &headers.release);
         directory::make(&work)?;
-        let made = generate(&work).and_then(|metadata| build_dir::make(&dir, headers, &metadata));
+        let made = generate(&work, &downloads)
+            .and_then(|metadata| build_dir::make(&dir, headers, &metadata));
         // The unpacked source is large. It is removed even if making the directory failed.
         directory::remove(&work)?;
         made?;
+        directory::remove(&downloads)?;
     }
     Ok(dir)
+}
+
+/// Returns the directory for what is downloaded for the kernel `release`.
+pub fn downloads(cache: &Path, release: &str) -> PathBuf {
+    cache.join(format!("{release}{DOWNLOADS}"))
 }
 
 /// Fails if others can change `cache`, or if `cache` contains anything that the kit did not make. A
@@ -110,12 +126,14 @@ fn check(cache: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Removes the directories of kernels whose headers are no longer installed, and what interrupted
-/// runs left.
-fn remove_stale(cache: &Path) -> Result<()> {
+/// Removes the directories of kernels other than `current` whose headers are no longer installed,
+/// and what interrupted runs left.
+fn remove_stale(cache: &Path, current: &str) -> Result<()> {
     for name in owned::names(cache)? {
-        let headers = Path::new("/lib/modules").join(&name).join("build");
-        if owned::is_dir(&cache.join(&name)) && !headers.exists() {
+        let release = name.to_string_lossy();
+        let release = release.strip_suffix(DOWNLOADS).unwrap_or(&release);
+        let headers = Path::new("/lib/modules").join(release).join("build");
+        if release != current && owned::is_dir(&cache.join(&name)) && !headers.exists() {
             directory::remove(&cache.join(&name))?;
         }
     }
@@ -174,7 +192,7 @@ mod tests {
 
         /// Provides the directory in `cache`, with metadata that takes no time to generate.
         fn provide(&self, cache: &Path) -> Result<PathBuf> {
-            provide(cache, &self.headers, |work| {
+            provide(cache, &self.headers, |work, _| {
                 write(&work.join("source/Makefile"), "");
                 write(&work.join("libkernel.rmeta"), "");
                 write(&work.join("target.json"), "");
@@ -266,6 +284,29 @@ mod tests {
     }
 
     #[test]
+    fn downloads_are_kept_until_the_metadata_is_made() {
+        let place = Place::new();
+        let cache = place.cache();
+        let failed = provide(&cache, &place.headers, |_, downloads| {
+            directory::make(downloads)?;
+            write(&downloads.join("source.deb"), "");
+            bail!("a program is missing")
+        });
+        assert!(failed.is_err());
+        // The headers of this kernel are gone.
+        directory::make(&cache.join("7.3.3-none.downloads")).unwrap();
+        provide(&cache, &place.headers, |_, downloads| {
+            assert!(downloads.join("source.deb").exists());
+            assert!(!cache.join("7.3.3-none.downloads").exists());
+            bail!("fails again")
+        })
+        .unwrap_err();
+        place.provide(&cache).unwrap();
+        let names: Vec<_> = owned::names(&cache).unwrap();
+        assert_eq!(names.len(), 2, "{names:?}");
+    }
+
+    #[test]
     fn directories_of_earlier_versions_are_known() {
         let place = Place::new();
         let cache = place.cache();
@@ -275,7 +316,7 @@ mod tests {
         };
         unmark(&dir);
         // The directory is still used ...
-        provide(&cache, &place.headers, |_| panic!("generated again")).unwrap();
+        provide(&cache, &place.headers, |_, _| panic!("generated again")).unwrap();
         // ... and replaced or removed when it is stale.
         fs::rename(&dir, cache.join("7.3.3-none")).unwrap();
         place.provide(&cache).unwrap();

@@ -7,6 +7,7 @@ use std::fmt::Display;
 use std::fs::File;
 use std::io::BufRead;
 use std::io::BufReader;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
 use std::process::Stdio;
@@ -18,6 +19,8 @@ use anyhow::Context;
 use anyhow::Result;
 use indicatif::ProgressBar;
 use indicatif::ProgressStyle;
+use nix::sys::prctl::set_pdeathsig;
+use nix::sys::signal::Signal;
 use nix::unistd::pipe;
 
 /// How many lines of output are printed when a step fails.
@@ -59,6 +62,11 @@ pub fn step(what: &str, command: &mut Command) -> Result<()> {
         .stdin(Stdio::null())
         .stdout(writer.try_clone()?)
         .stderr(writer);
+    // If this process is killed, the command shall end, too. Make ends its own commands then.
+    // SAFETY: The closure only calls prctl(), which may be called between fork() and exec().
+    unsafe {
+        command.pre_exec(|| Ok(set_pdeathsig(Signal::SIGTERM)?));
+    }
     let mut child = command.spawn().with_context(|| cannot_run(command))?;
     // `command` owns copies of the pipe's write end. The loop below would wait for them.
     command.stdout(Stdio::null()).stderr(Stdio::null());

@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use anyhow::bail;
@@ -58,6 +59,21 @@ fn remove_marked(dir: &Path) -> io::Result<()> {
     }
     fs::remove_file(dir.join(MARK.name))?;
     fs::remove_dir(dir)
+}
+
+/// Returns how many bytes of disk space a file, or a directory and everything in it, takes.
+pub fn size(path: &Path) -> io::Result<u64> {
+    let metadata = match path.symlink_metadata() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
+        result => result?,
+    };
+    let mut size = metadata.blocks() * 512;
+    if metadata.is_dir() {
+        for entry in fs::read_dir(path)? {
+            size += self::size(&entry?.path())?;
+        }
+    }
+    Ok(size)
 }
 
 /// Returns whether `dir` may be removed: the kit made it, it is empty, or nothing exists there.

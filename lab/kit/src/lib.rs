@@ -18,6 +18,7 @@ mod headers;
 mod metadata;
 mod needs;
 pub mod owned;
+mod package;
 mod source;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;

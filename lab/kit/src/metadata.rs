@@ -3,6 +3,7 @@
 //! Generates the Rust metadata of a kernel from its source.
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::fs;
 use std::path::Path;
 use std::path::PathBuf;
@@ -16,7 +17,6 @@ use crate::archive;
 use crate::command;
 use crate::headers::value;
 use crate::headers::Headers;
-use crate::source::Source;
 
 /// The generated files.
 pub struct Metadata {
@@ -46,18 +46,18 @@ const PREPARE: [&str; 4] = [
     "CONFIG_MODULE_SIG_FORMAT=",
 ];
 
-/// Generates the metadata in `work`, an empty directory, and checks the metadata.
-pub fn make(headers: &Headers, source: &Source, work: &Path) -> Result<Metadata> {
+/// Generates the metadata in the directory `work` from the source in `file`, and checks the
+/// metadata.
+pub fn make(headers: &Headers, file: &Path, work: &Path) -> Result<Metadata> {
     let (tree, build) = (work.join("source"), work.join("build"));
     fs::create_dir_all(&build).with_context(|| format!("cannot make {}", build.display()))?;
-    let file = source.fetch(work)?;
     let other_architectures = if headers.is_arm64() {
         "arch/[!a]*/*.[chS]"
     } else {
         "arch/[!x]*/*.[chS]"
     };
     let excluded = [EXCLUDED, &[other_architectures]].concat();
-    archive::unpack(&mut Command::new("bash"), &file, &tree, &excluded)?;
+    archive::unpack(&mut Command::new("bash"), file, &tree, &excluded)?;
     let release = &headers.release;
     fs::write(build.join(".config"), &headers.config)?;
     let compiler = headers
@@ -84,13 +84,13 @@ pub fn make(headers: &Headers, source: &Source, work: &Path) -> Result<Metadata>
     let (mut crates, mut exports) = (Vec::new(), String::new());
     for entry in fs::read_dir(build.join("rust"))? {
         let path = entry?.path();
-        match path.extension().and_then(|extension| extension.to_str()) {
-            Some("rmeta" | "so") => crates.push(path),
-            Some("h") => exports += &fs::read_to_string(path)?,
-            _ => {}
+        if path.extension() == Some(OsStr::new("h")) {
+            exports += &fs::read_to_string(path)?;
+        } else if is_crate(&path) {
+            crates.push(path);
         }
     }
-    let count = compare(&regenerated(&exports), &stock(&headers.symvers()?)).with_context(|| {
+    compare(&regenerated(&exports), headers).with_context(|| {
         let made = fs::read_to_string(build.join(".config")).unwrap_or_default();
         format!(
             "this is not the source that {release} was built from: modules built with it would not load \
@@ -99,14 +99,17 @@ pub fn make(headers: &Headers, source: &Source, work: &Path) -> Result<Metadata>
             value(&made, "CONFIG_RUSTC_VERSION_TEXT").unwrap_or("none"),
         )
     })?;
-    command::note(format_args!(
-        "{release}: all {count} Rust symbols match the kernel's"
-    ));
     let target = build.join("scripts/target.json");
     Ok(Metadata {
         crates,
         target: target.exists().then_some(target),
     })
+}
+
+/// Returns whether a file contains a crate.
+pub fn is_crate(path: &Path) -> bool {
+    let extension = path.extension().and_then(OsStr::to_str);
+    matches!(extension, Some("rmeta" | "so"))
 }
 
 /// Returns the symbols that the regenerated `rust/exports_*_generated.h` export.
@@ -132,9 +135,19 @@ fn stock(symvers: &str) -> BTreeSet<&str> {
         .collect()
 }
 
-/// Checks that the stock kernel exports every symbol in `regenerated`, and no other mangled Rust
-/// symbol. Returns the number of mangled symbols.
-fn compare(regenerated: &BTreeSet<&str>, stock: &BTreeSet<&str>) -> Result<usize> {
+/// Fails unless the stock kernel exports every symbol in `symbols` and no other mangled symbol.
+pub fn compare(symbols: &BTreeSet<&str>, headers: &Headers) -> Result<()> {
+    let count = count_equal(symbols, &stock(&headers.symvers()?))?;
+    let release = &headers.release;
+    command::note(format_args!(
+        "{release}: all {count} Rust symbols match the kernel's"
+    ));
+    Ok(())
+}
+
+/// Checks that `stock` contains every symbol in `regenerated`, and no other mangled Rust symbol.
+/// Returns the number of mangled symbols.
+fn count_equal(regenerated: &BTreeSet<&str>, stock: &BTreeSet<&str>) -> Result<usize> {
     let mangled = |symbol: &&str| symbol.starts_with("_R");
     let foreign: Vec<_> = regenerated.difference(stock).copied().collect();
     let lacking: Vec<_> = stock
@@ -183,7 +196,7 @@ mod tests {
                            0x00000000\tvmalloc\tvmlinux\tEXPORT_SYMBOL\t\n";
 
     fn check(exports: &str, symvers: &str) -> Result<usize> {
-        compare(&regenerated(exports), &stock(symvers))
+        count_equal(&regenerated(exports), &stock(symvers))
     }
 
     #[test]

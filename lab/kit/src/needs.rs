@@ -4,6 +4,11 @@
 
 use std::path::Path;
 
+use anyhow::bail;
+use anyhow::Context;
+use anyhow::Result;
+use nix::sys::statvfs::statvfs;
+
 use crate::headers::version;
 use crate::headers::Headers;
 
@@ -22,8 +27,36 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("xz", "xz-utils"),
 ];
 
+/// How many bytes of disk space the source, the build and the metadata take.
+const SPACE: u64 = 1_200_000_000;
+
+/// Fails unless there is space in `dir` to generate metadata. Otherwise, the disk would be full for
+/// other programs, too, until the kit fails.
+pub fn check_space(dir: &Path) -> Result<()> {
+    let disk = statvfs(dir).with_context(|| format!("cannot read {}", dir.display()))?;
+    let free = disk.blocks_available() * disk.fragment_size();
+    if free < SPACE {
+        let megabytes = |bytes| bytes / 1_000_000;
+        bail!(
+            "{} MB of disk space are free in {}, but {} MB are needed",
+            megabytes(free),
+            dir.display(),
+            megabytes(SPACE)
+        );
+    }
+    Ok(())
+}
+
+/// Fails unless everything is installed. The error names the remedies.
+pub fn check(headers: &Headers) -> Result<()> {
+    match missing(headers) {
+        missing if missing.is_empty() => Ok(()),
+        missing => bail!("{}", missing.join("; ")),
+    }
+}
+
 /// Returns the remedies for everything that is missing.
-pub fn missing(headers: &Headers) -> Vec<String> {
+fn missing(headers: &Headers) -> Vec<String> {
     let mut packages: Vec<String> = PROGRAMS
         .iter()
         .filter(|(program, _)| version(program).is_none())

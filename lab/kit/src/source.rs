@@ -2,6 +2,8 @@
 
 //! The source that a kernel was built from.
 
+use std::fs;
+use std::fs::File;
 use std::path::Path;
 use std::path::PathBuf;
 use std::process::Command;
@@ -10,6 +12,7 @@ use anyhow::bail;
 use anyhow::Result;
 
 use crate::command;
+use crate::directory;
 use crate::headers::Headers;
 
 /// Where the source is.
@@ -23,9 +26,9 @@ pub enum Source {
 }
 
 impl Source {
-    /// Returns `file` if it is given, else the installed linux-source package, else the package
-    /// that apt offers. If none exists, the error names the remedies.
-    pub fn find(headers: &Headers, file: Option<PathBuf>) -> Result<Self> {
+    /// Returns `file` if it is given, else the installed linux-source package, else the package in
+    /// `downloads`, else the package that apt offers. If none exists, the error names the remedies.
+    pub fn find(headers: &Headers, file: Option<PathBuf>, downloads: &Path) -> Result<Self> {
         if let Some(file) = file {
             if !file.exists() {
                 bail!("no file {}", file.display());
@@ -42,6 +45,10 @@ impl Source {
         if installed(&package).as_ref() == Some(&version) && archive.exists() {
             return Ok(Self::File(archive));
         }
+        let downloaded = downloads.join(file_name(&package, &version));
+        if downloaded.exists() {
+            return Ok(Self::File(downloaded));
+        }
         let wanted = format!("{package}={version}");
         let offered = Command::new("apt-cache").args(["show", &wanted]).output();
         if !offered.is_ok_and(|output| output.status.success()) {
@@ -53,13 +60,27 @@ impl Source {
         Ok(Self::Package(package, version))
     }
 
-    /// Returns the file. A package is downloaded into the directory `work`.
-    pub fn fetch(&self, work: &Path) -> Result<PathBuf> {
+    /// Returns the file. A package is downloaded into the directory `work`, and moved to
+    /// `downloads` when it is complete.
+    pub fn fetch(&self, work: &Path, downloads: &Path) -> Result<PathBuf> {
         match self {
             Self::File(file) => Ok(file.clone()),
-            Self::Package(package, version) => download(package, version, work),
+            Self::Package(package, version) => {
+                directory::make(downloads)?;
+                download(package, version, work)?;
+                let name = file_name(package, version);
+                let (file, complete) = (work.join(&name), downloads.join(&name));
+                File::open(&file)?.sync_all()?;
+                fs::rename(&file, &complete)?;
+                Ok(complete)
+            }
         }
     }
+}
+
+/// Returns the name of the file of a package.
+fn file_name(package: &str, version: &str) -> String {
+    format!("{package}_{version}_all.deb")
 }
 
 /// Returns the version of an installed package.
@@ -86,8 +107,8 @@ fn installed(package: &str) -> Option<String> {
     unpacked.contains(&status).then(|| version.to_owned())
 }
 
-/// Downloads the package into `work` and returns its path.
-fn download(package: &str, version: &str, work: &Path) -> Result<PathBuf> {
+/// Downloads the package into `work`.
+fn download(package: &str, version: &str, work: &Path) -> Result<()> {
     command::step(
         &format!("download {package} {version}"),
         Command::new("apt-get")
@@ -95,6 +116,5 @@ fn download(package: &str, version: &str, work: &Path) -> Result<PathBuf> {
             // The user `_apt` may not write in `work`.
             .args(["-o", "APT::Sandbox::User=root", "download"])
             .arg(format!("{package}={version}")),
-    )?;
-    Ok(work.join(format!("{package}_{version}_all.deb")))
+    )
 }

@@ -35,6 +35,10 @@ const LOCKDOWN: &str = "/sys/kernel/security/lockdown";
 /// The end of a signed module.
 const SIGNATURE: &[u8] = b"~Module signature appended~\n";
 
+/// The name that DKMS uses for this version of the module, and its source.
+const DKMS_MODULE: &str = concat!("adler32/", env!("CARGO_PKG_VERSION"));
+const DKMS_SOURCE: &str = concat!("/usr/src/adler32-", env!("CARGO_PKG_VERSION"));
+
 /// The certificates with whose keys DKMS signs modules: DKMS's own, and that of Ubuntu.
 const DKMS_CERTIFICATES: [&str; 2] = ["/var/lib/dkms/mok.pub", "/var/lib/shim-signed/mok/MOK.der"];
 
@@ -161,6 +165,10 @@ impl Module {
             State::NotEnrolled(_, certificate) => vec![
                 format!("as root: mokutil --import {certificate}"),
                 "reboot, and choose Enroll MOK in the MOK manager".to_owned(),
+                load,
+            ],
+            State::NotInstalled if name == MODULE_NAME && Path::new(DKMS_SOURCE).exists() => vec![
+                format!("as root: rust-kernel-kit && dkms install {DKMS_MODULE} -k $(uname -r)"),
                 load,
             ],
             State::NotInstalled if name == MODULE_NAME => {
