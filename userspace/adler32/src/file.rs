@@ -28,7 +28,7 @@ use std::num::NonZero;
 use std::ops::Range;
 use std::os::fd::AsFd;
 
-use nix::unistd;
+use rustix::io::Errno;
 
 use self::sessions::Sessions;
 use self::source::Part;
@@ -185,14 +185,18 @@ impl Way {
 /// [`Error::Read`] is the only error.
 pub fn checksum(file: impl AsFd, options: Options<'_>) -> Result<Sum, Error> {
     let file = file.as_fd();
-    let read = |buffer: &mut [u8]| Ok((Way::Read, 0..unistd::read(file, buffer)?));
+    let is_pipe = rustix::fs::tell(file) == Err(Errno::SPIPE);
+    let read = |buffer: &mut [u8]| match is_pipe {
+        true => Ok((Way::Read, 0..rustix::io::read(file, buffer)?)),
+        false => source::read_next(file, buffer),
+    };
     let mut sum = Sum::EMPTY;
     if !options.direct {
         let mut left = PIECE;
         sum = continue_sum(sum, options, |buffer| {
-            let (way, read) = source::read_next(file, &mut buffer[..left])?;
-            left -= read;
-            Ok((way, 0..read))
+            let found = read(&mut buffer[..left])?;
+            left -= found.1.len();
+            Ok(found)
         })?;
         // Most files end here, without a call for their size.
         if left > 0 {

@@ -268,23 +268,19 @@ impl Iterator for Parts<'_> {
     }
 }
 
-/// Reads the next bytes of a file, and finds out how they come.
-pub fn read_next(file: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<(Way, usize)> {
+/// Reads the next bytes of a file with positions, and finds out how they come.
+pub fn read_next(file: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Found> {
     // This offset stands for the position of the file.
     const POSITION: u64 = u64::MAX;
     let mut buffers = [io::IoSliceMut::new(buffer)];
     let way = match rustix::io::preadv2(file, &mut buffers, POSITION, ReadWriteFlags::NOWAIT) {
-        Ok(read) => return Ok((Way::Cache, read)),
+        Ok(read) => return Ok((Way::Cache, 0..read)),
         Err(Errno::INTR) => return Err(Errno::INTR.into()),
-        // A pipe is not a disk.
-        Err(Errno::AGAIN) => match rustix::fs::fstat(file) {
-            Ok(stat) if rustix::fs::FileType::from_raw_mode(stat.st_mode).is_file() => Way::Disk,
-            _ => Way::Read,
-        },
+        Err(Errno::AGAIN) => Way::Disk,
         // The kernel, the file system or a policy does not allow such reads.
         Err(_) => Way::Read,
     };
-    Ok((way, rustix::io::read(file, buffer)?))
+    Ok((way, 0..rustix::io::read(file, buffer)?))
 }
 
 /// Returns where the next data begins, at `at` or after it. That is the end of the file if there is
