@@ -358,10 +358,8 @@ macro_rules! add_row {
 /// v20, 21    `pairs` of two vectors added up
 /// v22, 23    `words` of the group: two accumulators, so that fewer additions wait for each other
 /// v24        `plain` before the group
-/// v25        `before` within groups
-/// v26        the sum of the values of `plain` before each group
-/// v27        `weighted`
-/// v28        the sum of the odd bytes
+/// v25        `before`
+/// v26        `weighted`
 /// ```
 ///
 /// The labels are 2 (a group begins), 3 (a pair of rows begins) and 4 (the end).
@@ -383,8 +381,6 @@ unsafe fn chunk(data: &[u8]) -> Sums {
             "movi v24.2d, #0",
             "movi v25.2d, #0",
             "movi v26.2d, #0",
-            "movi v27.2d, #0",
-            "movi v28.2d, #0",
 
             // A group begins: clear its sums, and count its pairs.
             "2:",
@@ -411,39 +407,37 @@ unsafe fn chunk(data: &[u8]) -> Sums {
             "add v21.8h, v18.8h, v19.8h",
             "uadalp v24.4s, v20.8h",
             "uadalp v24.4s, v21.8h",
-            // Derive the odd bytes from `pairs` and `words`.
+            // Derive the odd bytes from `pairs` and `words`, and subtract them. A lane of
+            // `weighted` can become negative, but not the sum of all lanes.
             "add v20.8h, v20.8h, v21.8h",
             "add v22.8h, v22.8h, v23.8h",
             "sub v20.8h, v20.8h, v22.8h",
             "shl v21.8h, v20.8h, #8",
             "add v20.8h, v20.8h, v21.8h",
-            "uadalp v28.4s, v20.8h",
+            "uaddlp v20.4s, v20.8h",
+            "sub v26.4s, v26.4s, v20.4s",
             // Multiply the pairs by their weights.
-            "umlal v27.4s, v16.4h, v0.4h",
-            "umlal2 v27.4s, v16.8h, v0.8h",
-            "umlal v27.4s, v17.4h, v1.4h",
-            "umlal2 v27.4s, v17.8h, v1.8h",
-            "umlal v27.4s, v18.4h, v2.4h",
-            "umlal2 v27.4s, v18.8h, v2.8h",
-            "umlal v27.4s, v19.4h, v3.4h",
-            "umlal2 v27.4s, v19.8h, v3.8h",
+            "umlal v26.4s, v16.4h, v0.4h",
+            "umlal2 v26.4s, v16.8h, v0.8h",
+            "umlal v26.4s, v17.4h, v1.4h",
+            "umlal2 v26.4s, v17.8h, v1.8h",
+            "umlal v26.4s, v18.4h, v2.4h",
+            "umlal2 v26.4s, v18.8h, v2.8h",
+            "umlal v26.4s, v19.4h, v3.4h",
+            "umlal2 v26.4s, v19.8h, v3.8h",
             "cbz {pairs}, 4f",
-            // Another group follows: note `plain`.
-            "add v26.4s, v26.4s, v24.4s",
+            // Another group follows: `plain` counts in `before` for each of its 64 rows. (Only the
+            // first group can have fewer.)
+            "shl v20.4s, v24.4s, #6",
+            "add v25.4s, v25.4s, v20.4s",
             "mov {group}, #{full_group}",
             "b 2b",
 
-            // The end: `plain` before a group counts in `before` for each of its rows. No group
-            // except the first has fewer than 64 rows, and before the first, `plain` is 0.
+            // The end: add up the lanes of `before`, and those of `plain` and `weighted` together.
             "4:",
-            "shl v26.4s, v26.4s, #6",
-            "add v25.4s, v25.4s, v26.4s",
             "uaddlv d25, v25.4s",
             "fmov {before}, d25",
-            // The sum of all lanes of `weighted` is not below the sum of the odd bytes. Add up the
-            // lanes of `plain` and `weighted` together.
-            "sub v27.4s, v27.4s, v28.4s",
-            "addp v24.4s, v24.4s, v27.4s",
+            "addp v24.4s, v24.4s, v26.4s",
             "addp v24.4s, v24.4s, v24.4s",
             "fmov {halves}, d24",
             data = inout(reg) data.as_ptr() => _,
@@ -473,8 +467,6 @@ unsafe fn chunk(data: &[u8]) -> Sums {
             out("v24") _,
             out("v25") _,
             out("v26") _,
-            out("v27") _,
-            out("v28") _,
             options(pure, readonly, nostack, preserves_flags),
         );
     }
