@@ -26,7 +26,7 @@ mod c {
 }
 
 /// The lengths of the data.
-const SIZES: [usize; 18] = [
+const SIZES: [usize; 19] = [
     16,
     17,
     32,
@@ -38,6 +38,7 @@ const SIZES: [usize; 18] = [
     500,
     1024,
     1025,
+    1089,
     1151,
     1500,
     2047,
