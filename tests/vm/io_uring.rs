@@ -306,7 +306,7 @@ fn rings_write_to_files_of_their_own() {
 }
 
 fn cancelled_in_mid_write() {
-    let data = reference::noise(300_000, 69);
+    let data = reference::noise(70 * page_size(), 69);
     let held = Held::new(&data, 40);
     let file = device::private();
     let mut ring = Ring::open();
@@ -322,7 +322,7 @@ fn cancelled_in_mid_write() {
 }
 
 fn ring_closed_in_mid_write() {
-    let data = reference::noise(300_000, 70);
+    let data = reference::noise(70 * page_size(), 70);
     device::publish(b"");
     let held = Held::new(&data, 40);
     let file = device::replace();
@@ -348,7 +348,7 @@ fn assert_published_part_of(data: &[u8]) {
 /// Calls `end` to end a child while its request waits for memory.
 #[track_caller]
 fn end_in_mid_write(end: impl FnOnce(process::Child)) {
-    let data = reference::noise(300_000, 71);
+    let data = reference::noise(70 * page_size(), 71);
     device::publish(b"");
     let mut child = fork(|link| {
         let held = Held::new(&data, 40);

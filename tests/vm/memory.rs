@@ -332,7 +332,7 @@ fn killed_in_a_long_digest() {
 
 fn killed_in_a_held_write() {
     // The writer is killed while it waits for memory, not between two pieces.
-    let data = reference::noise(300_000, 46);
+    let data = reference::noise(70 * page_size(), 46);
     device::publish(b"");
     let mut child = fork(|link| {
         let held = Held::new(&data, 40);

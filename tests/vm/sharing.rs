@@ -559,7 +559,7 @@ fn killed_splice_frees_its_pipe() {
 
 fn held_update_is_all_or_nothing() {
     // The end of the data is unmapped while the call waits for the middle.
-    let data = reference::noise(512 * 1024, 13);
+    let data = reference::noise(128 * page_size(), 13);
     let held = Held::new(&data, 64);
     let file = device::private();
     file.write_whole(b"abc");
@@ -574,7 +574,7 @@ fn held_update_is_all_or_nothing() {
 }
 
 fn held_update_and_digest_delay_no_other_file() {
-    let data = reference::noise(512 * 1024, 16);
+    let data = reference::noise(128 * page_size(), 16);
     let operations: [fn(&File, &Held) -> io::Result<()>; 2] = [
         |file, held| file.update_from(held.address() as u64, held.size() as u64),
         |file, held| {
@@ -606,7 +606,7 @@ fn held_update_and_digest_delay_no_other_file() {
 
 fn held_digest_delays_nobody() {
     // DIGEST does not use the session.
-    let data = reference::noise(512 * 1024, 17);
+    let data = reference::noise(128 * page_size(), 17);
     let held = Held::new(&data, 64);
     let file = device::private();
     thread::scope(|scope| {
@@ -622,7 +622,7 @@ fn held_digest_delays_nobody() {
 }
 
 fn held_update_serializes_too() {
-    let data = reference::noise(512 * 1024, 14);
+    let data = reference::noise(128 * page_size(), 14);
     let held = Held::new(&data, 64);
     let file = device::private();
     thread::scope(|scope| {
