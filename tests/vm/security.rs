@@ -103,11 +103,13 @@ fn assert_changes_nothing(writable: &Path) {
         stat::makedev(10, minor.into()),
     );
     assert_eq!(made.errno(), Errno::EPERM);
-    let uevent = File::options()
-        .write(true)
-        .open("/sys/module/adler32/uevent");
-    assert_eq!(uevent.errno(), Errno::EACCES);
-    assert!(!Path::new("/sys/module/adler32/parameters").exists());
+    for file in ["uevent", "parameters/implementation"] {
+        let path = format!("/sys/module/adler32/{file}");
+        let opened = File::options().write(true).open(&path);
+        assert_eq!(opened.errno(), Errno::EACCES, "{path}");
+        let changed = fs::set_permissions(&path, fs::Permissions::from_mode(0o666));
+        assert_eq!(changed.errno(), Errno::EPERM, "{path}");
+    }
 }
 
 /// Makes a directory to which every user may write.
