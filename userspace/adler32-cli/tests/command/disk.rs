@@ -16,6 +16,7 @@ use super::assert_outcome;
 use super::assert_prints;
 use super::files;
 use super::run_in;
+use super::way_of_cached;
 
 const MIB: usize = 1024 * 1024;
 
@@ -133,8 +134,8 @@ fn reports_how_the_bytes_came() {
         move |way: Way| ways[way as usize]
     };
     let warm = ways(&[]);
-    if warm(Way::Hole) == 0 {
-        println!("skipped: the file system does not report holes");
+    if warm(Way::Hole) == 0 || way_of_cached(&directory) != Way::Cache.name() {
+        println!("skipped: the file system does not report holes, or what is in the page cache");
         return;
     }
     assert_eq!(warm(Way::Hole), LEN - DATA);

@@ -11,13 +11,16 @@ mod grid;
 mod install;
 
 use std::fs;
+use std::io::IoSliceMut;
 use std::io::Write;
 use std::path::Path;
 use std::process::Command;
 use std::process::Output;
 use std::process::Stdio;
 
+use adler32::file::Way;
 use rustix::fs::XattrFlags;
+use rustix::io::ReadWriteFlags;
 use tempfile::tempdir;
 use tempfile::tempdir_in;
 use tempfile::TempDir;
@@ -29,6 +32,22 @@ fn adler32() -> Command {
     command.env_remove("COLUMNS").env_remove("XRDLCLROOT");
     command.stdin(Stdio::null());
     command
+}
+
+/// Returns how the bytes of a short file in the page cache come. Not every file system reports that
+/// they are there.
+fn way_of_cached(directory: &TempDir) -> &'static str {
+    let path = directory.path().join("cached");
+    fs::write(&path, "a").expect("a file");
+    let file = fs::File::open(&path).expect("the file");
+    let mut byte = [0];
+    let mut buffers = [IoSliceMut::new(&mut byte)];
+    let way = match rustix::io::preadv2(&file, &mut buffers, 0, ReadWriteFlags::NOWAIT) {
+        Ok(_) => Way::Cache,
+        Err(_) => Way::Read,
+    };
+    fs::remove_file(path).expect("the file");
+    way.name()
 }
 
 /// The output of a command and its exit status.
