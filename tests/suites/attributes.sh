@@ -20,7 +20,7 @@ fail() {
 
 # sum_with PROGRAM ARGUMENT... FILE: prints what the program prints, and whether it reads the file.
 sum_with() {
-	strace -f -y -e trace=read,pread64,readv,mmap,copy_file_range,splice,sendfile -o trace "$@"
+	strace -f -y -e trace=read,pread64,readv,preadv2,mmap,copy_file_range,splice,sendfile -o trace "$@"
 	if grep -q "$(eval "basename \"\${$#}\"")>" trace; then
 		echo "and reads"
 	else
