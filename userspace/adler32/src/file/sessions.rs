@@ -73,15 +73,14 @@ impl Sessions {
 /// them: whether they are in the page cache.
 ///
 /// `bench-device` printed these rates for a file of 1 GiB in the page cache, in User Mode Linux
-/// with one processor and with two, on a busy host. They are GB/s in the best of 11 passes, and in
-/// the median one. In the stock kernel, `sendfile` to the device takes 0.85 times as many
-/// instructions as reading 1 MiB at a time and summing it (2.68 and 2.28 GB/s if each takes a
-/// nanosecond).
+/// with one processor and with two. They are GB/s in the best of 11 passes, and in the median one.
+/// In the stock kernel, `sendfile` to the device takes 0.85 times as many instructions as reading
+/// 1 MiB at a time and summing it (2.68 and 2.28 GB/s if each takes a nanosecond).
 ///
 /// | | one processor, one thread | two processors, one thread | two threads |
 /// |---|---|---|---|
-/// | device | 10.8 (8.3) | 8.4 (2.4) | 2.3 (1.7) |
-/// | processor | 9.0 (6.3) | 6.1 (1.8) | 3.2 (0.9) |
+/// | device | 15.7 (14.9) | 9.1 (8.8) | 13.8 (12.5) |
+/// | processor | 11.3 (11.1) | 4.6 (4.4) | 6.9 (5.9) |
 ///
 /// From a disk, the device gains nothing, because the disk takes the time. Files that are shorter
 /// than [`PARALLEL_FROM`](super::PARALLEL_FROM) were not compared.
