@@ -11,7 +11,7 @@ report() {
 	sync
 	echo "$1" >&3
 	echo o > /proc/sysrq-trigger
-	# Another program could no longer be read: the root's device may be off before the machine is.
+	# Another program could not be read if the root's device is off before the machine is.
 	kill -STOP $$
 }
 
