@@ -50,10 +50,11 @@ in the name stand for these characters.
 
 A list for --check may contain such lines, and lines that --tag or --xrootd prints. Lines of \
 --xrootd have one space between the checksum and the name, and the lines described above have two \
-characters there. A list cannot contain lines of both forms, because a name can begin with a space. \
-The first line that has one of these two forms decides which form all later lines must have, also \
-in other lists. After a line with two characters, a line with one space is improperly formatted. After a \
-line with one space, a second space or an asterisk is the first character of the name.
+characters there. A list cannot contain lines of both forms, because a name can begin with a \
+space. The first line that has one of these two forms decides which form all later lines must \
+have, also in other lists. After a line with two characters, a line with one space is improperly \
+formatted. After a line with one space, a second space or an asterisk is the first character of \
+the name.
 
 A list may also contain lines of --json, and lines that xrdcp, xrdfs, gfal-sum, dCache, Rucio, EOS \
 or 'curl -I' prints. With --strict, or under the name adler32sum, these lines are \
@@ -89,12 +90,13 @@ A backend is what computes the checksums. --via selects a backend. The backend c
 checksums in this program and needs no kernel module. The backend device writes the data to \
 /dev/adler32, and the backend ioctl passes the data to it by the ioctl ADLER32_UPDATE. If \
 /dev/adler32 cannot be used, these two fail. The backend afalg sends the data to an AF_ALG socket. \
-If AF_ALG cannot be used, the command prints the reason and uses device, or cpu if device cannot be \
-used either. AF_ALG is deprecated since Linux 7.2, so use device in new scripts.
+If AF_ALG cannot be used, the command prints the reason and uses device, or cpu if device cannot \
+be used either. AF_ALG is deprecated since Linux 7.2, so use device in new scripts.
 
-With --via auto, cpu computes the checksums. If /dev/adler32 can be used, it helps with files of 16 \
-MiB or more: the kernel sends the parts of them that are in the page cache to the device, without a \
-copy. If the device fails, cpu computes the rest. With --via device, the failure is an error.
+With --via auto, cpu computes the checksums. If /dev/adler32 can be used, it helps with files of \
+16 MiB or more: the kernel sends the parts of them that are in the page cache to the device, \
+without a copy. If the device fails, cpu computes the rest. With --via device, the failure is an \
+error.
 
 With --direct, regular files and block devices are read from the disk (O_DIRECT), and no data \
 enters or leaves the page cache. With --check, such reads find damage on the disk that the page \
@@ -106,10 +108,10 @@ an error is printed.
 Holes of sparse files are not read, because they contain only zeros.
 
 With --debug and --json, the command reports how many bytes of a file came in which way: 'cache' \
-(they were in the page cache, which several threads may read), 'disk' (they were not, so one thread \
-read them in order), 'direct' (--direct), 'hole' (they are zeros of a hole), 'sent' (the kernel sent \
-them to the backend) or 'read' (it is not known where they were, as in a pipe). The progress bar \
-shows the latest way.
+(they were in the page cache, which several threads may read), 'disk' (they were not, so one \
+thread read them in order), 'direct' (--direct), 'hole' (they are zeros of a hole), 'sent' (the \
+kernel sent them to the backend) or 'read' (it is not known where they were, as in a pipe). The \
+progress bar shows the latest way.
 
 With --range, a line of output looks like '05c801f0  0:5/9  name'. It contains the checksum, the \
 offset and the length of the part, the size of the file, and its name. 'adler32 combine' computes \
@@ -117,17 +119,17 @@ the checksums of whole files from these lines, or from the lines of --range --js
 after the end of a file is an error, and so is a file without a size, such as a pipe.
 
 With --json, the object for a file contains the members 'file', 'adler32', 'length', 'backend' and \
-'ways'. The object 'ways' contains the number of bytes for each way. With --via auto, the backend is 'device' if the device summed any \
-bytes. With --range, the object also \
-contains 'offset' (the offset of the part) and 'size' (the size of the file). With --xattr, the \
-object contains neither 'backend' nor 'ways'. Instead, it contains 'modified' \
-(the time of modification in seconds since 1970) and 'stored' (true if the checksum comes from the \
-attribute, otherwise false). With --xattr --check, the object contains 'file' and 'result'. If the \
-command has read the file, the object also contains 'adler32' and 'length'. If the attribute \
-contains a checksum, the object also contains this checksum as 'stored'. The value of 'result' is \
-'ok', 'failed', 'missing' (no checksum is stored), 'outdated' (the file was modified after its \
-checksum was stored) or 'unreadable'. If it is 'unreadable', the object contains the reason as \
-'error'. In all objects, bytes of a name that are not UTF-8 are replaced by U+FFFD.
+'ways'. The object 'ways' contains the number of bytes for each way. With --via auto, the backend \
+is 'device' if the device summed any bytes. With --range, the object also contains 'offset' (the \
+offset of the part) and 'size' (the size of the file). With --xattr, the object contains neither \
+'backend' nor 'ways'. Instead, it contains 'modified' (the time of modification in seconds since \
+1970) and 'stored' (true if the checksum comes from the attribute, otherwise false). With --xattr \
+--check, the object contains 'file' and 'result'. If the command has read the file, the object \
+also contains 'adler32' and 'length'. If the attribute contains a checksum, the object also \
+contains this checksum as 'stored'. The value of 'result' is 'ok', 'failed', 'missing' (no \
+checksum is stored), 'outdated' (the file was modified after its checksum was stored) or \
+'unreadable'. If it is 'unreadable', the object contains the reason as 'error'. In all objects, \
+bytes of a name that are not UTF-8 are replaced by U+FFFD.
 
 If the work takes more than a second and the standard error is a terminal, a progress bar appears \
 there. With --quiet and --status, no bar appears.
