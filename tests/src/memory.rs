@@ -139,6 +139,15 @@ impl Map {
         (usage::count(&text[start..], key) << 10) as usize
     }
 
+    /// Returns how many pages are in memory. A page of a file is if it is in the page cache.
+    pub fn pages_in_memory(&self) -> usize {
+        let mut pages = vec![0; self.len / page_size()];
+        // SAFETY: `pages` has a byte for each page of the mapping.
+        let result = unsafe { libc::mincore(self.start.as_ptr(), self.len, pages.as_mut_ptr()) };
+        assert_eq!(result, 0, "mincore: {}", io::Error::last_os_error());
+        pages.into_iter().filter(|page| page & 1 == 1).count()
+    }
+
     /// Returns how many bytes are mapped.
     pub fn size(&self) -> usize {
         self.len

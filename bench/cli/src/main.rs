@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! Compares the command with other programs: whole processes that read files from the page cache.
+//! Compares the command with other programs: whole processes that read files.
 //! `make bench-cli` runs it.
 
 mod aims;
+mod control_group;
+mod kept;
 mod programs;
 mod slow;
 
@@ -65,7 +67,7 @@ struct Arguments {
     /// Directory on a disk, for files that are not in the page cache
     #[arg(long, value_name = "DIRECTORY", default_value = "/var/tmp")]
     disk: PathBuf,
-    /// Also measure disks that are slow (only root can make them)
+    /// Also measure disks that are slow, and what stays in memory (only root can limit them)
     #[arg(long)]
     slow_disks: bool,
     /// Write the results to this file, too
@@ -79,6 +81,8 @@ struct Arguments {
 const SMALL: usize = 4096;
 /// How many times as long the file is that is not in the page cache.
 const COLD: usize = 2;
+/// How many times as long the file is that could displace another from memory.
+const LONG: usize = 4;
 /// The largest number of passes over files on a slow disk.
 const SLOW: usize = 5;
 /// How many times as many rounds there are for passes of a millisecond.
@@ -111,7 +115,9 @@ fn main() -> Result<()> {
         start(&programs, directory.path(), SHORT * rounds)?,
     ];
     let memory = memory(&programs, disk.path(), file * MIB)?;
+    let mut kept = Value::Null;
     if arguments.slow_disks {
+        kept = kept::measure(&programs, disk.path(), LONG * file * MIB)?;
         // A long file would take minutes.
         for (limit, workload, most, title) in [
             (
@@ -129,16 +135,17 @@ fn main() -> Result<()> {
         ] {
             let len = file.min(most) * MIB;
             let title = format!("A file of {} MiB on {title}", len / MIB);
-            let slow = SlowDisk::new(disk.path(), len, limit)?;
+            let slow = match SlowDisk::new(disk.path(), len, limit) {
+                Ok(slow) => slow,
+                Err(error) => {
+                    println!("\n{title} is skipped: {error:#}");
+                    continue;
+                }
+            };
+            let file = Uncached::new(&slow.directory.join("file"), len)?;
+            let contenders = file.contenders(&programs);
             let rounds = rounds.min(SLOW);
-            groups.push(slow_file(
-                &programs,
-                &slow.directory,
-                len,
-                rounds,
-                workload,
-                title,
-            )?);
+            groups.push(Group::measure(workload, title, len, contenders, rounds)?);
         }
     }
     let aims = aim::compare(&groups, &AIMS)?;
@@ -152,6 +159,7 @@ fn main() -> Result<()> {
             "rounds": rounds,
             "groups": groups.iter().map(Group::to_json).collect::<Vec<_>>(),
             "peak_memory_kib": memory,
+            "pages_in_memory": kept,
             "aims": aims,
         });
         bench_common::write_json(&path, &results)?;
@@ -212,7 +220,7 @@ fn one_file(programs: &Programs, directory: &Path, len: usize, rounds: usize) ->
 
 /// Measures a file that is dropped from the page cache before each pass.
 fn cold_file(programs: &Programs, directory: &Path, len: usize, rounds: usize) -> Result<Group> {
-    let file = Uncached::new(directory, len)?;
+    let file = Uncached::new(&directory.join("file"), len)?;
     let mut contenders = file.contenders(programs);
     contenders.push(file.reads("dd", dd(&file.path, &[])));
     contenders.push(file.reads("dd iflag=direct", dd(&file.path, &["iflag=direct"])));
@@ -226,19 +234,6 @@ fn cold_file(programs: &Programs, directory: &Path, len: usize, rounds: usize) -
     Group::measure(Workload::Cold, title, len, contenders, rounds)
 }
 
-/// Measures a file on a slow disk.
-fn slow_file(
-    programs: &Programs,
-    directory: &Path,
-    len: usize,
-    rounds: usize,
-    workload: Workload,
-    title: String,
-) -> Result<Group> {
-    let file = Uncached::new(directory, len)?;
-    Group::measure(workload, title, len, file.contenders(programs), rounds)
-}
-
 /// A file that is dropped from the page cache before each pass.
 struct Uncached {
     path: PathBuf,
@@ -247,8 +242,8 @@ struct Uncached {
 }
 
 impl Uncached {
-    fn new(directory: &Path, len: usize) -> Result<Self> {
-        let path = directory.join("file");
+    fn new(path: &Path, len: usize) -> Result<Self> {
+        let path = path.to_owned();
         let sum = fill(&path, len)?;
         let file = File::open(&path)?;
         // Only pages that are on the disk can be dropped.
@@ -289,7 +284,7 @@ impl Uncached {
 
 /// Prints how much memory the programs need, and returns it in KiB.
 fn memory(programs: &Programs, directory: &Path, len: usize) -> Result<Value> {
-    let file = Uncached::new(directory, len)?;
+    let file = Uncached::new(&directory.join("file"), len)?;
     let mut direct = programs.sum(None);
     direct.arg("--direct");
     let commands = [

@@ -1,6 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
 //! A slow disk: a loop device that a control group limits.
+//!
+//! The kernels of many virtual machines lack dm-delay. The limit has the same effect on a program
+//! that reads: the device answers a request once in 8 ms, however long the request is, so that
+//! twice as long requests give twice the rate, and several under way gain nothing. dm-delay would
+//! delay each request for itself, so that several under way would gain more than on a spinning
+//! disk, which has one arm.
 
 use std::fs;
 use std::fs::File;
@@ -13,6 +19,8 @@ use anyhow::ensure;
 use anyhow::Context;
 use anyhow::Result;
 use bench_common::MIB;
+
+use crate::control_group::ControlGroup;
 
 /// How slow a disk is.
 #[derive(Clone, Copy)]
@@ -27,11 +35,8 @@ pub enum Limit {
 /// value of this type exists.
 pub struct SlowDisk {
     pub directory: PathBuf,
-    group: PathBuf,
+    group: Option<ControlGroup>,
 }
-
-/// The control groups that limit disks: of version 1, or else of version 2.
-const GROUPS: [&str; 2] = ["/sys/fs/cgroup/blkio", "/sys/fs/cgroup"];
 
 impl SlowDisk {
     /// Makes a disk with room for `len` bytes. Its files are in `directory`.
@@ -43,43 +48,37 @@ impl SlowDisk {
         succeed(Command::new("mkfs.ext4").args(["-q", "-F"]).arg(&image))?;
         let mut mount = Command::new("mount");
         succeed(mount.args(["-o", "loop"]).arg(&image).arg(&mounted))?;
-        let device = fs::metadata(&mounted)?.dev();
-        let numbers = format!("{}:{}", libc::major(device), libc::minor(device));
-        let old = Path::new(GROUPS[0]).is_dir();
-        let group = Path::new(GROUPS[usize::from(!old)]).join("adler32-bench");
-        let disk = Self {
+        let mut disk = Self {
             directory: mounted,
-            group,
+            group: None,
         };
-        fs::create_dir_all(&disk.group)?;
-        let (name, setting) = match (old, limit) {
-            (true, Limit::Bytes(rate)) => (
-                "blkio.throttle.read_bps_device",
-                format!("{numbers} {rate}"),
+        let device = fs::metadata(&disk.directory)?.dev();
+        let numbers = format!("{}:{}", libc::major(device), libc::minor(device));
+        let (old, new) = match limit {
+            Limit::Bytes(rate) => (
+                (
+                    "blkio.throttle.read_bps_device",
+                    format!("{numbers} {rate}"),
+                ),
+                ("io.max", format!("{numbers} rbps={rate}")),
             ),
-            (true, Limit::Requests(rate)) => (
-                "blkio.throttle.read_iops_device",
-                format!("{numbers} {rate}"),
+            Limit::Requests(rate) => (
+                (
+                    "blkio.throttle.read_iops_device",
+                    format!("{numbers} {rate}"),
+                ),
+                ("io.max", format!("{numbers} riops={rate}")),
             ),
-            (false, Limit::Bytes(rate)) => ("io.max", format!("{numbers} rbps={rate}")),
-            (false, Limit::Requests(rate)) => ("io.max", format!("{numbers} riops={rate}")),
         };
-        let file = disk.group.join(name);
-        fs::write(&file, setting).with_context(|| format!("cannot write {}", file.display()))?;
-        fs::write(disk.group.join("cgroup.procs"), "0").context("cannot join the control group")?;
+        disk.group = Some(ControlGroup::join("blkio", old, new)?);
         Ok(disk)
     }
 }
 
 impl Drop for SlowDisk {
     fn drop(&mut self) {
-        let clean = || -> Result<()> {
-            let above = self.group.parent().context("a group")?;
-            fs::write(above.join("cgroup.procs"), "0")?;
-            fs::remove_dir(&self.group)?;
-            succeed(Command::new("umount").arg(&self.directory))
-        };
-        if let Err(error) = clean() {
+        self.group = None;
+        if let Err(error) = succeed(Command::new("umount").arg(&self.directory)) {
             eprintln!("cannot remove the slow disk: {error:#}");
         }
     }

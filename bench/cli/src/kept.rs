@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! How much of another file stays in the page cache while a long file is summed.
+
+use std::fs::File;
+use std::io;
+use std::path::Path;
+
+use adler32_tests::memory::page_size;
+use adler32_tests::memory::Map;
+use anyhow::ensure;
+use anyhow::Result;
+use bench_common::row;
+use bench_common::table;
+use bench_common::MIB;
+use nix::sys::mman::MapFlags;
+use serde_json::json;
+use serde_json::Value;
+
+use crate::control_group::ControlGroup;
+use crate::programs::checksum;
+use crate::programs::on;
+use crate::programs::Programs;
+use crate::Uncached;
+
+/// Sums a file of `len` bytes while half as much memory may be used, of which a warm file takes a
+/// quarter. Prints how many pages of the warm file are still in memory then, and returns that. Returns
+/// null if the memory cannot be limited.
+pub fn measure(programs: &Programs, directory: &Path, len: usize) -> Result<Value> {
+    let memory = len / 2;
+    let long = Uncached::new(&directory.join("long"), len)?;
+    let warm = Uncached::new(&directory.join("warm"), memory / 4)?;
+    let map = Map::new(memory / 4);
+    map.map_file(0..memory / 4, &warm.file, 0, MapFlags::MAP_SHARED);
+    let limit = memory.to_string();
+    let title = format!("Pages in memory, of {}", map.size() / page_size());
+    let mut rows = vec![row![title, "before", "after", "aim", ""]];
+    let mut results = Vec::new();
+    for (name, options) in [
+        ("adler32 sum", &[][..]),
+        ("adler32 sum --direct", &["--direct"]),
+    ] {
+        long.drop_cache()?;
+        warm.drop_cache()?;
+        // Memory that a file takes counts for the group that reads it first.
+        let group = ControlGroup::join(
+            "memory",
+            ("memory.limit_in_bytes", limit.clone()),
+            ("memory.max", limit.clone()),
+        );
+        if let Err(error) = &group {
+            println!("\nWhat stays in memory is skipped: {error:#}");
+            return Ok(Value::Null);
+        }
+        io::copy(&mut File::open(&warm.path)?, &mut io::sink())?;
+        let before = map.pages_in_memory();
+        let mut command = programs.sum(None);
+        command.args(options);
+        let found = checksum(&mut on(command, &long.path))?;
+        ensure!(found == long.sum, "the checksum is {found:08x}");
+        let after = map.pages_in_memory();
+        let (aim, met) = match options {
+            [] => ("none", ""),
+            _ if after == before => ("all", "met"),
+            _ => ("all", "missed"),
+        };
+        rows.push(row![name, before, after, aim, met]);
+        results.push(json!({ "name": name, "before": before, "after": after }));
+    }
+    println!(
+        "\nA warm file of {} MiB, after a file of {} MiB was summed with {} MiB of memory",
+        map.size() / MIB,
+        len / MIB,
+        memory / MIB
+    );
+    table::print(&rows);
+    Ok(results.into())
+}
