@@ -161,7 +161,7 @@ ifdef KERNEL
 endif
 
 .PHONY: test-packages
-test-packages: deb tools ## Build twice, install, boot, upgrade, purge: PART=quick|secure-boot|upgrade|...
+test-packages: deb tools ## Test the packages: PART=reproducible|quick|secure-boot|upgrade|faults|metadata|flavours|declined
 	$(if $(filter-out reproducible,$(PART)),,@packaging/reproducible $(VERSION))
 	$(if $(filter reproducible,$(PART)),,$(call test_packages))
 

@@ -196,7 +196,16 @@ impl Debian {
     /// Installs packages, given as names or files, and returns what apt prints.
     pub fn install(&self, options: &[&str], packages: &[String]) -> Result<String> {
         let (options, packages) = (options.join(" "), packages.join(" "));
-        self.run(&format!("apt-get --yes {options} install {packages} 2>&1"))
+        let printed = self.run(&format!("apt-get --yes {options} install {packages} 2>&1"))?;
+        self.is_configured()?;
+        Ok(printed)
+    }
+
+    /// Checks that dpkg has configured all packages.
+    pub fn is_configured(&self) -> Result<()> {
+        let audit = self.run("dpkg --audit")?;
+        ensure!(audit.is_empty(), "dpkg --audit prints: {audit}");
+        Ok(())
     }
 
     /// Checks that DKMS has installed the module for a kernel.

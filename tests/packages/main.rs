@@ -396,8 +396,7 @@ fn upgrade(debian: &Debian, new: &str, steps: &mut Steps) -> Result<()> {
 fn faults(debian: &Debian, old: &str, new: &str, steps: &mut Steps) -> Result<()> {
     let retry = format!("rust-kernel-kit {new} && dkms install adler32/");
     let is_in_order = || {
-        let audit = debian.run("dpkg --audit")?;
-        ensure!(audit.is_empty(), "dpkg --audit prints: {audit}");
+        debian.is_configured()?;
         debian.has_module(old)
     };
     let survives = |printed: String, cause: &str| {
@@ -429,6 +428,28 @@ fn faults(debian: &Debian, old: &str, new: &str, steps: &mut Steps) -> Result<()
         ))?;
         survives(printed, "apt does not offer linux-source")
     })?;
+    // The index of the archive lists the source, but the file is no longer there.
+    steps.run("upgrade_with_outdated_index", || {
+        let printed = debian.run(&format!(
+            "mkdir -p /tmp/archive/lists
+             cd /tmp/archive
+             apt-cache show linux-source-$(echo {new} | cut -d . -f 1,2) > Packages
+             echo 'deb [trusted=yes] http://127.0.0.1/ ./' > sources.list
+             echo 'Dir::Etc {{ SourceList \"/tmp/archive/sources.list\"; SourceParts \"-\"; }}' > apt.conf
+             echo 'Dir::State::Lists \"/tmp/archive/lists\";' >> apt.conf
+             export APT_CONFIG=/tmp/archive/apt.conf
+             unshare --net sh -ec '
+                 ip link set lo up
+                 python3 -m http.server 80 > /dev/null 2>&1 &
+                 sleep 2
+                 apt-get update
+                 {hooks}
+                 kill $!'
+             rm -r /tmp/archive"
+        ))?;
+        ensure!(printed.contains("404"), "it prints: {printed}");
+        survives(printed, "run `apt update` and try again")
+    })?;
     steps.run("upgrade_with_full_disk", || {
         let printed = debian.run(&format!(
             "mount -t tmpfs -o size=300m,mode=755 full /var/cache/rust-kernel-kit
@@ -438,17 +459,30 @@ fn faults(debian: &Debian, old: &str, new: &str, steps: &mut Steps) -> Result<()
         survives(printed, "MB of disk space are free")
     })?;
     // Another process holds the locks of apt and dpkg. The source is downloaded nevertheless.
+    let another_compiler = format!(
+        "printf '#!/bin/sh\necho rustc 1.99.0\n' > /usr/local/bin/rustc
+         chmod +x /usr/local/bin/rustc
+         python3 -c '{HOLD_LOCKS}' &
+         sleep 1
+         PATH=/usr/local/bin:$PATH
+         {hooks}
+         kill $!
+         rm /usr/local/bin/rustc
+         dpkg-deb --fsys-tarfile /var/cache/rust-kernel-kit/{new}.downloads/*.deb > /dev/null"
+    );
     steps.run("upgrade_with_another_compiler", || {
+        let printed = debian.run(&another_compiler)?;
+        survives(printed, "the kernel was built with rustc")
+    })?;
+    // What a power failure leaves.
+    steps.run("incomplete_source_is_downloaded_again", || {
         let printed = debian.run(&format!(
-            "printf '#!/bin/sh\necho rustc 1.99.0\n' > /usr/local/bin/rustc
-             chmod +x /usr/local/bin/rustc
-             python3 -c '{HOLD_LOCKS}' &
-             sleep 1
-             PATH=/usr/local/bin:$PATH
-             {hooks}
-             kill $!
-             rm /usr/local/bin/rustc
-             ls /var/cache/rust-kernel-kit/{new}.downloads/linux-source-*.deb"
+            "cd /var/cache/rust-kernel-kit
+             truncate --size 1M {new}.downloads/*.deb
+             mkdir -p {new}.work/source
+             touch {new}.work/.rust-kernel-kit {new}.work/source/Makefile
+             {another_compiler}
+             test ! -e {new}.work"
         ))?;
         survives(printed, "the kernel was built with rustc")
     })?;
@@ -499,6 +533,26 @@ fn faults(debian: &Debian, old: &str, new: &str, steps: &mut Steps) -> Result<()
         ))?;
         debian.has_module(new)
     })?;
+    // A power failure has cut the module short, or both the module and DKMS's copy of it.
+    let condition = "sed -n 's/^ExecCondition=//p' /usr/lib/systemd/system/adler32-build.service";
+    steps.run("incomplete_module_is_built_again", || {
+        for truncate in [
+            "truncate --size 3000 $module",
+            "truncate --size 0 $module $copy",
+        ] {
+            debian.run(&format!(
+                "module=$(modinfo -k {new} -n adler32)
+                 copy=$(ls /var/lib/dkms/adler32/*/{new}/x86_64/module/adler32.ko*)
+                 condition=$({condition} | sed 's/%v/{new}/')
+                 if eval \"$condition\"; then exit 1; fi
+                 {truncate}
+                 eval \"$condition\"
+                 {service}"
+            ))?;
+            debian.has_module(new)?;
+        }
+        Ok(())
+    })?;
     steps.run("missing_module_is_built_after_boot", || {
         debian.run(&unbuild)?;
         let checks = format!("{BUILT_AFTER_BOOT}{CHECKS}");
@@ -531,6 +585,7 @@ fn metadata(systems: &Systems, release: &str, steps: &mut Steps) -> Result<()> {
                  unshare --net {apt} install {files} 2>&1
                  if command -v bindgen; then exit 1; fi"
             ))?;
+            debian.is_configured()?;
             debian.has_module(release)
         })?;
         steps.run("metadata_of_another_kernel_is_refused", || {

@@ -7,8 +7,10 @@ use std::fs::File;
 use std::path::Path;
 use std::path::PathBuf;
 use std::process::Command;
+use std::process::Stdio;
 
 use anyhow::bail;
+use anyhow::Context;
 use anyhow::Result;
 
 use crate::command;
@@ -46,7 +48,7 @@ impl Source {
             return Ok(Self::File(archive));
         }
         let downloaded = downloads.join(file_name(&package, &version));
-        if downloaded.exists() {
+        if is_complete(&downloaded) {
             return Ok(Self::File(downloaded));
         }
         let wanted = format!("{package}={version}");
@@ -67,7 +69,9 @@ impl Source {
             Self::File(file) => Ok(file.clone()),
             Self::Package(package, version) => {
                 directory::make(downloads)?;
-                download(package, version, work)?;
+                download(package, version, work).context(
+                    "run `apt update` and try again, or name the kernel source with --source",
+                )?;
                 let name = file_name(package, version);
                 let (file, complete) = (work.join(&name), downloads.join(&name));
                 File::open(&file)?.sync_all()?;
@@ -81,6 +85,17 @@ impl Source {
 /// Returns the name of the file of a package.
 fn file_name(package: &str, version: &str) -> String {
     format!("{package}_{version}_all.deb")
+}
+
+/// Returns whether a package exists and is complete. After a power failure, it may be cut short.
+fn is_complete(package: &Path) -> bool {
+    let status = Command::new("dpkg-deb")
+        .arg("--fsys-tarfile")
+        .arg(package)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
+    status.is_ok_and(|status| status.success())
 }
 
 /// Returns the version of an installed package.
@@ -117,4 +132,30 @@ fn download(package: &str, version: &str, work: &Path) -> Result<()> {
             .args(["-o", "APT::Sandbox::User=root", "download"])
             .arg(format!("{package}={version}")),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::write;
+
+    #[test]
+    fn an_incomplete_package_is_not_used() {
+        let dir = tempfile::tempdir().unwrap();
+        let (tree, package) = (dir.path().join("tree"), dir.path().join("source.deb"));
+        let control = "Package: source\nVersion: 1\nArchitecture: all\nMaintainer: a <a@b>\n\
+                       Description: a\n";
+        write(&tree.join("DEBIAN/control"), control);
+        write(&tree.join("usr/src/source.tar.xz"), "source");
+        let mut build = Command::new("dpkg-deb");
+        command::output(build.arg("--build").args([&tree, &package])).unwrap();
+        assert!(is_complete(&package));
+        let file = File::options().write(true).open(&package).unwrap();
+        for length in [package.metadata().unwrap().len() - 10, 100, 0] {
+            file.set_len(length).unwrap();
+            assert!(!is_complete(&package), "{length} bytes are complete");
+        }
+        fs::remove_file(&package).unwrap();
+        assert!(!is_complete(&package));
+    }
 }
