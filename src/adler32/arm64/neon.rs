@@ -18,9 +18,6 @@ use super::{
 /// The number of bytes in a row.
 const ROW: usize = 64;
 
-/// The number of bytes for which the loop of [`chunk`] runs once.
-const PAIR: usize = 2 * ROW;
-
 /// The largest number of pairs of rows in a group. In the 64 rows of a group, a 16-bit lane of
 /// pairs of bytes grows to at most 64 * 2 * 255 = 32,640. So two such lanes fit in 16 bits
 /// together. In all four vectors of the rows, the odd bytes of a lane add up to at most
@@ -53,7 +50,7 @@ pub(in super::super) unsafe fn update(start: Adler32, data: &[u8]) -> Adler32 {
 #[inline(never)]
 unsafe fn rows(start: Adler32, data: &[u8]) -> Adler32 {
     // SAFETY: The caller guarantees the same requirements.
-    unsafe { super::rows::<PAIR, CHUNK>(start, data, head, chunk) }
+    unsafe { super::rows::<ROW, CHUNK>(start, data, head, chunk) }
 }
 
 /// Sums the first `len` bytes of `data` as one vector.
@@ -336,7 +333,7 @@ macro_rules! add_row {
     };
 }
 
-/// Sums whole pairs of rows, at most [`CHUNK`] bytes.
+/// Sums whole rows, at most [`CHUNK`] bytes.
 ///
 /// Each 16-bit lane of the four vectors of a row is a column of two bytes, an even and an odd one.
 /// The columns of up to 64 rows, which are a group, have the sums
@@ -362,19 +359,21 @@ macro_rules! add_row {
 /// v26        `weighted`
 /// ```
 ///
-/// The labels are 2 (a group begins), 3 (a pair of rows begins) and 4 (the end).
+/// The labels are 2 (a group begins), 3 (a pair of rows begins), 4 (its second row begins) and 5
+/// (the end).
 ///
 /// # Safety
 ///
-/// As for [`update`]. The length of `data` must be a multiple of [`PAIR`], at most [`CHUNK`], and
+/// As for [`update`]. The length of `data` must be a multiple of [`ROW`], at most [`CHUNK`], and
 /// not 0.
 #[inline(always)]
 unsafe fn chunk(data: &[u8]) -> Sums {
-    let pairs = data.len() / PAIR;
+    // The number of rows after the first.
+    let more = data.len() / ROW - 1;
     let (halves, before): (u64, u64);
-    // SAFETY: The code reads `pairs` pairs of rows, which are all of `data`, and `TABLES`. It
-    // changes only the registers that are declared. The caller guarantees that the processor has
-    // the instructions and that the registers may be changed.
+    // SAFETY: The code reads `more + 1` rows, which are all of `data`, and `TABLES`. It changes
+    // only the registers that are declared. The caller guarantees that the processor has the
+    // instructions and that the registers may be changed.
     unsafe {
         asm!(
             ".arch_extension simd",
@@ -382,7 +381,8 @@ unsafe fn chunk(data: &[u8]) -> Sums {
             "movi v25.2d, #0",
             "movi v26.2d, #0",
 
-            // A group begins: clear its sums, and count its pairs.
+            // A group begins: clear its sums. If the number of rows is odd, the first pair of the
+            // first group lacks its first row.
             "2:",
             "movi v16.2d, #0",
             "movi v17.2d, #0",
@@ -390,16 +390,17 @@ unsafe fn chunk(data: &[u8]) -> Sums {
             "movi v19.2d, #0",
             "movi v22.2d, #0",
             "movi v23.2d, #0",
-            "sub {pairs}, {pairs}, {group}",
+            "tbz {more:w}, #0, 4f",
 
             // The loop over pairs of rows.
             "3:",
             "ld1 {{v0.16b, v1.16b, v2.16b, v3.16b}}, [{data}], #64",
+            add_row!("0", "1", "2", "3"),
+            "4:",
             "ld1 {{v4.16b, v5.16b, v6.16b, v7.16b}}, [{data}], #64",
             "sub {group}, {group}, #1",
-            add_row!("0", "1", "2", "3"),
             add_row!("4", "5", "6", "7"),
-            "cbnz {group}, 3b",
+            "tbz {group}, #63, 3b",
 
             // A group ends: add `pairs` to `plain`. Two lanes fit in 16 bits together.
             "ld1 {{v0.8h, v1.8h, v2.8h, v3.8h}}, [{pair_weights}]",
@@ -425,27 +426,30 @@ unsafe fn chunk(data: &[u8]) -> Sums {
             "umlal2 v26.4s, v18.8h, v2.8h",
             "umlal v26.4s, v19.4h, v3.4h",
             "umlal2 v26.4s, v19.8h, v3.8h",
-            "cbz {pairs}, 4f",
-            // Another group follows: `plain` counts in `before` for each of its 64 rows. (Only the
-            // first group can have fewer.)
+            // Only the first group can have fewer than 64 rows.
+            "and {more}, {more}, #-64",
+            "cbz {more}, 5f",
+            // Another group follows: `plain` counts in `before` for each of its rows.
+            "sub {more}, {more}, #1",
             "shl v20.4s, v24.4s, #6",
             "add v25.4s, v25.4s, v20.4s",
             "mov {group}, #{full_group}",
             "b 2b",
 
             // The end: add up the lanes of `before`, and those of `plain` and `weighted` together.
-            "4:",
+            "5:",
             "uaddlv d25, v25.4s",
             "fmov {before}, d25",
             "addp v24.4s, v24.4s, v26.4s",
             "addp v24.4s, v24.4s, v24.4s",
             "fmov {halves}, d24",
             data = inout(reg) data.as_ptr() => _,
-            pairs = inout(reg) pairs => _,
-            // The first group may have fewer pairs than the others.
-            group = inout(reg) (pairs - 1) % GROUP + 1 => _,
+            more = inout(reg) more => _,
+            // The number of pairs after the first, which falls below 0. The first group may have
+            // fewer pairs than the others.
+            group = inout(reg) more / 2 % GROUP => _,
             pair_weights = in(reg) TABLES.pair_weights.as_ptr(),
-            full_group = const GROUP,
+            full_group = const GROUP - 1,
             halves = lateout(reg) halves,
             before = lateout(reg) before,
             out("v0") _,
