@@ -24,7 +24,7 @@ use crate::programs::Programs;
 use crate::Uncached;
 
 /// Sums a file of `len` bytes while half as much memory may be used, of which a warm file takes a
-/// quarter. Prints how many pages of the warm file are still in memory then, and returns that. Returns
+/// quarter. Prints how many pages of the warm file are still in memory then, and returns that, or
 /// null if the memory cannot be limited.
 pub fn measure(programs: &Programs, directory: &Path, len: usize) -> Result<Value> {
     let memory = len / 2;

@@ -308,7 +308,7 @@ impl Backend {
         }
         let size = source.size().map_err(Error::Read)?;
         let known = range.start..range.end.min(size);
-        if known.end.saturating_sub(known.start) < file::PARALLEL_FROM {
+        if !file::is_long(&known) {
             return Ok(0);
         }
         let sessions = Sessions::open()?;

@@ -193,6 +193,25 @@ fn direct_reads_leave_the_page_cache_as_it_was() {
     assert_eq!(resident(&file), warm);
 }
 
+/// A spinning disk takes about 8 ms for each read, however short it is.
+#[test]
+fn direct_reads_are_long() {
+    let data = noise(3 * PARALLEL_FROM, 6);
+    let file = on_disk();
+    file.write_all_at(&data, 0).unwrap();
+    let reads = AtomicU64::new(0);
+    let count = |_, _| {
+        reads.fetch_add(1, Relaxed);
+    };
+    let options = Options {
+        progress: Some(&count),
+        ..options(4, true)
+    };
+    let sum = file::checksum(&file, options).unwrap();
+    assert_eq!(sum, processor::sum(&data));
+    assert_eq!(reads.into_inner(), sum.length / (2 * MIB));
+}
+
 #[test]
 fn reports_where_short_files_and_pipes_were() {
     let data = noise(100_000, 9);
