@@ -6,8 +6,9 @@
 //!
 //! Each suite is a trial of libtest-mimic, which schedules, lists and reports the suites. A suite
 //! is one script with many cases. libtest-mimic cannot count the cases in a trial, so this program
-//! adds up the `test result:` lines and prints the table and the last line.
+//! adds up the `test result:` lines and prints the tables and the last line.
 
+mod kernels;
 mod suites;
 mod tally;
 
@@ -45,6 +46,9 @@ struct Arguments {
     /// List the suites
     #[arg(long)]
     list: bool,
+    /// Write the table of kernels into README.md and docs/testing.md
+    #[arg(long, conflicts_with_all = ["check", "soak", "list", "suites"])]
+    update: bool,
     /// Names of suites to run [default: all]
     suites: Vec<String>,
 }
@@ -83,6 +87,9 @@ fn main() -> Result<ExitCode> {
             names.join(" ")
         );
     }
+    // Only the whole `make test` makes the table of kernels that the documents contain.
+    let is_whole = scope == suites::TEST && arguments.suites.is_empty();
+    let is_available = suites.iter().all(|suite| suite.unavailable.is_none());
     suites.retain(|suite| arguments.suites.is_empty() || arguments.suites.contains(&suite.name));
 
     let options = libtest_mimic::Arguments {
@@ -119,10 +126,19 @@ fn main() -> Result<ExitCode> {
         let time = time.as_secs_f32();
         println!("{name:<20}{passed:>8}{failed:>8}{skipped:>8}{time:>8.1}");
     }
-    print!("{}", kernel_table(&rows));
-    let total: Tally = rows.iter().map(|row| row.tally).sum();
+    let table = kernels::table(&rows);
+    if !table.is_empty() {
+        print!("\n{table}");
+    }
+    let mut total: Tally = rows.iter().map(|row| row.tally).sum();
+    if arguments.update {
+        kernels::write_copies(&table)?;
+    }
+    if is_whole {
+        total = total + kernels::check_copies(&table, is_available)?;
+    }
     println!("\n{total}");
-    Ok(if failed || total.passed == 0 {
+    Ok(if failed || total.failed > 0 || total.passed == 0 {
         ExitCode::FAILURE
     } else {
         ExitCode::SUCCESS
@@ -143,35 +159,6 @@ fn interleaved(suites: Vec<(usize, Suite)>) -> Vec<(usize, Suite)> {
     }
     order.extend(host);
     order
-}
-
-/// Returns a table in Markdown of the kernels in which the module was tested.
-fn kernel_table(rows: &[Row]) -> String {
-    let mut kernels: Vec<_> = rows.iter().filter_map(|row| row.kernel.as_ref()).collect();
-    kernels.sort();
-    kernels.dedup();
-    let mut table = String::new();
-    for kernel in kernels {
-        if table.is_empty() {
-            table += "\n| kernel | architecture | page | suites | passed | skipped |\n\
-                |---|---|---|---|---|---|\n";
-        }
-        let rows = rows
-            .iter()
-            .filter(|row| row.kernel.as_ref() == Some(kernel));
-        let suites: Vec<_> = rows
-            .clone()
-            .map(|row| format!("`{}`", row.script))
-            .collect();
-        let tally: Tally = rows.map(|row| row.tally).sum();
-        table += &format!(
-            "| {kernel} | {} | {} | {} |\n",
-            suites.join(", "),
-            tally.passed,
-            tally.skipped
-        );
-    }
-    table
 }
 
 /// Runs a suite and counts its cases.
@@ -232,37 +219,4 @@ fn cases(suite: &Suite, scope: &str, kernel: &mut Option<String>) -> Result<Tall
         tally.failed = 1;
     }
     Ok(tally)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn kernels_are_in_a_table() {
-        let row = |script, kernel: Option<&str>, passed| Row {
-            place: 0,
-            name: String::new(),
-            script,
-            kernel: kernel.map(str::to_owned),
-            tally: Tally {
-                passed,
-                failed: 0,
-                skipped: 1,
-            },
-            time: Duration::ZERO,
-        };
-        let rows = [
-            row("style", None, 30),
-            row("vm", Some("7.3 | x86_64 | 4 KiB"), 300),
-            row("portable", Some("7.3 | x86_64 | 4 KiB"), 20),
-            row("vm", Some("7.2 | aarch64 | 16 KiB"), 100),
-        ];
-        let table = "\n| kernel | architecture | page | suites | passed | skipped |\n\
-            |---|---|---|---|---|---|\n\
-            | 7.2 | aarch64 | 16 KiB | `vm` | 100 | 1 |\n\
-            | 7.3 | x86_64 | 4 KiB | `vm`, `portable` | 320 | 2 |\n";
-        assert_eq!(kernel_table(&rows), table);
-        assert_eq!(kernel_table(&rows[..1]), "");
-    }
 }

@@ -15,6 +15,12 @@ pub struct Tally {
 }
 
 impl Tally {
+    /// One passed case.
+    pub const PASSED: Self = Self {
+        passed: 1,
+        failed: 0,
+        skipped: 0,
+    };
     /// One failed case.
     pub const FAILED: Self = Self {
         passed: 0,
