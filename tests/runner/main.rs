@@ -146,16 +146,18 @@ fn main() -> Result<ExitCode> {
 }
 
 /// Returns the suites in the order in which they start. The first time, the lab prepares the
-/// kernels one after the other, so a suite of the host comes after each suite of a kernel.
+/// kernels one after the other, so the suites of the host are spread evenly among those of kernels.
 fn interleaved(suites: Vec<(usize, Suite)>) -> Vec<(usize, Suite)> {
     let (host, kernels): (Vec<_>, Vec<_>) = suites
         .into_iter()
         .partition(|(_, suite)| suite.kernel.is_empty());
+    let (hosts, count) = (host.len(), kernels.len());
     let mut host = host.into_iter();
     let mut order = Vec::new();
-    for suite in kernels {
+    for (number, suite) in (1..).zip(kernels) {
         order.push(suite);
-        order.extend(host.next());
+        let wanted = number + (number * hosts).div_ceil(count);
+        order.extend(host.by_ref().take(wanted - order.len()));
     }
     order.extend(host);
     order
@@ -219,4 +221,30 @@ fn cases(suite: &Suite, scope: &str, kernel: &mut Option<String>) -> Result<Tall
         tally.failed = 1;
     }
     Ok(tally)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn suites_of_the_host_are_spread() {
+        let order = |names: &str| {
+            let suite = |name: &str| Suite {
+                name: name.to_owned(),
+                script: "",
+                stage: Stage::Build,
+                kernel: name.trim_start_matches(char::is_alphabetic).to_owned(),
+                newest: String::new(),
+                unavailable: None,
+            };
+            let suites = names.split(' ').map(suite).enumerate().collect();
+            let names = interleaved(suites).into_iter().map(|(_, suite)| suite.name);
+            names.collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(order("a b c d e k1 k2"), "k1 a b c k2 d e");
+        assert_eq!(order("a k1 k2 k3"), "k1 a k2 k3");
+        assert_eq!(order("a b"), "a b");
+        assert_eq!(order("k1 k2"), "k1 k2");
+    }
 }
