@@ -375,7 +375,7 @@ fn small_files(
         }
         Ok(())
     };
-    let sums = |name, mut command: Command| {
+    let sums = |name: &str, mut command: Command| {
         command.current_dir(&directory).args(&names);
         let pass = move || Ok(reference::adler(&run(&mut command)?));
         Contender::new(name, printed, pass).prepared(drop_cache)
@@ -383,11 +383,15 @@ fn small_files(
     let mut cksum = Command::new("cksum");
     cksum.current_dir(&directory).args(&names);
     let cksum = Contender::limit("cksum", move || run(&mut cksum).map(drop));
-    let contenders = vec![
+    let mut contenders = vec![
         sums("adler32 sum", programs.sum(None)),
         sums("adler32 sum, one thread", programs.sum(Some(1))),
         cksum.prepared(drop_cache),
     ];
+    for threads in [2, 4, 8, 16] {
+        let name = format!("adler32 sum, {threads} threads");
+        contenders.push(sums(&name, programs.sum(Some(threads))));
+    }
     let (workload, place) = match cold {
         true => (Workload::ColdFiles, " that are not in the page cache"),
         false => (Workload::Files, ""),

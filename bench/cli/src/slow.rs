@@ -23,7 +23,7 @@ use bench_common::MIB;
 use crate::control_group::ControlGroup;
 
 /// How slow a disk is.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub enum Limit {
     /// So many bytes in a second.
     Bytes(u32),
@@ -41,6 +41,8 @@ pub struct SlowDisk {
 impl SlowDisk {
     /// Makes a disk with room for `len` bytes. Its files are in `directory`.
     pub fn new(directory: &Path, len: usize, limit: Limit) -> Result<Self> {
+        // The kernel may remove an earlier disk's loop device later, so no image is used twice.
+        let directory = directory.join(format!("{limit:?}"));
         let image = directory.join("image");
         let mounted = directory.join("disk");
         fs::create_dir_all(&mounted)?;

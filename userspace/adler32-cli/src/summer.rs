@@ -38,7 +38,8 @@ use crate::ways::Summed;
 /// How many threads, at least, read short files from a disk, which is faster if it has several
 /// requests.
 ///
-/// 10,000 files of 4 KiB on a virtual disk, two processors, median of five rounds in milliseconds:
+/// 10,000 files of 4 KiB on a virtual disk, two processors, median of five rounds in milliseconds
+/// (`make bench-cli` compares these numbers of threads):
 ///
 /// | threads | 1 | 2 | 4 | 8 | 16 |
 /// |---|---|---|---|---|---|

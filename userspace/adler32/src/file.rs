@@ -318,11 +318,12 @@ impl Buffer {
 
 /// Returns where the memory for a long piece is. The memory for short pieces is after it.
 ///
-/// The long piece can be one huge page. The kernel then splits direct reads into fewer requests. On
-/// a loop device that was limited to 125 requests in a second, `adler32 sum --direct` read 0.02 GB/s
-/// in pieces of 128 KiB, 0.07 GB/s in pieces of 2 MiB, as `dd iflag=direct` with 2 or 16 MiB (the
-/// device takes 128 pages in a request), and 0.13 to 0.16 GB/s into huge pages. One thread that
-/// reads through the page cache read 0.12 GB/s. `make bench-cli` measures such a device.
+/// The long piece can be one huge page. The kernel then splits direct reads into fewer requests.
+/// On a loop device that was limited to 125 requests in a second, `adler32 sum --direct` read at
+/// 0.02 GB/s in pieces of 128 KiB, at 0.07 GB/s in pieces of 2 MiB, as `dd iflag=direct` with 2
+/// or 16 MiB (the device takes 128 pages in a request), and at 0.13 to 0.16 GB/s into huge pages.
+/// One thread that reads through the page cache read at 0.12 GB/s. `make bench-cli` measures such
+/// a device.
 fn long_piece(memory: &[u8]) -> Range<usize> {
     let start = memory.as_ptr().align_offset(LONG_PIECE);
     start..start + LONG_PIECE

@@ -65,6 +65,17 @@ const TMPFS: rustix::fs::FsWord = 0x0102_1994;
 /// | direct, `io_uring` with 16 times 1 MiB | 1.18 (1.10 to 1.28) | 1.48 (1.10 to 1.86) |
 /// | direct, `io_uring` with 8 times 1 MiB | 2.01 (1.35 to 2.07) | |
 /// | `io_uring` with 8 times 1 MiB | 1.64 (0.67 to 1.96) | 1.23 (1.19 to 1.29) |
+///
+/// `make bench-cli` measures the first row and direct reads, as `adler32 sum --direct`, which has
+/// become faster since then (see `long_piece`). It is no default, because it leaves nothing in the
+/// page cache, so that the next reader would wait for the disk again.
+///
+/// The disk has two speeds, about 1.5 and 2.4 GB/s, and decides what a comparison shows. In 25
+/// rounds with a file of 2 GiB, six contenders that were all `adler32 sum` had medians from 1.77 to
+/// 2.32 GB/s. Their 150 passes together had a median of 2.01 and a best of 2.62 GB/s, one thread
+/// 2.15 and 2.62, reading alone 2.12 and 2.54, and `dd` 1.79 and 2.45. Of the second that a pass
+/// takes, summing takes 0.02 to 0.05, and the threads wait for each other 250 times at most. A
+/// thread that only reads, or longer steps, would gain no more than that, and were not tried.
 pub struct Source {
     file: File,
     /// The same file with a position of its own, to look for holes. It is `None` if the file has no
