@@ -492,7 +492,7 @@ fn faults(debian: &Debian, old: &str, new: &str, steps: &mut Steps) -> Result<()
     steps.run("upgrade_that_is_killed", || {
         debian.run(&format!(
             "unshare --net {apt} --reinstall install linux-headers-{new} > /tmp/log 2>&1 &
-             timeout 120 sh -c 'until pgrep --full {work}/build; do sleep 1; done'
+             timeout 300 sh -c 'until pgrep --full {work}/build; do sleep 1; done'
              sleep 5
              kill -KILL $(pidof -c apt-get dpkg rust-kernel-kit)
              sleep 5
