@@ -163,6 +163,7 @@ endif
 .PHONY: test-packages
 test-packages: deb tools ## Test the packages: PART=reproducible|quick|secure-boot|upgrade|faults|metadata|flavours|declined
 	$(if $(filter-out reproducible,$(PART)),,@packaging/reproducible $(VERSION))
+	$(if $(filter-out declined,$(PART)),,@$(LAB) setup --flavour no-rust 7.3)
 	$(if $(filter reproducible,$(PART)),,$(call test_packages))
 
 define test_packages

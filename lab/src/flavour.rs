@@ -34,6 +34,8 @@ pub enum Flavour {
     UmlDebug,
     /// User Mode Linux with several processors
     UmlSmp,
+    /// Without Rust, for systems in QEMU with systemd and an initial RAM disk
+    NoRust,
 }
 
 /// How a flavour is built.
@@ -75,12 +77,14 @@ const BASE_7_2: Fragment = Fragment {
     only: Some(Series(7, 2)),
     settings: include_str!("../flavours/base-7.2.config"),
 };
+const RUST: Fragment = Fragment::all("CONFIG_RUST=y\n");
 const X86_64: Fragment = Fragment::all(include_str!("../flavours/x86-64.config"));
 const USER_MODE: Fragment = Fragment::all(include_str!("../flavours/uml.config"));
 /// With KASAN, User Mode Linux can only be linked dynamically.
 const STATIC: Fragment = Fragment::all("CONFIG_STATIC_LINK=y\n");
 const SMP: Fragment = Fragment::all("CONFIG_SMP=y\nCONFIG_NR_CPUS=8\n");
 const DETECTORS: Fragment = Fragment::all(include_str!("../flavours/debug.config"));
+const SYSTEMD: Fragment = Fragment::all(include_str!("../flavours/systemd.config"));
 
 /// Clang, because KASAN in a kernel with Rust needs it.
 const LLVM: &[&str] = &["clang", "lld", "llvm"];
@@ -91,7 +95,7 @@ const UML_RUST: &str = "RUSTFLAGS_MODULE=-Crelocation-model=static -Ccode-model=
 
 const DEBUG: Recipe = Recipe {
     name: "debug",
-    config: &[BASE, BASE_7_2, X86_64, DETECTORS],
+    config: &[BASE, BASE_7_2, RUST, X86_64, DETECTORS],
     packages: LLVM,
     make: &["LLVM=1"],
     modules: &[],
@@ -100,7 +104,7 @@ const DEBUG: Recipe = Recipe {
 
 const UML: Recipe = Recipe {
     name: "uml",
-    config: &[BASE, BASE_7_2, USER_MODE, STATIC],
+    config: &[BASE, BASE_7_2, RUST, USER_MODE, STATIC],
     packages: &[],
     make: &["ARCH=um"],
     modules: &[UML_RUST],
@@ -109,13 +113,13 @@ const UML: Recipe = Recipe {
 
 const UML_SMP: Recipe = Recipe {
     name: "uml-smp",
-    config: &[BASE, BASE_7_2, USER_MODE, STATIC, SMP],
+    config: &[BASE, BASE_7_2, RUST, USER_MODE, STATIC, SMP],
     ..UML
 };
 
 const UML_DEBUG: Recipe = Recipe {
     name: "uml-debug",
-    config: &[BASE, BASE_7_2, USER_MODE, DETECTORS],
+    config: &[BASE, BASE_7_2, RUST, USER_MODE, DETECTORS],
     packages: LLVM,
     make: &[
         "ARCH=um",
@@ -129,6 +133,15 @@ const UML_DEBUG: Recipe = Recipe {
         "CFLAGS_MODULE=-Wno-null-pointer-arithmetic",
     ],
     image: "linux",
+};
+
+const NO_RUST: Recipe = Recipe {
+    name: "no-rust",
+    config: &[BASE, BASE_7_2, X86_64, SYSTEMD],
+    packages: &[],
+    make: &[],
+    modules: &[],
+    image: "arch/x86/boot/bzImage",
 };
 
 impl Recipe {
@@ -221,13 +234,14 @@ impl Flavour {
             Self::Uml => Some(&UML),
             Self::UmlDebug => Some(&UML_DEBUG),
             Self::UmlSmp => Some(&UML_SMP),
+            Self::NoRust => Some(&NO_RUST),
         }
     }
 
     /// Returns the default size of a guest's memory in MiB.
     pub fn memory(self) -> u32 {
         match self {
-            Self::Stock => 1024,
+            Self::Stock | Self::NoRust => 1024,
             Self::Debug => 2048,
             Self::Uml | Self::UmlSmp => 256,
             Self::UmlDebug => 512,
@@ -239,7 +253,7 @@ impl Flavour {
     /// which kmemleak takes for used ones; `hardened_usercopy` checks copies to and from programs.
     pub fn parameters(self) -> &'static str {
         match self {
-            Self::Stock | Self::Uml | Self::UmlSmp => "loglevel=6",
+            Self::Stock | Self::Uml | Self::UmlSmp | Self::NoRust => "loglevel=6",
             Self::Debug | Self::UmlDebug => "loglevel=7 slab_debug=U hardened_usercopy=on",
         }
     }
@@ -253,7 +267,7 @@ impl Flavour {
     pub fn processors(self) -> u32 {
         match self {
             Self::Uml | Self::UmlDebug => 1,
-            Self::Stock | Self::Debug | Self::UmlSmp => 2,
+            Self::Stock | Self::Debug | Self::UmlSmp | Self::NoRust => 2,
         }
     }
 }
@@ -319,15 +333,16 @@ fn inputs(kernel: &Kernel, recipe: &Recipe) -> String {
     format!("{version}\n{make:?}\n{EXCLUDED:?}\n{PRUNE}\n{config}")
 }
 
-/// Returns the words of `inputs` without comments and line breaks, which are no reason to build a
-/// kernel again.
-fn essence(inputs: &str) -> Vec<&str> {
-    inputs
+/// Returns the words of `inputs` without comments and line breaks, and the settings in alphabetical
+/// order. Other comments, line breaks and orders are no reason to build a kernel again.
+fn essence(inputs: &str) -> [Vec<&str>; 2] {
+    let (mut settings, others): (Vec<_>, Vec<_>) = inputs
         .lines()
         .filter(|line| !line.starts_with('#') || line.ends_with(" is not set"))
-        .flat_map(str::split_whitespace)
-        .filter(|word| *word != "\\")
-        .collect()
+        .partition(|line| line.starts_with("CONFIG_"));
+    settings.sort_unstable();
+    let words = others.into_iter().flat_map(str::split_whitespace);
+    [words.filter(|word| *word != "\\").collect(), settings]
 }
 
 fn build(root: &Root, kernel: &Kernel, recipe: &Recipe, variant: &Variant) -> Result<()> {
@@ -346,7 +361,8 @@ fn build(root: &Root, kernel: &Kernel, recipe: &Recipe, variant: &Variant) -> Re
         EXCLUDED,
     )?;
     let build_on_host = root.join(build.strip_prefix("/")?);
-    fs::create_dir_all(&build_on_host)?;
+    // The script that prunes the build reads this directory also in a kernel without Rust.
+    fs::create_dir_all(build_on_host.join("rust"))?;
     let wanted = recipe.config(kernel);
     fs::write(build_on_host.join("fragment"), &wanted)?;
     let make = |arguments: &[&str]| -> Result<()> {
@@ -397,9 +413,11 @@ mod tests {
         assert_eq!(lacking, ["CONFIG_A=y"]);
     }
     #[test]
-    fn comments_and_line_breaks_change_no_kernel() {
-        let inputs = "7.3.4-1\n[\"ARCH=um\"]\nfind a -delete\n# What for.\nCONFIG_A=y\n";
-        let same = "7.3.4-1\n[\"ARCH=um\"]\n#!/bin/sh\nfind a \\\n\t-delete\n\nCONFIG_A=y\n";
+    fn comments_line_breaks_and_orders_change_no_kernel() {
+        let inputs =
+            "7.3.4-1\n[\"ARCH=um\"]\nfind a -delete\n# What for.\nCONFIG_A=y\nCONFIG_B=y\n";
+        let same =
+            "7.3.4-1\n[\"ARCH=um\"]\n#!/bin/sh\nfind a \\\n\t-delete\n\nCONFIG_B=y\nCONFIG_A=y\n";
         assert_eq!(essence(inputs), essence(same));
         let other = inputs.replace("CONFIG_A=y", "# CONFIG_A is not set");
         assert_ne!(essence(inputs), essence(&other));

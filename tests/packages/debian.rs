@@ -208,6 +208,22 @@ impl Debian {
         Ok(())
     }
 
+    /// Installs the newest kernel that the lab has built in a flavour, as kernels are installed by
+    /// those who build them, and returns its release.
+    pub fn install_built(&self, flavour: &str) -> Result<String> {
+        let script = r#"
+            tree=$(ls -d /usr/src/linux-*-"$1" | sort --version-sort | tail -n 1)
+            release=${tree#/usr/src/linux-}
+            cp -a "$tree" "$2/usr/src"
+            cp -a "/usr/lib/modules/$release" "$2/usr/lib/modules"
+            cp "$tree/build/.config" "$2/boot/config-$release"
+            cp "$tree/build/arch/x86/boot/bzImage" "$2/boot/vmlinuz-$release"
+            printf %s "$release""#;
+        let mut shell = Command::new("sh");
+        shell.args(["-ec", script, "sh", flavour]).arg(&self.dir);
+        output(&mut shell)
+    }
+
     /// Checks that DKMS has installed the module for a kernel.
     pub fn has_module(&self, release: &str) -> Result<()> {
         let status = self.run("dkms status")?;

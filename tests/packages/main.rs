@@ -58,7 +58,7 @@ enum Part {
     Metadata,
     /// Install kernels of several flavours side by side, in one run of apt
     Flavours,
-    /// Boot a kernel for which the module cannot be built
+    /// Boot kernels for which the module cannot be built
     Declined,
 }
 
@@ -155,12 +155,13 @@ files = [open(file, \"w\") for file in (
 for file in files: fcntl.lockf(file, fcntl.LOCK_EX)
 time.sleep(600)";
 
-/// A kernel that is too old.
+/// A kernel for which the module cannot be built, for the reason in `$reason`.
 const DECLINED: &str = r#"
+systemctl start adler32-build.service
 test -z "$(systemctl list-units --failed --plain --no-legend)"
 test -z "$(journalctl --boot --grep=adler32 --priority=warning --quiet)"
 runuser -u nobody -- adler32 info > /tmp/info && exit 1
-grep -q '^module  *not supported.*older than 7[.]2' /tmp/info
+grep -q "^module  *not supported: kernel $(uname -r) is $reason\$" /tmp/info
 test "$(printf Wikipedia | adler32sum)" = "11e60398  -"
 "#;
 
@@ -626,21 +627,37 @@ fn flavours(debian: &Debian, new: &str, steps: &mut Steps) -> Result<()> {
     Ok(())
 }
 
-/// Installs and boots the kernel of trixie itself, without backports. No module is built for it.
+/// Installs and boots the kernel of trixie itself, without backports, and one without Rust that the
+/// lab has built. No module is built for them.
 fn declined(debian: &Debian, steps: &mut Steps) -> Result<()> {
-    let release = steps.run("older_kernel_is_declined", || {
-        let before = debian.run("dkms status adler32")?;
-        let packages = ["image", "headers"].map(|part| format!("linux-{part}-amd64/trixie"));
-        let printed = debian.install(&[], &packages)?;
-        ensure!(!printed.contains("Error!"), "it prints: {printed}");
+    let before = debian.run("dkms status adler32")?;
+    let is_declined = |printed: String| {
+        ensure!(!printed.contains("adler32"), "it prints: {printed}");
         let status = debian.run("dkms status adler32")?;
         ensure!(status == before, "dkms prints: {status}");
+        Ok(())
+    };
+    let boot = |release: &str, reason: &str| {
+        let checks = format!("reason='{reason}'\n{DECLINED}");
+        debian.boot(release, Firmware::None, &checks).map(drop)
+    };
+    let release = steps.run("older_kernel_is_declined", || {
+        let packages = ["image", "headers"].map(|part| format!("linux-{part}-amd64/trixie"));
+        is_declined(debian.install(&[], &packages)?)?;
         debian.run("ls /boot | sed -n 's/^vmlinuz-//p' | grep '^6[.]'")
     })?;
     steps.run("declined_system_boots", || {
-        debian
-            .boot(release.trim_end(), Firmware::None, DECLINED)
-            .map(drop)
+        boot(release.trim_end(), "older than 7.2")
+    })?;
+    let release = steps.run("kernel_without_rust_is_declined", || {
+        let release = debian.install_built("no-rust")?;
+        is_declined(debian.run(&format!(
+            "linux-run-hooks image postinst {release} /boot/vmlinuz-{release} -- configure 2>&1"
+        ))?)?;
+        Ok(release)
+    })?;
+    steps.run("system_without_rust_boots", || {
+        boot(&release, "built without CONFIG_RUST")
     })
 }
 
