@@ -15,11 +15,15 @@ override FILE := $(value FILE)
 override CMD := $(value CMD)
 export FILE CMD
 
+# The architecture that "make deb" builds for: amd64 or arm64.
+ARCH := amd64
 # How long "make fuzz" runs.
 FUZZ_SECONDS ?= 600
 
-TARGET := x86_64-unknown-linux-gnu
-LAB := build/lab/$(TARGET)/release/lab
+NATIVE := x86_64-unknown-linux-gnu
+# What "make commands" builds for. The packages for arm64 set it.
+TARGET := $(NATIVE)
+LAB := build/lab/$(NATIVE)/release/lab
 KIT := build/lab/$(TARGET)/release/rust-kernel-kit
 TOOLS := build/userspace/$(TARGET)/release
 ARM64_TOOLS := $(subst x86_64,aarch64,$(TOOLS))
@@ -154,17 +158,19 @@ define install
 endef
 
 .PHONY: deb
-deb: lab ## Build the Debian packages in build/deb; KERNEL=... adds the metadata of a kernel
-	@packaging/deb $(VERSION)
+deb: lab ## Build the Debian packages in build/deb: ARCH=arm64, KERNEL=... for the metadata of a kernel
+	@packaging/deb $(VERSION) $(ARCH) build/deb$(if $(filter arm64,$(ARCH)),-arm64)
 ifdef KERNEL
 	@packaging/metadata-deb $(KERNEL)
 endif
 
 .PHONY: test-packages
-test-packages: deb tools ## Test the packages: PART=reproducible|quick|secure-boot|upgrade|faults|metadata|flavours|declined
+test-packages: deb tools ## Test the packages: PART=reproducible|arm64|quick|secure-boot|upgrade|faults|metadata|flavours|declined
+	$(if $(filter-out arm64 reproducible,$(PART)),,@$(MAKE) deb ARCH=arm64)
 	$(if $(filter-out reproducible,$(PART)),,@packaging/reproducible $(VERSION))
+	$(if $(filter-out arm64,$(PART)),,@$(LAB) vm --kernel 7.3-arm64 -- tests/packages/arm64 $(VERSION))
 	$(if $(filter-out declined,$(PART)),,@$(LAB) setup --flavour no-rust 7.3)
-	$(if $(filter reproducible,$(PART)),,$(call test_packages))
+	$(if $(filter arm64 reproducible,$(PART)),,$(call test_packages))
 
 define test_packages
 	@$(LAB) run --packages "e2fsprogs grub-efi-amd64-signed mmdebstrap mtools ovmf python3-virt-firmware shim-signed" \
@@ -321,10 +327,9 @@ tools-arm64: lab
 .PHONY: commands
 commands: export RUSTFLAGS := $(or $(RUSTFLAGS),$(static))
 commands: linker ## Build what "make install" installs, except the module
-	@cargo build --release --locked --quiet --target $(TARGET) \
-		--package adler32-cli --package adler32-docs
-	@cd lab && cargo build --release --locked --quiet --package rust-kernel-kit
-	@$(TOOLS)/adler32-docs build
+	@cargo build --release --locked --quiet --target $(TARGET) --package adler32-cli
+	@cd lab && cargo build --release --locked --quiet --target $(TARGET) --package rust-kernel-kit
+	@cargo run --release --locked --quiet --target $(NATIVE) --package adler32-docs -- build
 
 # The lab installs everything except the packages below.
 sudo := $(if $(filter 0,$(shell id -u)),,sudo)
