@@ -9,7 +9,8 @@ mkdir -p $out
 
 bench_cli() {
 	"$TOOLS/bench-cli" --file 16 --files 100 --rounds 2 --slow-disks --json $out/cli.json \
-		--plot $out/cli.svg | tee $out/cli.txt
+		--plot $out/cli.svg > $out/cli.txt
+	cat $out/cli.txt
 }
 
 kept() {
