@@ -145,6 +145,7 @@ fn reports_how_the_bytes_came() {
     let direct = ways(&["--direct"]);
     assert_eq!([direct(Way::Direct), direct(Way::Hole)], [DATA, LEN - DATA]);
     let cold = ways(&[]);
-    assert!(cold(Way::Disk) > 0, "all of the file is in the page cache");
+    // After the first read that waits, the file counts as not cached.
+    assert!(cold(Way::Disk) > DATA / 2, "{}", cold(Way::Disk));
     assert_eq!(cold(Way::Hole), LEN - DATA);
 }
