@@ -178,7 +178,8 @@ fn usual_commands() {
 }
 
 fn python_reads_and_writes() {
-    let line = r#"python3 -c "
+    // -B: see python_agrees in af_alg.rs.
+    let line = r#"python3 -B -c "
 import zlib
 data = open(\"ab\", \"rb\").read()
 with open(\"/dev/adler32\", \"wb\") as f: f.write(data)
