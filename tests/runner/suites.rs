@@ -84,7 +84,6 @@ const SUITES: &[(&str, Stage, Place, &[&str])] = &[
     ("vm", Use, Chosen, &[TEST]),
     ("vm", Use, Other, &[SOAK]),
     ("preempt-full", Use, Each, &[SOAK]),
-    ("preempt-full", Use, Newest, &[TEST]),
     ("one-processor", Use, Each, &[SOAK]),
     ("no-avx2", Use, Each, &[SOAK]),
     ("no-avx2", Use, Newest, &[TEST]),

@@ -60,10 +60,9 @@ SHORT="--skip reload_100_times --skip more_than_two_gibibytes --skip slot_table_
 	--skip info:: --skip writers::"
 
 # Leaves only the tests that depend most on the kernel's flavour: both interfaces, memory, splice,
-# parameters, loading and unloading.
+# parameters, loading and unloading, and calls at the same time.
 FLAVOUR="$SHORT --skip killed_"
-for theme in compat files io_uring lockdown pinned security sharing stopping stream tools transfer \
-	users; do
+for theme in compat files io_uring lockdown pinned security stopping stream tools transfer users; do
 	FLAVOUR+=" --skip $theme::"
 done
 

@@ -3,13 +3,16 @@
 #
 # The tests in a stock kernel: two processors, lazy preemption, vectors.
 . tests/suites/lib.sh
+options=
 case $SCOPE-$KERNEL in
 soak-*) arguments= ;;
 # The tests left out here do the same in User Mode Linux, in a tenth of the time.
 test-"$NEWEST")
 	arguments='--skip info::module_ --skip info::kernel_ --skip info::node_ --skip reload_100_times'
 	;;
-test-*-*) arguments=$FLAVOUR ;;
+test-*-rt-*) arguments=$FLAVOUR options='--smp 4' ;;
+test-*-*) arguments="$FLAVOUR --skip sharing::" ;;
 *) arguments=$SHORT ;;
 esac
-vm_tests true "$arguments"
+# shellcheck disable=SC2086 # These are several words.
+vm_tests true "$arguments" $options
