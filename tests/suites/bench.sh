@@ -8,9 +8,9 @@ out=build/bench/quick
 mkdir -p $out
 
 bench_cli() {
+	set -o pipefail
 	"$TOOLS/bench-cli" --file 16 --files 100 --rounds 2 --slow-disks --json $out/cli.json \
-		--plot $out/cli.svg > $out/cli.txt
-	cat $out/cli.txt
+		--plot $out/cli.svg | tee $out/cli.txt
 }
 
 kept() {
