@@ -74,7 +74,8 @@ impl DebianFlavour {
 }
 
 /// The kernel that the user names. The text is the series or the exact version, then Debian's
-/// flavour after a hyphen unless it is `amd64`: `7.2`, `7.2.11`, `7.3-rt-amd64`.
+/// flavour after a hyphen unless it is `amd64`: `7.2`, `7.2.11`, `7.3-rt-amd64`. A release is also
+/// understood: `7.3.4+deb13-rt-amd64`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Wanted {
     series: Series,
@@ -104,13 +105,17 @@ impl FromStr for Wanted {
         };
         let (version, flavour) = text.split_once('-').unwrap_or((text, "amd64"));
         let flavour = DebianFlavour::named(flavour).ok_or_else(nonsense)?;
+        let (version, is_release) = match version.split_once("+deb") {
+            Some((version, _)) => (version, true),
+            None => (version, false),
+        };
         let numbers: Vec<u32> = version
             .split('.')
             .map(str::parse)
             .collect::<Result<_, _>>()
             .map_err(|_| nonsense())?;
         let (series, patch) = match numbers[..] {
-            [x, y] => (Series(x, y), None),
+            [x, y] if !is_release => (Series(x, y), None),
             [x, y, z] => (Series(x, y), Some(z)),
             _ => return Err(nonsense()),
         };
@@ -250,7 +255,7 @@ impl Kernels {
             return newest.ok_or_else(|| {
                 anyhow!(
                     "the package index offers no supported kernel: {}",
-                    self.overview()
+                    self.overview(DebianFlavour::Amd64)
                 )
             });
         };
@@ -260,7 +265,7 @@ impl Kernels {
             .ok_or_else(|| {
                 anyhow!(
                     "the package index does not offer kernel {wanted}, or no longer: {}",
-                    self.overview()
+                    self.overview(wanted.flavour)
                 )
             })
     }
@@ -270,17 +275,21 @@ impl Kernels {
         self.offered.iter().rfind(|kernel| kernel.is(wanted))
     }
 
-    fn overview(&self) -> String {
-        let list = |kernels: &[Kernel]| match kernels {
-            [] => "none".to_owned(),
-            kernels => kernels
+    fn overview(&self, flavour: DebianFlavour) -> String {
+        let list = |kernels: &[Kernel]| {
+            let names: Vec<_> = kernels
                 .iter()
+                .filter(|kernel| kernel.flavour == flavour)
                 .map(Kernel::name)
-                .collect::<Vec<_>>()
-                .join(", "),
+                .collect();
+            match names[..] {
+                [] => "none".to_owned(),
+                _ => names.join(", "),
+            }
         };
         format!(
-            "offered are {}; prepared are {}; `lab kernels --refresh` downloads the index again",
+            "of {}, offered are {}; prepared are {}; `lab kernels --refresh` downloads the index again",
+            flavour.name(),
             list(&self.offered),
             list(&self.prepared)
         )
@@ -424,9 +433,29 @@ mod tests {
             assert_eq!(choose(&kernels, Some(wanted)).unwrap(), "7.2.12-rt-amd64");
         }
         assert_eq!(choose(&kernels, Some("7.2-amd64")).unwrap(), "7.2.12");
-        for wanted in ["7.3-rt-amd64", "7.2-cloud-amd64", "7.2.9-rt-amd64"] {
+        for (wanted, offered) in [
+            ("7.3-rt-amd64", "of rt-amd64, offered are 7.2.12-rt-amd64; "),
+            ("7.2-cloud-amd64", "of cloud-amd64, offered are none; "),
+            (
+                "7.2.9-rt-amd64",
+                "of rt-amd64, offered are 7.2.12-rt-amd64; ",
+            ),
+            ("7.2.10", "of amd64, offered are 7.2.9, 7.2.12, 7.3.4; "),
+        ] {
             let error = choose(&kernels, Some(wanted)).unwrap_err().to_string();
             assert!(error.contains(&format!("kernel {wanted},")), "{error}");
+            assert!(error.contains(offered), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_release_is_chosen() {
+        let kernels = kernels(HEADERS);
+        for (release, name) in [
+            ("7.2.9+deb13-amd64", "7.2.9"),
+            ("7.2.12+deb13-rt-amd64", "7.2.12-rt-amd64"),
+        ] {
+            assert_eq!(choose(&kernels, Some(release)).unwrap(), name);
         }
     }
 
@@ -441,6 +470,8 @@ mod tests {
             "7.1.8",
             "7.2.1.1",
             "7.2-",
+            "7.2+deb13-amd64",
+            "7.2.12+rc1-amd64",
             "7.2-rt",
             "-rt-amd64",
         ] {
