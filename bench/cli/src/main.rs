@@ -277,7 +277,7 @@ impl Uncached {
             self.sums("adler32 sum, one thread", programs.sum(Some(1))),
             self.sums("adler32 sum --direct", direct),
             self.reads("read alone, 2 MiB", read("read", 2 * MIB)),
-            self.reads("direct reads alone, 4 of 4 MiB", read("direct", 4 * MIB)),
+            self.reads("direct reads alone, 16 of 2 MiB", read("direct", 2 * MIB)),
         ]
     }
 }

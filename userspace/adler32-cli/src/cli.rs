@@ -98,7 +98,11 @@ With --via auto, cpu computes the checksums. If /dev/adler32 can be used, it hel
 without a copy. If the device fails, cpu computes the rest. With --via device, the failure is an \
 error.
 
-With --direct, regular files and block devices are read from the disk (O_DIRECT), and no data \
+Of files of 16 MiB or more, the parts that are not in the page cache are read from the disk past \
+it (O_DIRECT) where the kernel and the file system support that. These parts do not enter the page \
+cache, unless --threads is 1.
+
+With --direct, all data of regular files and block devices is read from the disk, and no data \
 enters or leaves the page cache. With --check, such reads find damage on the disk that the page \
 cache hides. On ext4 and XFS, all data comes from the disk, except on ext4 with data=journal or \
 inline_data. Btrfs reads compressed files through the page cache nevertheless. A network file \
@@ -109,9 +113,9 @@ Holes of sparse files are not read, because they contain only zeros.
 
 With --debug and --json, the command reports how many bytes of a file came in which way: 'cache' \
 (they were in the page cache, which several threads may read), 'disk' (they were not, so one \
-thread read them in order), 'direct' (--direct), 'hole' (they are zeros of a hole), 'sent' (the \
-kernel sent them to the backend) or 'read' (it is not known where they were, as in a pipe). The \
-progress bar shows the latest way.
+thread read them in order), 'direct' (they were read past the page cache), 'hole' (they are zeros \
+of a hole), 'sent' (the kernel sent them to the backend) or 'read' (it is not known where they \
+were, as in a pipe). The progress bar shows the latest way.
 
 With --range, a line of output looks like '05c801f0  0:5/9  name'. It contains the checksum, the \
 offset and the length of the part, the size of the file, and its name. 'adler32 combine' computes \
@@ -416,7 +420,8 @@ pub struct SumArgs {
             .map(|name| BackendChoice::named(&name)),
     )]
     pub via: BackendChoice,
-    /// Number of threads, not with --via ioctl and --via afalg [default: one per processor]
+    /// Number of threads, not with --via ioctl and --via afalg [default: one per
+    /// processor, and more where they wait for a disk]
     #[arg(long, value_name = "NUMBER", value_parser = parse_threads)]
     pub threads: Option<NonZero<usize>>,
     /// Read files from the disk, and leave the page cache as it is (explained below)

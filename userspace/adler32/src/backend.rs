@@ -267,7 +267,7 @@ impl Backend {
                     options.report(Way::Hole, hole.end - hole.start);
                     continue;
                 }
-                Part::Data(data) => data.end,
+                Part::Data(data) | Part::Direct(data) => data.end,
             };
             while at < end && !source.is_direct() {
                 let most = usize::try_from(end - at).unwrap_or(usize::MAX);
@@ -281,7 +281,7 @@ impl Backend {
             }
             let mut reading = at;
             at += self.read_rest(options, |buffer| {
-                let found = source.read(buffer, reading..end)?;
+                let found = source.read(buffer, reading..end, options.direct)?;
                 reading += found.1.len() as u64;
                 Ok(found)
             })?;
@@ -312,7 +312,7 @@ impl Backend {
             return Ok(0);
         }
         let sessions = Sessions::open()?;
-        let sum = file::sum_long(source, known, DEVICE_STEP, options, |range| {
+        let sum = file::sum_long(source, known, DEVICE_STEP, options, |range, options| {
             sessions.send(source, range, options)
         })?;
         if sum.length > 0 {

@@ -16,6 +16,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod cachestat;
 pub(crate) mod sessions;
 pub(crate) mod source;
 
@@ -28,7 +29,7 @@ use std::num::NonZero;
 use std::ops::Range;
 use std::os::fd::AsFd;
 
-use rustix::io::Errno;
+use rustix::fs::FileType;
 use rustix::mm::madvise;
 use rustix::mm::Advice;
 
@@ -48,15 +49,18 @@ use crate::threads;
 /// times on 16 and 32 MiB, and 1.4 to 1.6 times on 64 MiB.
 pub const PARALLEL_FROM: u64 = 16 * 1024 * 1024;
 
-/// How many bytes a thread takes at once. In the page cache, 1 to 64 MiB were equally fast. From a
-/// disk, 4 MiB were faster than 16 MiB, because the kernel reads ahead at one place.
+/// How many bytes a thread takes at once, except where it reads directly. In the page cache, 1 to
+/// 64 MiB were equally fast. From a disk, 4 MiB were faster than 16 MiB, because the kernel reads
+/// ahead at one place.
 const STEP: u64 = 4 * 1024 * 1024;
 
 /// How many bytes a thread takes at once for the device. Each part costs a few calls.
 pub(crate) const DEVICE_STEP: u64 = 16 * 1024 * 1024;
 
 /// How many direct reads are under way, at least, unless the caller chooses the number of threads.
-const DIRECT_READS: u64 = 4;
+/// The disk decides how fast they are, so this number does not depend on that of the processors.
+/// [`Source`] contains the rates.
+const DIRECT_READS: u64 = 16;
 
 /// How many bytes are read at a time: [`PIECE`] bytes at first, and [`LONG_PIECE`] bytes after
 /// [`LONG`] bytes have been read into the buffer. Each page of a new buffer costs a page fault,
@@ -109,13 +113,16 @@ const PAGE: usize = 4096;
 /// ```
 #[derive(Clone, Copy, Default)]
 pub struct Options<'a> {
-    /// How many threads may read a long file. `None` stands for the number of processors.
+    /// How many threads may read a long file. `None` stands for the number of processors, and for
+    /// more where threads wait for a disk. One thread reads all of a file through the page cache,
+    /// unless `direct` is set.
     pub threads: Option<NonZero<usize>>,
     /// Called with the number of bytes, and the way they came, whenever a thread has summed a piece
     /// of the file.
     pub progress: Option<&'a (dyn Fn(Way, u64) + Sync)>,
-    /// Whether to read regular files and block devices from the disk (`O_DIRECT`), so that the page
-    /// cache stays as it was. It is an error if the file system does not support such reads.
+    /// Whether to read regular files and block devices from the disk (`O_DIRECT`) also where their
+    /// bytes are in the page cache, and to leave the page cache as it was. It is an error if the
+    /// file system does not support such reads.
     pub direct: bool,
     /// Whether the device `/dev/adler32` may sum the bytes of a long file, where it can be used and
     /// is faster than the processor of this process. If the device fails, this process sums the
@@ -140,10 +147,11 @@ pub enum Way {
     Read,
     /// They were read from the page cache. Several threads may do that at the same time.
     Cache,
-    /// They were not in the page cache. One thread at a time read them in order, and the kernel
-    /// read ahead.
+    /// They were not in the page cache. One thread at a time read them in order through it, and the
+    /// kernel read ahead.
     Disk,
-    /// They were read from the disk, past the page cache ([`Options::direct`]).
+    /// They were read from the disk, past the page cache: because of [`Options::direct`], or
+    /// because they were not in the page cache and this is faster.
     Direct,
     /// They are zeros of a hole, which were not read.
     Hole,
@@ -187,43 +195,32 @@ impl Way {
 /// [`Error::Read`] is the only error.
 pub fn checksum(file: impl AsFd, options: Options<'_>) -> Result<Sum, Error> {
     let file = file.as_fd();
-    let is_pipe = rustix::fs::tell(file) == Err(Errno::SPIPE);
-    let read = |buffer: &mut [u8]| match is_pipe {
-        true => Ok((Way::Read, 0..rustix::io::read(file, buffer)?)),
-        false => source::read_next(file, buffer),
-    };
+    let stat = rustix::fs::fstat(file).map_err(|errno| Error::Read(errno.into()))?;
+    let kind = FileType::from_raw_mode(stat.st_mode);
+    let has_positions = kind.is_file() || kind.is_block_device();
+    let is_long = kind.is_file() && stat.st_size as u64 >= PARALLEL_FROM;
     let mut sum = Sum::EMPTY;
-    if !options.direct {
-        let mut left = PIECE;
-        sum = continue_sum(sum, options, |buffer| {
-            let found = read(&mut buffer[..left])?;
-            left -= found.1.len();
-            Ok(found)
-        })?;
-        // Most files end here, without a call for their size.
-        if left > 0 {
-            return Ok(sum);
-        }
-    }
-    let source = Source::new(file, options.direct).map_err(Error::Read)?;
-    let size = source.size().map_err(Error::Read)?;
-    if size >= PARALLEL_FROM || source.is_direct() {
+    if is_long || options.direct && has_positions {
+        let source = Source::new(file, options.direct).map_err(Error::Read)?;
         let mut file = File::from(file.try_clone_to_owned().map_err(Error::Read)?);
         let start = file.stream_position().map_err(Error::Read)?;
-        let range = match source.is_direct() {
-            true => start..u64::MAX,
-            false => start..size,
+        let size = source.size().map_err(Error::Read)?;
+        let end = match options.direct {
+            true => u64::MAX,
+            false => size,
         };
-        let rest = sum_parts(&source, range, size, options)?;
-        file.seek(SeekFrom::Start(start + rest.length))
+        sum = sum_parts(source, start..end, size, options)?;
+        file.seek(SeekFrom::Start(start + sum.length))
             .map_err(Error::Read)?;
-        sum = sum.combine(rest);
-        if source.is_direct() {
+        if options.direct {
             return Ok(sum);
         }
     }
     // This read also finds bytes that were appended in the meantime.
-    continue_sum(sum, options, read)
+    continue_sum(sum, options, |buffer| match has_positions {
+        true => source::read_next(file, buffer),
+        false => Ok((Way::Read, 0..rustix::io::read(file, buffer)?)),
+    })
 }
 
 /// Returns the checksum of the bytes of `file` from `range.start` to `range.end` or to the end of
@@ -241,7 +238,7 @@ pub fn checksum_range(
 ) -> Result<Sum, Error> {
     let source = Source::new(file.as_fd(), options.direct).map_err(Error::Read)?;
     let size = source.size().map_err(Error::Read)?;
-    sum_parts(&source, range, size, options)
+    sum_parts(source, range, size, options)
 }
 
 /// Bytes that were read: how they came, and where they are in the buffer.
@@ -331,7 +328,7 @@ fn long_piece(memory: &[u8]) -> Range<usize> {
 
 /// Sums a range of a file of this size. Several threads sum it if it is long.
 fn sum_parts(
-    source: &Source,
+    mut source: Source,
     range: Range<u64>,
     size: u64,
     options: Options<'_>,
@@ -339,25 +336,29 @@ fn sum_parts(
     let known = range.start..range.end.min(size);
     let mut sum = Sum::EMPTY;
     if is_long(&known) {
+        if options.threads != Some(NonZero::<usize>::MIN) {
+            source.bypass_page_cache(known.end);
+        }
         let sessions = match options.device && !source.is_direct() {
             true => Sessions::open().ok(),
             false => None,
         };
         let step = match sessions {
             Some(_) => DEVICE_STEP,
-            // One read, so that all threads together read the disk in order.
-            None if source.is_direct() => LONG_PIECE as u64,
             None => STEP,
         };
-        sum = sum_long(source, known, step, options, |range| {
-            let sent = sessions
-                .as_ref()
-                .map(|sessions| sessions.send_if_faster(source, range.clone(), options));
-            by_one(source, sent.unwrap_or(Sum::EMPTY), range, options)
+        sum = sum_long(&source, known, step, options, |range, options| {
+            let sent = match &sessions {
+                Some(sessions) if !options.direct => {
+                    sessions.send_if_faster(&source, range.clone(), options)
+                }
+                _ => Sum::EMPTY,
+            };
+            by_one(&source, sent, range, options)
         })?;
     }
     // This also finds bytes that were appended in the meantime.
-    by_one(source, sum, range, options)
+    by_one(&source, sum, range, options)
 }
 
 /// Returns whether a range is worth several threads.
@@ -365,33 +366,39 @@ pub(crate) fn is_long(range: &Range<u64>) -> bool {
     range.end.saturating_sub(range.start) >= PARALLEL_FROM
 }
 
-/// Sums a long range of a file. Several threads call `sum` for parts of at most `step` bytes.
+/// Sums a long range of a file. Several threads call `sum` for parts of at most `step` bytes. The
+/// options tell it whether to read the part past the page cache.
 pub(crate) fn sum_long(
     source: &Source,
     range: Range<u64>,
     step: u64,
     options: Options<'_>,
-    sum: impl Fn(Range<u64>) -> Result<Sum, Error> + Sync,
+    sum: impl Fn(Range<u64>, Options<'_>) -> Result<Sum, Error> + Sync,
 ) -> Result<Sum, Error> {
     let start = range.start;
     source.advise_sequential();
-    let threads = match source.is_direct() && options.threads.is_none() {
-        true => threads::number(None).max(DIRECT_READS),
-        false => threads::number(options.threads),
+    let threads = match options.threads {
+        None if source.reads_directly(&range) => threads::number(None).max(DIRECT_READS),
+        wanted => threads::number(wanted),
     };
     let threads = threads.min((range.end - start) / (PARALLEL_FROM / 2));
     let is_cold = |part: &Part| match part {
         Part::Data(range) => source.is_cold(range.start),
-        Part::Hole(_) => false,
+        Part::Direct(_) | Part::Hole(_) => false,
     };
     let parts = source.parts(range, step);
-    threads::sum(start, parts, threads, is_cold, |part| match part {
-        Part::Data(range) => Ok((range.start, sum(range)?)),
-        Part::Hole(range) => {
-            let length = range.end - range.start;
-            options.report(Way::Hole, length);
-            Ok((range.start, Sum::zeros(length)))
-        }
+    threads::sum(start, parts, threads, is_cold, |part| {
+        let (range, direct) = match part {
+            Part::Data(range) => (range, false),
+            Part::Direct(range) => (range, true),
+            Part::Hole(range) => {
+                let length = range.end - range.start;
+                options.report(Way::Hole, length);
+                return Ok((range.start, Sum::zeros(length)));
+            }
+        };
+        let options = Options { direct, ..options };
+        Ok((range.start, sum(range, options)?))
     })
 }
 
@@ -404,7 +411,7 @@ fn by_one(
 ) -> Result<Sum, Error> {
     let mut at = range.start + sum.length;
     continue_sum(sum, options, |buffer| {
-        let found = source.read(buffer, at..range.end)?;
+        let found = source.read(buffer, at..range.end, options.direct)?;
         at += found.1.len() as u64;
         Ok(found)
     })

@@ -146,21 +146,81 @@ fn drop_cache(file: &File, at: u64, len: u64) {
     rustix::fs::fadvise(file, at, std::num::NonZeroU64::new(len), Advice::DontNeed).unwrap();
 }
 
+/// Returns the sum of a file, and how many bytes came each way.
+fn sum_with_ways(file: &File, options: Options<'_>) -> (Sum, impl Fn(Way) -> u64) {
+    let bytes = Way::ALL.map(|_| AtomicU64::new(0));
+    let count = |way: Way, length| {
+        bytes[way as usize].fetch_add(length, Relaxed);
+    };
+    let options = Options {
+        progress: Some(&count),
+        ..options
+    };
+    let mut start = file;
+    // A pipe has no position.
+    let _ = start.rewind();
+    let sum = file::checksum(file, options).unwrap();
+    let bytes = bytes.map(AtomicU64::into_inner);
+    assert_eq!(bytes.iter().sum::<u64>(), sum.length);
+    (sum, move |way| bytes[way as usize])
+}
+
+/// Returns whether the kernel says which pages of a file are in the page cache, and drops them if
+/// it is asked to.
+fn tells_cached(file: &File) -> bool {
+    drop_cache(file, 0, 0);
+    let (_, cold) = sum_with_ways(file, options(4, false));
+    if cold(Way::Direct) > 0 {
+        return true;
+    }
+    println!("skipped: the kernel does not tell what is in the page cache (Linux 6.5 does)");
+    false
+}
+
 #[test]
 fn files_of_which_a_part_is_cached() {
     let data = noise(3 * PARALLEL_FROM + 77, 3);
     let file = on_disk();
     file.write_all_at(&data, 0).unwrap();
-    for threads in [1, 2, 3] {
+    let tells = tells_cached(&file);
+    for threads in [1, 2, 4] {
         for step in [MIB, 8 * MIB] {
-            for at in (0..data.len() as u64).step_by(2 * step as usize) {
-                drop_cache(&file, at, step);
-            }
-            (&file).rewind().unwrap();
-            let sum = file::checksum(&file, options(threads, false)).unwrap();
+            let (sum, _) = sum_with_ways(&file, options(1, false));
             assert_eq!(sum, processor::sum(&data));
+            let mut dropped = 0;
+            for at in (0..3 * PARALLEL_FROM).step_by(2 * step as usize) {
+                drop_cache(&file, at, step);
+                dropped += step;
+            }
+            let (sum, ways) = sum_with_ways(&file, options(threads, false));
+            assert_eq!(sum, processor::sum(&data));
+            // Not a byte that is in the page cache is read from the disk.
+            if tells {
+                let direct = if threads == 1 || step == MIB {
+                    0
+                } else {
+                    dropped
+                };
+                assert_eq!(ways(Way::Direct), direct, "{threads} threads, {step}");
+            }
         }
     }
+}
+
+#[test]
+fn long_files_on_a_disk_do_not_enter_the_page_cache() {
+    let data = noise(2 * PARALLEL_FROM + 77, 4);
+    let file = on_disk();
+    file.write_all_at(&data, 0).unwrap();
+    if !tells_cached(&file) {
+        return;
+    }
+    drop_cache(&file, 0, 0);
+    let (sum, ways) = sum_with_ways(&file, Options::default());
+    assert_eq!(sum, processor::sum(&data));
+    // The last page was read to find out whether the kernel counts it.
+    assert_eq!(ways(Way::Direct), sum.length - 77);
+    assert!(resident(&file) <= 64 * 1024, "{}", resident(&file));
 }
 
 #[test]
@@ -174,22 +234,22 @@ fn direct_reads_leave_the_page_cache_as_it_was() {
         println!("skipped: files in this directory are always in memory");
         return;
     }
-    let sum = |direct| {
+    let sum = |threads, direct| {
         (&file).rewind().unwrap();
         assert_eq!(
-            file::checksum(&file, options(2, direct)).unwrap(),
+            file::checksum(&file, options(threads, direct)).unwrap(),
             processor::sum(&data)
         );
     };
-    sum(true);
+    sum(2, true);
     assert_eq!(resident(&file), cold);
-    sum(false);
+    sum(1, false);
     let warm = resident(&file);
     assert!(
         warm >= data.len(),
         "only {warm} bytes are in the page cache"
     );
-    sum(true);
+    sum(2, true);
     assert_eq!(resident(&file), warm);
 }
 
@@ -216,18 +276,9 @@ fn direct_reads_are_long() {
 fn reports_where_short_files_and_pipes_were() {
     let data = noise(100_000, 9);
     let ways = |file: &File| {
-        let bytes = Way::ALL.map(|_| AtomicU64::new(0));
-        let count = |way, length| {
-            bytes[way as usize].fetch_add(length, Relaxed);
-        };
-        let options = Options {
-            progress: Some(&count),
-            ..Options::default()
-        };
-        let sum = file::checksum(file, options).unwrap();
+        let (sum, ways) = sum_with_ways(file, Options::default());
         assert_eq!(sum, processor::sum(&data));
-        let bytes = bytes.map(AtomicU64::into_inner);
-        Way::ALL.map(|way| bytes[way as usize] == sum.length)
+        Way::ALL.map(|way| ways(way) == sum.length)
     };
     let all = |wanted| Way::ALL.map(|way| way == wanted);
 

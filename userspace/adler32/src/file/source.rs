@@ -23,8 +23,10 @@ use rustix::fs::SeekFrom;
 use rustix::io::Errno;
 use rustix::io::ReadWriteFlags;
 
+use super::cachestat::cached;
 use super::Found;
 use super::Way;
+use super::LONG_PIECE;
 use super::PAGE;
 
 /// Data and holes that are shorter than this number of bytes are read together. Looking for each
@@ -42,48 +44,60 @@ const COLD: u64 = 64 * 1024 * 1024;
 /// fail instead of waiting.
 const RATE: u128 = 2000;
 
+/// Bytes of which at most one in so many is in the page cache are read past it. A disk then has to
+/// read little more than if these bytes were taken from the page cache.
+const FEW: u64 = 16;
+
+/// At how many places of a file a look at the page cache decides how many threads read.
+const SAMPLES: u64 = 8;
+
 /// The type of a file system that keeps its files in memory.
 const TMPFS: rustix::fs::FsWord = 0x0102_1994;
 
 /// An open file, read at offsets.
 ///
-/// Bytes in the page cache may be read by several threads at the same time. Bytes on a disk must be
-/// read by one thread, in order: the kernel then reads ahead, and keeps the disk busy. Several
-/// threads that read at several places break its read-ahead.
+/// Bytes in the page cache are read by several threads at the same time. Bytes on a disk are read
+/// past it, if possible, by enough threads to keep the disk busy. Otherwise, one thread must read
+/// them in order: the kernel then reads ahead, and keeps the disk busy. Several threads that read
+/// at several places break its read-ahead.
 ///
-/// These rates were measured for a file of 512 MiB that was not in the page cache, on a virtual
-/// disk, with a program that was not kept. They are the median and the quartiles of 14 rounds in
-/// turns, in GB/s. The second column is for a loop device on this disk that reads ahead 128 KiB.
+/// These rates were measured for files that were not in the page cache, on a virtual disk whose own
+/// speed varies between 1.5 and 2.5 GB/s. They are medians in GB/s, of 15 rounds in turns, and the
+/// best pass:
+///
+/// | direct reads of 2 MiB into huge pages | median | best |
+/// |---|---|---|
+/// | `adler32 sum`, 8 threads | 2.04 | 2.47 |
+/// | `adler32 sum`, 16 threads | 2.28 | 2.43 |
+/// | reading alone, 8 threads | 2.33 | 2.54 |
+/// | reading alone, 16 threads | 2.39 | 2.51 |
+///
+/// `make bench-cli` measures the second and the last of these, and one thread that reads in order.
+/// The other ways were compared earlier, with a program that was not kept, and with buffers of
+/// small pages, for which the kernel makes shorter requests to the disk (see `long_piece`). These
+/// are the median and the quartiles of 14 rounds. The second column is for a loop device on this
+/// disk:
 ///
 /// | | reads ahead 8 MiB | reads ahead 128 KiB |
 /// |---|---|---|
 /// | one thread in order, 2 MiB at a time | 1.95 (1.07 to 2.20) | 2.08 (1.98 to 2.19) |
-/// | the same after `POSIX_FADV_SEQUENTIAL` | 2.20 (1.01 to 2.27) | 2.08 (1.88 to 2.18) |
 /// | two threads in turns, in order | 2.12 (1.11 to 2.21) | 2.03 (1.98 to 2.07) |
 /// | in order, `readahead()` of 16 MiB by hand | 1.49 (1.39 to 1.69) | 1.33 (1.23 to 1.48) |
 /// | direct, 4 threads with 4 MiB each | 1.31 (1.23 to 1.46) | 1.36 (1.24 to 1.46) |
 /// | direct, `io_uring` with 16 times 1 MiB | 1.18 (1.10 to 1.28) | 1.48 (1.10 to 1.86) |
 /// | direct, `io_uring` with 8 times 1 MiB | 2.01 (1.35 to 2.07) | |
 /// | `io_uring` with 8 times 1 MiB | 1.64 (0.67 to 1.96) | 1.23 (1.19 to 1.29) |
-///
-/// `make bench-cli` measures the first row and direct reads, as `adler32 sum --direct`, which is
-/// faster since it reads into huge pages (see `long_piece`): 2.29 GB/s where the default reached
-/// 1.40 (medians of 15 rounds in turns, 2 GiB). It is no default, because it leaves nothing in the
-/// page cache, so that the next reader would wait for the disk again.
-///
-/// The disk has two speeds, about 1.5 and 2.4 GB/s, and decides what a comparison shows. In 25
-/// rounds with a file of 2 GiB, six contenders that were all `adler32 sum` had medians from 1.77 to
-/// 2.32 GB/s. Their 150 passes together had a median of 2.01 and a best of 2.62 GB/s, one thread
-/// 2.15 and 2.62, reading alone 2.12 and 2.54, and `dd` 1.79 and 2.45. Of the second that a pass
-/// takes, summing takes 0.02 to 0.05, and the threads wait for each other 250 times at most. A
-/// thread that only reads, or longer steps, would gain no more than that, and were not tried.
 pub struct Source {
     file: File,
     /// The same file with a position of its own, to look for holes. It is `None` if the file has no
     /// holes, or if it cannot be opened again.
     holes: Option<File>,
-    /// Whether reads bypass the page cache.
-    direct: bool,
+    /// The same file, opened for reads that bypass the page cache.
+    direct: Option<File>,
+    /// Whether all reads bypass the page cache.
+    always_direct: bool,
+    /// Whether reads of bytes that are not in the page cache bypass it.
+    bypass: AtomicBool,
     /// Whether the file is in memory only.
     memory: bool,
     /// Whether a read can fail instead of waiting for the disk.
@@ -97,6 +111,8 @@ pub struct Source {
 pub enum Part {
     /// Bytes that must be read.
     Data(Range<u64>),
+    /// Bytes that must be read, past the page cache.
+    Direct(Range<u64>),
     /// Zeros that need not be read.
     Hole(Range<u64>),
 }
@@ -108,28 +124,49 @@ impl Source {
         let file = File::from(file.try_clone_to_owned()?);
         let metadata = file.metadata()?;
         let kind = rustix::fs::FileType::from_raw_mode(metadata.mode());
-        let direct = direct && (kind.is_file() || kind.is_block_device());
-        let again = |flags| {
-            let path = format!("/proc/self/fd/{}", file.as_raw_fd());
-            fs::OpenOptions::new()
-                .read(true)
-                .custom_flags(flags)
-                .open(path)
-        };
+        let always_direct = direct && (kind.is_file() || kind.is_block_device());
         // A file without holes has at least as many blocks, except where the file system
         // compresses it.
         let sparse = kind.is_file() && metadata.blocks().saturating_mul(512) < metadata.len();
         Ok(Self {
-            holes: sparse.then(|| again(0).ok()).flatten(),
+            holes: sparse.then(|| again(&file, OFlags::empty()).ok()).flatten(),
+            direct: always_direct
+                .then(|| again(&file, OFlags::DIRECT).map_err(no_direct))
+                .transpose()?,
+            always_direct,
+            bypass: AtomicBool::new(false),
             memory: rustix::fs::fstatfs(&file).is_ok_and(|fs| fs.f_type == TMPFS),
-            file: match direct {
-                true => again(OFlags::DIRECT.bits() as i32).map_err(no_direct)?,
-                false => file,
-            },
-            direct,
             nowait: AtomicBool::new(true),
             cold_until: AtomicU64::new(0),
+            file,
         })
+    }
+
+    /// Has reads of bytes that are not in the page cache bypass it, if the kernel can tell which
+    /// bytes these are, and the file system can read them so. The file has at least `end` bytes.
+    ///
+    /// File systems without `RWF_NOWAIT` are left out: those of a network or of a program (FUSE).
+    /// Some of them get their bytes in order only, and begin again where a read is out of order.
+    pub fn bypass_page_cache(&mut self, end: u64) {
+        if !self.always_direct && !self.memory && self.counts_cached(end).is_ok_and(|counts| counts)
+        {
+            self.direct = again(&self.file, OFlags::DIRECT).ok();
+            *self.bypass.get_mut() = self.direct.is_some();
+        }
+    }
+
+    /// Returns whether the kernel counts the pages of the file that are in the page cache. On
+    /// overlayfs, whose files have their pages in files of another file system, it counts none.
+    fn counts_cached(&self, end: u64) -> io::Result<bool> {
+        let last = end - 1..end;
+        let file = again(&self.file, OFlags::empty())?;
+        // The kernel then reads only this page.
+        rustix::fs::fadvise(&file, 0, None, Advice::Random)?;
+        match read_cached(&file, &mut [0], last.start) {
+            Err(Errno::AGAIN) => file.read_at(&mut [0], last.start)?,
+            read => read?,
+        };
+        Ok(cached(file.as_fd(), &last)? > 0)
     }
 
     /// Returns the file.
@@ -137,9 +174,9 @@ impl Source {
         self.file.as_fd()
     }
 
-    /// Returns whether reads bypass the page cache.
+    /// Returns whether all reads bypass the page cache.
     pub fn is_direct(&self) -> bool {
-        self.direct
+        self.always_direct
     }
 
     /// Returns the size of a regular file, or else 0.
@@ -173,7 +210,7 @@ impl Source {
     /// Returns whether the bytes from `at` on must be read by one thread, in order.
     pub fn is_cold(&self, at: u64) -> bool {
         if at >= self.cold_until.load(Relaxed) && self.tells_cached() {
-            if let Err(Errno::AGAIN) = self.read_cached(&mut [0], at) {
+            if let Err(Errno::AGAIN) = read_cached(&self.file, &mut [0], at) {
                 self.note_cold(at);
             }
         }
@@ -182,7 +219,7 @@ impl Source {
 
     /// Returns whether it can be found out, without waiting, if bytes are in the page cache.
     pub fn tells_cached(&self) -> bool {
-        !self.direct && self.nowait.load(Relaxed)
+        !self.always_direct && self.nowait.load(Relaxed)
     }
 
     /// Returns whether the file is in memory only.
@@ -190,29 +227,51 @@ impl Source {
         self.memory
     }
 
+    /// Returns whether reads of some bytes of a long range bypass the page cache.
+    pub fn reads_directly(&self, range: &Range<u64>) -> bool {
+        let step = (range.end - range.start) / SAMPLES;
+        (0..SAMPLES).any(|number| {
+            let at = range.start + number * step;
+            self.is_direct_at(&(at..at + step.min(LONG_PIECE as u64)))
+        })
+    }
+
+    /// Returns whether reads of bytes of a range bypass the page cache. They do if hardly any of
+    /// the bytes is in it.
+    fn is_direct_at(&self, range: &Range<u64>) -> bool {
+        self.always_direct
+            || self.bypass.load(Relaxed)
+                && cached(self.file.as_fd(), range)
+                    .is_ok_and(|bytes| bytes * FEW <= range.end - range.start)
+    }
+
     fn note_cold(&self, at: u64) {
         self.cold_until.fetch_max(at + COLD, Relaxed);
     }
 
-    /// Reads bytes of a range into the buffer. No bytes are the end of the file.
+    /// Reads bytes of a range into the buffer, past the page cache if `direct` is set. No bytes are
+    /// the end of the file.
     ///
     /// The buffer begins with a page. The length of a buffer for direct reads is a multiple of the
     /// size of a page.
-    pub fn read(&self, buffer: &mut [u8], range: Range<u64>) -> io::Result<Found> {
+    pub fn read(&self, buffer: &mut [u8], range: Range<u64>, direct: bool) -> io::Result<Found> {
         let left = range.end.saturating_sub(range.start);
         let left = usize::try_from(left).unwrap_or(usize::MAX);
         if left == 0 {
             return Ok((Way::Read, 0..0));
         }
-        if self.direct {
+        if let Some(file) = self.direct.as_ref().filter(|_| direct) {
             // File systems want an offset and a length that are multiples of their block size.
             let skip = range.start as usize % PAGE;
             let end = left.saturating_add(skip).min(buffer.len());
-            let read = self.file.read_at(
-                &mut buffer[..end.next_multiple_of(PAGE)],
-                range.start - skip as u64,
-            )?;
-            return Ok((Way::Direct, skip.min(read)..end.min(read)));
+            let aligned = &mut buffer[..end.next_multiple_of(PAGE)];
+            match file.read_at(aligned, range.start - skip as u64) {
+                Ok(read) => return Ok((Way::Direct, skip.min(read)..end.min(read))),
+                Err(error) if self.always_direct => return Err(error),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => return Err(error),
+                // Reading through the page cache may work. If the disk is bad, it does not.
+                Err(_) => self.bypass.store(false, Relaxed),
+            }
         }
         let len = buffer.len().min(left);
         let buffer = &mut buffer[..len];
@@ -221,7 +280,7 @@ impl Source {
             false => (Way::Cache, 0..read),
         };
         if self.nowait.load(Relaxed) {
-            match self.read_cached(buffer, range.start) {
+            match read_cached(&self.file, buffer, range.start) {
                 Ok(read) => return Ok(found(read)),
                 Err(Errno::INTR) => return Err(Errno::INTR.into()),
                 Err(Errno::AGAIN) => self.note_cold(range.start),
@@ -237,12 +296,12 @@ impl Source {
         }
         Ok(found(read))
     }
+}
 
-    /// Reads bytes that are in the page cache, up to the first one that is not.
-    fn read_cached(&self, buffer: &mut [u8], at: u64) -> Result<usize, Errno> {
-        let mut buffers = [io::IoSliceMut::new(buffer)];
-        rustix::io::preadv2(&self.file, &mut buffers, at, ReadWriteFlags::NOWAIT)
-    }
+/// Reads bytes that are in the page cache, up to the first one that is not.
+fn read_cached(file: &File, buffer: &mut [u8], at: u64) -> Result<usize, Errno> {
+    let mut buffers = [io::IoSliceMut::new(buffer)];
+    rustix::io::preadv2(file, &mut buffers, at, ReadWriteFlags::NOWAIT)
 }
 
 /// The parts of a range of a file.
@@ -275,9 +334,23 @@ impl Iterator for Parts<'_> {
                 None => self.known = self.end,
             }
         }
-        self.at = self.known.min(start.saturating_add(self.step));
+        let next = |step: u64| self.known.min((start / step + 1).saturating_mul(step));
+        let part = start..next(LONG_PIECE as u64);
+        if self.source.is_direct_at(&part) {
+            self.at = part.end;
+            return Some(Part::Direct(part));
+        }
+        self.at = next(self.step);
         Some(Part::Data(start..self.at))
     }
+}
+
+/// Opens a file again, with a position and flags of its own.
+fn again(file: &File, flags: OFlags) -> io::Result<File> {
+    fs::OpenOptions::new()
+        .read(true)
+        .custom_flags(flags.bits() as i32)
+        .open(format!("/proc/self/fd/{}", file.as_raw_fd()))
 }
 
 /// Reads the next bytes of a file with positions, and finds out how they come.
@@ -323,5 +396,30 @@ fn no_direct(error: io::Error) -> io::Error {
     match error.raw_os_error() == Some(Errno::INVAL.raw_os_error()) {
         true => io::Error::other("the file system has no reads that bypass the page cache"),
         false => error,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Some file systems refuse direct reads only when they are asked for one.
+    #[test]
+    fn reads_through_the_page_cache_where_direct_reads_fail() {
+        let path = std::env::temp_dir().join(format!("adler32-{}", std::process::id()));
+        let unreadable = File::create(&path).unwrap();
+        fs::write(&path, "abcde").unwrap();
+        let file = File::open(&path).unwrap();
+        fs::remove_file(&path).unwrap();
+
+        let mut source = Source::new(file.as_fd(), false).unwrap();
+        source.direct = Some(unreadable);
+        *source.bypass.get_mut() = true;
+        let mut buffer = vec![0; 2 * PAGE];
+        let (way, found) = source.read(&mut buffer[..PAGE], 1..5, true).unwrap();
+        assert_ne!(way, Way::Direct);
+        assert_eq!(buffer[found], *b"bcde");
+        // No part is read so from then on.
+        assert_eq!(source.parts(0..5, 5).next(), Some(Part::Data(0..5)));
     }
 }
