@@ -308,9 +308,13 @@ lab: linker ## Build the lab
 # The programs are static, because they also run in guests.
 static := -C target-feature=+crt-static
 
+# The test programs are built incrementally, which takes less time. It would make the others slower.
 .PHONY: tools
+tools: export RUSTFLAGS := $(static)
 tools: linker ## Build the command, the test programs and the benchmarks
-	@RUSTFLAGS='$(static)' cargo build --release --locked --quiet --target $(TARGET)
+	@cargo build --release --locked --quiet --target $(TARGET) --workspace --exclude adler32-tests
+	@CARGO_INCREMENTAL=1 \
+		cargo build --release --locked --quiet --target $(TARGET) --package adler32-tests
 	@mkdir -p build/tests && cp -ru tests/fixtures/modules build/tests
 
 # The programs for guests of arm64. As for the other programs, the compiled crates are in the cache.
@@ -319,6 +323,7 @@ ARM64_CRATES = $(CARGO_CACHE)/arm64-$(firstword $(shell echo $(CURDIR) | md5sum)
 tools-arm64: lab
 	@mkdir -p $(CARGO_CACHE) $(ARM64_TOOLS)
 	@$(LAB) cargo --home "$${CARGO_HOME:-$$HOME/.cargo}" --target $(ARM64_CRATES) -- build --release \
+		--config build.incremental=true \
 		--locked --quiet --package adler32-cli --package adler32-tests --package demo \
 		--bin adler32 --bin adler32sum --bin test-vm --bin demo
 	@cp -u $(addprefix $(ARM64_CRATES)/aarch64-unknown-linux-gnu/release/,\
