@@ -90,7 +90,7 @@ const SUITES: &[(&str, Stage, Place, &[&str])] = &[
     ("portable", Use, Each, &[SOAK]),
     ("boot", Use, Newest, &[CHECK]),
     ("learn", Use, Newest, &[TEST]),
-    ("uml", Use, Newest, &[TEST]),
+    ("uml", Use, Newest, &[TEST, SOAK]),
     ("uml-debug", Use, Newest, &[TEST, SOAK]),
     ("debug", Use, Newest, &[SOAK]),
     ("detectors", Use, Newest, &[TEST]),

@@ -117,17 +117,22 @@ compile_go() {
 	mv "$program.$$" "$program"
 }
 
-# uml_tests FLAVOUR ARGUMENTS: runs test-vm in User Mode Linux, where implementations run that QEMU
-# cannot emulate. The skipped tests need what User Mode Linux lacks: 32-bit programs, device-mapper,
-# huge pages, secret memory, device memory, the pages that the kernel maps into each program, and
-# memory protection keys. User Mode Linux also reads PROT_NONE memory, limits mappings as its host
-# limits those of a program, and has one processor, on which a write or a sendfile ends before
-# another begins.
+# uml_tests FLAVOUR ARGUMENTS...: runs test-vm in User Mode Linux, once for each of the arguments.
+# Implementations that QEMU cannot emulate run there. The skipped tests need what User Mode Linux
+# lacks: 32-bit programs, device-mapper, huge pages, secret memory, device memory, the pages that
+# the kernel maps into each program, and memory protection keys. User Mode Linux also reads
+# PROT_NONE memory, limits mappings as its host limits those of a program, and has one processor, on
+# which a write or a sendfile ends before another begins.
 uml_tests() {
+	local flavour=$1 commands=true arguments
+	shift
 	compile_go
-	in_guest --flavour "$1" --packages "$WRITERS" --build build/tests/modules --path build/tests \
-		-- sh -c "exec test-vm 2>&1 $2 \
-		--skip compat:: --skip kernel_api::mapping_ --skip memory:: --skip huge_ \
-		--skip mappings::secret --skip mappings::device_ --skip mappings::kernel_ \
-		--skip ::protected_ --skip pinned::many_ --skip transfer::file_that_"
+	for arguments; do
+		commands+=" && test-vm 2>&1 $arguments \
+			--skip compat:: --skip kernel_api::mapping_ --skip memory:: --skip huge_ \
+			--skip mappings::secret --skip mappings::device_ --skip mappings::kernel_ \
+			--skip ::protected_ --skip pinned::many_ --skip transfer::file_that_"
+	done
+	in_guest --flavour "$flavour" --packages "$WRITERS" --build build/tests/modules \
+		--path build/tests -- sh -c "$commands"
 }
