@@ -11,6 +11,8 @@ test-"$NEWEST")
 	arguments='--skip info::module_ --skip info::kernel_ --skip info::node_ --skip reload_100_times'
 	;;
 test-*-rt-*) arguments=$FLAVOUR options='--smp 4' ;;
+# QEMU emulates pointer authentication slowly. No code of the module depends on it.
+test-*-arm64) arguments="$FLAVOUR --skip sharing::" options='--append arm64.nopauth' ;;
 test-*-*) arguments="$FLAVOUR --skip sharing::" ;;
 *) arguments=$SHORT ;;
 esac
