@@ -301,14 +301,15 @@ distclean: lab ## Remove build/ and the cache of kernels, packages and crates
 	$(LAB) clean
 	rm -rf build
 
+# The lab and the test programs are built incrementally, which saves time in later builds and in new
+# clones. It would make the command and the benchmarks slower.
 .PHONY: lab
 lab: linker ## Build the lab
-	@cd lab && cargo build --release --locked --quiet --workspace
+	@cd lab && CARGO_INCREMENTAL=1 cargo build --release --locked --quiet --workspace
 
 # The programs are static, because they also run in guests.
 static := -C target-feature=+crt-static
 
-# The test programs are built incrementally, which takes less time. It would make the others slower.
 .PHONY: tools
 tools: export RUSTFLAGS := $(static)
 tools: linker ## Build the command, the test programs and the benchmarks
