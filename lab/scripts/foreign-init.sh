@@ -15,11 +15,15 @@ report() {
 	kill -STOP $$
 }
 
-# What the guest writes stays in memory, over the read-only root.
+# What the guest writes stays in memory, over the read-only root. overlayfs lists directories with
+# requests of as many pages as possible, and virtiofsd refuses to list more than 1 MiB. The limit of
+# pages takes effect in later mounts, so the root is mounted once more.
 if [ "$1" != writable ]; then
 	mount -t proc none /proc && mount -t tmpfs none /mnt &&
-		mkdir /mnt/upper /mnt/work /mnt/root &&
-		mount -t overlay -o lowerdir=/,upperdir=/mnt/upper,workdir=/mnt/work none /mnt/root &&
+		mkdir /mnt/lower /mnt/upper /mnt/work /mnt/root &&
+		echo $((1048576 / $(getconf PAGESIZE))) > /proc/sys/fs/fuse/max_pages_limit &&
+		mount -t virtiofs lower /mnt/lower &&
+		mount -t overlay -o lowerdir=/mnt/lower,upperdir=/mnt/upper,workdir=/mnt/work none /mnt/root &&
 		cd /mnt/root && mkdir -p lab && cp /lab/init /lab/job lab &&
 		mount --move . / && exec chroot . /lab/init writable
 	echo "lab: cannot make the root writable"

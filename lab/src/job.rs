@@ -15,6 +15,8 @@ pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:
 pub const UML: &str = "lab_uml";
 /// The tag of the file system that holds the guest's root.
 pub const ROOT_TAG: &str = "root";
+/// The tag of the same file system for guests of arm64, which mount it once more.
+pub const LOWER_TAG: &str = "lower";
 /// The tag of the file system that holds the current directory.
 pub const DIR_TAG: &str = "directory";
 

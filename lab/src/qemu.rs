@@ -30,6 +30,7 @@ use crate::job::port;
 use crate::job::Job;
 use crate::job::DIR_TAG;
 use crate::job::INIT;
+use crate::job::LOWER_TAG;
 use crate::job::ROOT_TAG;
 use crate::root::Root;
 use crate::root::STAMPS;
@@ -125,25 +126,21 @@ fn start_with(
     write_job(share, job)?;
     let (messages, stderr) = io::pipe()?;
     let shared = Path::new("/").join(RUN).join(SHARE);
-    let daemons = vec![
-        serve(
-            root,
-            ROOT_TAG,
-            &shared,
-            &["--readonly", "--cache=always"],
-            stderr.try_clone()?.into(),
-        )?,
-        serve(
-            root,
-            DIR_TAG,
-            Path::new(&job.dir),
-            // Without this, the guest drops a program's pages at each start, and reads them back
-            // into other pages. TCG does not see virtiofsd's writes to those pages, and would
-            // execute stale translations.
-            &["--cache=always"],
-            stderr.try_clone()?.into(),
-        )?,
+    let read_only: &[&str] = &["--readonly", "--cache=always"];
+    let mut shares = vec![
+        (ROOT_TAG, &*shared, read_only),
+        // Without this option, the guest drops a program's pages at each start, and reads them back
+        // into other pages. TCG does not see virtiofsd's writes to those pages, and would execute
+        // stale translations.
+        (DIR_TAG, Path::new(&job.dir), &["--cache=always"]),
     ];
+    if variant.is_arm64 {
+        shares.push((LOWER_TAG, &shared, read_only));
+    }
+    let daemons = shares
+        .iter()
+        .map(|(tag, dir, options)| serve(root, tag, dir, options, stderr.try_clone()?.into()))
+        .collect::<Result<_>>()?;
 
     let (program, machine, serial) = if variant.is_arm64 {
         ("qemu-system-aarch64", "virt", "ttyAMA0")
@@ -204,7 +201,7 @@ fn start_with(
     .args(["-append", parameters.trim_end()])
     // The first device, so that its ports are called vport0pN.
     .args(["-device", "virtio-serial-pci,romfile="]);
-    for tag in [ROOT_TAG, DIR_TAG] {
+    for (tag, ..) in shares {
         qemu.args(["-chardev", &format!("socket,id={tag},path=/{RUN}/{tag}")])
             .args([
                 "-device",

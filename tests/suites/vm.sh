@@ -17,4 +17,4 @@ test-*-*) arguments="$FLAVOUR --skip sharing::" ;;
 *) arguments=$SHORT ;;
 esac
 # shellcheck disable=SC2086 # These are several words.
-vm_tests true "$arguments" $options
+vm_tests 'ls / > /dev/null' "$arguments" $options

@@ -409,10 +409,7 @@ fn kcapi_dgst_agrees() {
 }
 
 fn python_agrees() {
-    // -B: no bytecode is written next to the sources, so that overlayfs need not merge two
-    // directories. With pages of 16 KiB, it lists these in requests of 4 MiB, and virtiofsd refuses
-    // those above 1 MiB.
-    let output = sh(r#"python3 -B -c '
+    let output = sh(r#"python3 -c '
 import socket, zlib
 with socket.socket(socket.AF_ALG, socket.SOCK_SEQPACKET) as s:
     s.bind(("hash", "adler32"))

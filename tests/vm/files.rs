@@ -178,8 +178,7 @@ fn usual_commands() {
 }
 
 fn python_reads_and_writes() {
-    // -B: see python_agrees in af_alg.rs.
-    let line = r#"python3 -B -c "
+    let line = r#"python3 -c "
 import zlib
 data = open(\"ab\", \"rb\").read()
 with open(\"/dev/adler32\", \"wb\") as f: f.write(data)
