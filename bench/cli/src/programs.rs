@@ -69,7 +69,7 @@ impl Programs {
     }
 
     /// Returns bench-cli-peer, which reads pieces of `size` bytes: in order, if `work` is `read`;
-    /// in order, to sum them, if it is `libdeflate`; and four at a time past the page cache, if it
+    /// in order, to sum them, if it is `libdeflate`; and 16 at a time past the page cache, if it
     /// is `direct`.
     pub fn peer(&self, work: &str, size: usize) -> Command {
         let mut command = Command::new(&self.peer);

@@ -99,8 +99,9 @@ without a copy. If the device fails, cpu computes the rest. With --via device, t
 error.
 
 Of files of 16 MiB or more, the parts that are not in the page cache are read from the disk past \
-it (O_DIRECT) where the kernel and the file system support that. These parts do not enter the page \
-cache, unless --threads is 1.
+it (O_DIRECT) if the kernel and the file system support that, and if you own the file or may write \
+to it. The parts do not enter the page cache, so a program that reads the file afterward reads the \
+disk again. With --threads 1, all of the file is read through the page cache.
 
 With --direct, all data of regular files and block devices is read from the disk, and no data \
 enters or leaves the page cache. With --check, such reads find damage on the disk that the page \

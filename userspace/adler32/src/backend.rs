@@ -198,7 +198,7 @@ impl Backend {
             }
         } else if call == Some(Call::Sendfile) || options.direct {
             let source = Source::new(file, options.direct).map_err(Error::Read)?;
-            direct = source.is_direct();
+            direct = source.is_always_direct();
             if call == Some(Call::Sendfile) || direct {
                 length = self.append_rest(&source, file, options)?;
             }
@@ -269,7 +269,7 @@ impl Backend {
                 }
                 Part::Data(data) | Part::Direct(data) => data.end,
             };
-            while at < end && !source.is_direct() {
+            while at < end && !source.is_always_direct() {
                 let most = usize::try_from(end - at).unwrap_or(usize::MAX);
                 let most = most.min(transfer::MOST);
                 let sent = self.send(source.as_fd(), Call::Sendfile, Some(at), most)? as u64;
@@ -303,7 +303,7 @@ impl Backend {
         let Self::Device(session) = self else {
             return Ok(0);
         };
-        if source.is_direct() || threads::number(options.threads) == 1 {
+        if source.is_always_direct() || threads::number(options.threads) == 1 {
             return Ok(0);
         }
         let size = source.size().map_err(Error::Read)?;

@@ -16,11 +16,11 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod buffer;
 mod cachestat;
 pub(crate) mod sessions;
 pub(crate) mod source;
 
-use std::cell::Cell;
 use std::fs::File;
 use std::io;
 use std::io::Seek;
@@ -30,9 +30,8 @@ use std::ops::Range;
 use std::os::fd::AsFd;
 
 use rustix::fs::FileType;
-use rustix::mm::madvise;
-use rustix::mm::Advice;
 
+use self::buffer::Buffer;
 use self::sessions::Sessions;
 use self::source::Part;
 use self::source::Source;
@@ -57,9 +56,8 @@ const STEP: u64 = 4 * 1024 * 1024;
 /// How many bytes a thread takes at once for the device. Each part costs a few calls.
 pub(crate) const DEVICE_STEP: u64 = 16 * 1024 * 1024;
 
-/// How many direct reads are under way, at least, unless the caller chooses the number of threads.
-/// The disk decides how fast they are, so this number does not depend on that of the processors.
-/// [`Source`] contains the rates.
+/// How many threads read a very long file directly, unless the caller chooses the number, or there
+/// are more processors. They wait for the disk most of the time. [`Source`] contains the rates.
 const DIRECT_READS: u64 = 16;
 
 /// How many bytes are read at a time: [`PIECE`] bytes at first, and [`LONG_PIECE`] bytes after
@@ -251,12 +249,8 @@ pub(crate) fn read_all(
     mut read: impl FnMut(&mut [u8]) -> io::Result<Found>,
     mut take: impl FnMut(&[u8]) -> Result<(), Error>,
 ) -> Result<u64, Error> {
-    thread_local! {
-        // Each thread keeps its buffer for the next file.
-        static BUFFER: Cell<Option<Buffer>> = const { Cell::new(None) };
-    }
     // The buffer is taken, not borrowed, because the caller's `read` may call this function again.
-    let mut buffer = BUFFER.take().unwrap_or_else(Buffer::new);
+    let mut buffer = Buffer::take();
     let mut length = 0;
     let done = loop {
         let piece = buffer.piece(options.direct);
@@ -275,55 +269,8 @@ pub(crate) fn read_all(
             Err(error) => break Err(Error::Read(error)),
         }
     };
-    BUFFER.set(Some(buffer));
+    buffer.keep();
     done
-}
-
-/// Memory to read into.
-///
-/// The memory begins at the start of a page, as the kernel's copy of the file does. Memory from
-/// `malloc` begins 16 bytes after the start of a page. Reading into it, which the kernel does by
-/// `rep movsb`, ran at 0.4 to 0.75 times the speed.
-struct Buffer {
-    memory: Vec<u8>,
-    /// How many bytes have been read into the memory so far.
-    seen: u64,
-}
-
-impl Buffer {
-    fn new() -> Self {
-        let mut memory = vec![0; 2 * LONG_PIECE + PIECE];
-        let long = long_piece(&memory);
-        let start = memory[long].as_mut_ptr().cast();
-        // Without huge pages, only the requests of direct reads are shorter.
-        // SAFETY: The advice does not change the content of the memory.
-        let _ = unsafe { madvise(start, LONG_PIECE, Advice::LinuxHugepage) };
-        Self { memory, seen: 0 }
-    }
-
-    /// Returns the memory for the next piece. A direct read is a request to the disk, and should be
-    /// long.
-    fn piece(&mut self, direct: bool) -> &mut [u8] {
-        let long = long_piece(&self.memory);
-        let piece = match direct || self.seen >= LONG {
-            true => long,
-            false => long.end..long.end + PIECE,
-        };
-        &mut self.memory[piece]
-    }
-}
-
-/// Returns where the memory for a long piece is. The memory for short pieces is after it.
-///
-/// The long piece can be one huge page. The kernel then splits direct reads into fewer requests.
-/// On a loop device that was limited to 125 requests in a second, `adler32 sum --direct` read at
-/// 0.02 GB/s in pieces of 128 KiB, at 0.07 GB/s in pieces of 2 MiB, as `dd iflag=direct` with 2
-/// or 16 MiB (the device takes 128 pages in a request), and at 0.13 to 0.16 GB/s into huge pages.
-/// One thread that reads through the page cache read at 0.12 GB/s. `make bench-cli` measures such
-/// a device.
-fn long_piece(memory: &[u8]) -> Range<usize> {
-    let start = memory.as_ptr().align_offset(LONG_PIECE);
-    start..start + LONG_PIECE
 }
 
 /// Sums a range of a file of this size. Several threads sum it if it is long.
@@ -337,9 +284,9 @@ fn sum_parts(
     let mut sum = Sum::EMPTY;
     if is_long(&known) {
         if options.threads != Some(NonZero::<usize>::MIN) {
-            source.bypass_page_cache(known.end);
+            source.bypass_page_cache();
         }
-        let sessions = match options.device && !source.is_direct() {
+        let sessions = match options.device && !source.is_always_direct() {
             true => Sessions::open().ok(),
             false => None,
         };
@@ -378,7 +325,7 @@ pub(crate) fn sum_long(
     let start = range.start;
     source.advise_sequential();
     let threads = match options.threads {
-        None if source.reads_directly(&range) => threads::number(None).max(DIRECT_READS),
+        None if source.has_direct_parts(&range) => threads::number(None).max(DIRECT_READS),
         wanted => threads::number(wanted),
     };
     let threads = threads.min((range.end - start) / (PARALLEL_FROM / 2));
@@ -387,7 +334,14 @@ pub(crate) fn sum_long(
         Part::Direct(_) | Part::Hole(_) => false,
     };
     let parts = source.parts(range, step);
-    threads::sum(start, parts, threads, is_cold, |part| {
+    // A thread that has no memory to read into leaves the work to the others.
+    let is_ready = || {
+        let mut buffer = Buffer::take();
+        let reserved = buffer.reserve();
+        buffer.keep();
+        reserved
+    };
+    threads::sum(start, parts, threads, is_ready, is_cold, |part| {
         let (range, direct) = match part {
             Part::Data(range) => (range, false),
             Part::Direct(range) => (range, true),
@@ -428,24 +382,4 @@ fn continue_sum(
         Ok(())
     })?;
     Ok(hasher.sum())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_buffer_begins_with_a_page() {
-        let mut buffer = Buffer::new();
-        for (seen, direct, len) in [
-            (0, false, PIECE),
-            (LONG - 1, false, PIECE),
-            (LONG, false, LONG_PIECE),
-            (0, true, LONG_PIECE),
-        ] {
-            buffer.seen = seen;
-            let piece = buffer.piece(direct);
-            assert_eq!((piece.as_ptr() as usize % PAGE, piece.len()), (0, len));
-        }
-    }
 }

@@ -11,6 +11,10 @@ use std::thread;
 
 use crate::sum::Sum;
 
+/// The size of a thread's stack in bytes. Many threads may wait for a disk at the same time, in a
+/// process whose memory is limited.
+const STACK: usize = 256 * 1024;
+
 /// Returns the number of threads that the caller wants, or else the number of processors.
 pub fn number(wanted: Option<NonZero<usize>>) -> u64 {
     wanted
@@ -19,12 +23,14 @@ pub fn number(wanted: Option<NonZero<usize>>) -> u64 {
 }
 
 /// Sums the parts of a whole that begins at `start`, with up to `threads` threads. The caller is
-/// one of them. `sum` sums a part, and returns where the part begins. If a sum covers less than its
-/// part, the result ends there. No other part is begun while a part is summed that is `alone`.
+/// one of them. Each of the others works only if `is_ready` returns true. `sum` sums a part, and
+/// returns where the part begins. If a sum covers less than its part, the result ends there. No
+/// other part is begun while a part is summed that is `alone`.
 pub fn sum<P, E: Send>(
     start: u64,
     parts: impl Iterator<Item = P> + Send,
     threads: u64,
+    is_ready: impl Fn() -> bool + Sync,
     alone: impl Fn(&P) -> bool + Sync,
     sum: impl Fn(P) -> Result<(u64, Sum), E> + Sync,
 ) -> Result<Sum, E> {
@@ -48,10 +54,20 @@ pub fn sum<P, E: Send>(
             }
         }
     };
+    // The caller works in any case, and so takes what it needs before the others do.
+    is_ready();
     let sums = thread::scope(|scope| {
         // If the system refuses more threads, those that have started do all the work.
         let others: Vec<_> = (1..threads)
-            .map_while(|_| thread::Builder::new().spawn_scoped(scope, work).ok())
+            .map_while(|_| {
+                let thread = thread::Builder::new().stack_size(STACK);
+                thread
+                    .spawn_scoped(scope, || match is_ready() {
+                        true => work(),
+                        false => Ok(Vec::new()),
+                    })
+                    .ok()
+            })
             .collect();
         let mut sums = work()?;
         for other in others {

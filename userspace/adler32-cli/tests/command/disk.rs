@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! Files on a disk that is damaged below the page cache. The disk is a loop device, which only root
-//! can set up.
+//! Files on a disk, in the page cache, or both. Some disks are loop devices, which only root can
+//! set up.
 
 use std::fs;
 use std::fs::File;
@@ -17,6 +17,7 @@ use super::assert_prints;
 use super::files;
 use super::run_in;
 use super::way_of_cached;
+use super::Outcome;
 
 const MIB: usize = 1024 * 1024;
 
@@ -155,7 +156,25 @@ fn reports_how_the_bytes_came() {
     assert_eq!([one(Way::Direct), one(Way::Hole)], [0, LEN - DATA]);
 }
 
-/// The kernel does not count the cached pages of files on overlayfs, on which containers run.
+/// Threads that find no memory leave the work to the others.
+#[test]
+fn sums_long_files_with_little_memory() {
+    let directory = files(&[("file", &vec![7; 160 * MIB])]);
+    let sum = run_in(&directory, &["sum", "--threads", "1", "file"]);
+    for kib in [80_000, 100_000, 150_000, 200_000, 300_000] {
+        let output = Command::new("sh")
+            .args([
+                "-c",
+                &format!("ulimit -v {kib} && exec \"$0\" sum --threads 16 file"),
+            ])
+            .arg(env!("CARGO_BIN_EXE_adler32"))
+            .current_dir(&directory)
+            .output();
+        assert_eq!(Outcome::from(output.unwrap()), sum, "{kib} KiB");
+    }
+}
+
+/// On overlayfs, on which containers run, the kernel counts the cached pages of the wrong file.
 #[test]
 fn cached_files_on_overlayfs_are_read_from_the_cache() {
     let directory = files(&[]);

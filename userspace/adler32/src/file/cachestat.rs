@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! The system call `cachestat` of Linux 6.5, which neither nix nor rustix has.
+//! The system call `cachestat` of Linux 6.5, which nix and rustix lack.
 
 use std::io;
 use std::ops::Range;
@@ -14,7 +14,7 @@ use nix::errno::Errno;
 use nix::libc;
 use rustix::param::page_size;
 
-/// Returns how many bytes the pages of a range of a file have that are in the page cache.
+/// Returns how many bytes of a range of a file are in the page cache, in whole pages.
 ///
 /// Newer kernels refuse with EPERM if the caller neither owns the file nor may write to it.
 pub fn cached(file: BorrowedFd<'_>, range: &Range<u64>) -> io::Result<u64> {

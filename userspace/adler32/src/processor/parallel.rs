@@ -46,6 +46,7 @@ pub fn update_parallel(start: Adler32, data: &[u8], threads: Option<NonZero<usiz
         0,
         parts,
         threads,
+        || true,
         |_| false,
         |(at, data)| Ok::<_, Infallible>((at, sum(data))),
     );
