@@ -349,13 +349,17 @@ impl Iterator for Parts<'_> {
         // The end of the piece that begins at `at`, which is a multiple of `step`.
         let next = |at: u64, step: u64| self.known.min((at / step + 1).saturating_mul(step));
         let piece = |at| at..next(at, LONG_PIECE as u64);
-        self.at = piece(start).end;
         if self.source.is_direct_at(&piece(start)) {
+            self.at = piece(start).end;
             return Some(Part::Direct(start..self.at));
         }
-        let end = next(start, self.step);
-        while self.at < end && !self.source.is_direct_at(&piece(self.at)) {
-            self.at = piece(self.at).end;
+        self.at = next(start, self.step);
+        if self.source.bypass.load(Relaxed) {
+            let mut at = piece(start).end;
+            while at < self.at && !self.source.is_direct_at(&piece(at)) {
+                at = piece(at).end;
+            }
+            self.at = at;
         }
         Some(Part::Data(start..self.at))
     }
@@ -435,7 +439,8 @@ mod tests {
         let (way, found) = source.read(&mut buffer[..PAGE], 1..5, true).unwrap();
         assert_ne!(way, Way::Direct);
         assert_eq!(buffer[found], *b"bcde");
-        // No part is read directly from then on.
-        assert_eq!(source.parts(0..5, 5).next(), Some(Part::Data(0..5)));
+        // No part is read directly from then on, and nothing is looked up in each piece of it.
+        let all = source.parts(0..u64::MAX, u64::MAX).next();
+        assert_eq!(all, Some(Part::Data(0..u64::MAX)));
     }
 }
