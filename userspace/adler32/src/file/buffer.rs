@@ -54,8 +54,16 @@ impl Buffer {
         BUFFER.set(self);
     }
 
-    /// Makes the memory for a long piece. Returns whether the system has memory for it.
-    pub fn reserve(&mut self) -> bool {
+    /// Makes this thread's memory for a long piece, which is then used for all pieces. Returns
+    /// whether the system has memory for it.
+    pub fn reserve() -> bool {
+        let mut buffer = Self::take();
+        let reserved = buffer.reserve_long();
+        buffer.keep();
+        reserved
+    }
+
+    fn reserve_long(&mut self) -> bool {
         let long = self.long.get_or_insert_with(|| HugePage::new().ok());
         long.is_some()
     }
@@ -64,7 +72,7 @@ impl Buffer {
     /// long. If the system has no memory for a long piece, the memory is for a short one.
     pub fn piece(&mut self, direct: bool) -> &mut [u8] {
         if direct || self.seen >= LONG {
-            self.reserve();
+            self.reserve_long();
         }
         if let Some(Some(long)) = &mut self.long {
             return long.memory();

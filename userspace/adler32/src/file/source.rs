@@ -153,7 +153,7 @@ impl Source {
     /// Has reads of bytes that are not in the page cache bypass it, if the kernel reports which
     /// bytes these are, and the file system can read them so.
     pub fn bypass_page_cache(&mut self) {
-        if !self.always_direct && !self.memory && self.can_bypass().is_ok_and(|can| can) {
+        if !self.always_direct && !self.memory && self.can_bypass().unwrap_or(false) {
             self.direct = again(&self.file, OFlags::DIRECT).ok();
             *self.bypass.get_mut() = self.direct.is_some();
         }
@@ -311,7 +311,7 @@ impl Source {
 }
 
 /// Reads bytes that are in the page cache, up to the first one that is not.
-fn read_cached(file: &File, buffer: &mut [u8], at: u64) -> Result<usize, Errno> {
+fn read_cached(file: impl AsFd, buffer: &mut [u8], at: u64) -> Result<usize, Errno> {
     let mut buffers = [io::IoSliceMut::new(buffer)];
     rustix::io::preadv2(file, &mut buffers, at, ReadWriteFlags::NOWAIT)
 }
@@ -377,8 +377,7 @@ fn again(file: &File, flags: OFlags) -> io::Result<File> {
 pub fn read_next(file: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Found> {
     // This offset stands for the position of the file.
     const POSITION: u64 = u64::MAX;
-    let mut buffers = [io::IoSliceMut::new(buffer)];
-    let way = match rustix::io::preadv2(file, &mut buffers, POSITION, ReadWriteFlags::NOWAIT) {
+    let way = match read_cached(file, buffer, POSITION) {
         Ok(read) => return Ok((Way::Cache, 0..read)),
         Err(Errno::INTR) => return Err(Errno::INTR.into()),
         Err(Errno::AGAIN) => Way::Disk,
