@@ -12,6 +12,7 @@ use clap::ValueEnum;
 use rust_kernel_kit::archive;
 use rust_kernel_kit::command;
 use rust_kernel_kit::owned;
+use rust_kernel_kit::rustc;
 
 use crate::cache::Cache;
 use crate::kernel::Kernel;
@@ -363,6 +364,7 @@ fn build(root: &Root, kernel: &Kernel, recipe: &Recipe, variant: &Variant) -> Re
     let build_on_host = root.join(build.strip_prefix("/")?);
     // The script that prunes the build reads this directory also in a kernel without Rust.
     fs::create_dir_all(build_on_host.join("rust"))?;
+    rustc::write(&build_on_host)?;
     let wanted = recipe.config(kernel);
     fs::write(build_on_host.join("fragment"), &wanted)?;
     let make = |arguments: &[&str]| -> Result<()> {
@@ -370,6 +372,7 @@ fn build(root: &Root, kernel: &Kernel, recipe: &Recipe, variant: &Variant) -> Re
             &format!("{release}: make {}", arguments.join(" ")),
             root.command_in(&dir.join("source"), "make", None)?
                 .arg(format!("O={}", build.display()))
+                .arg(format!("RUSTC={}", build.join(rustc::NAME).display()))
                 .args(recipe.make)
                 .args(arguments)
                 .env("KCONFIG_ALLCONFIG", build.join("fragment")),

@@ -19,6 +19,7 @@ mod metadata;
 mod needs;
 pub mod owned;
 mod package;
+pub mod rustc;
 mod source;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;

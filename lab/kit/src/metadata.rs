@@ -17,6 +17,7 @@ use crate::archive;
 use crate::command;
 use crate::headers::value;
 use crate::headers::Headers;
+use crate::rustc;
 
 /// The generated files.
 pub struct Metadata {
@@ -60,6 +61,7 @@ pub fn make(headers: &Headers, file: &Path, work: &Path) -> Result<Metadata> {
     archive::unpack(&mut Command::new("bash"), file, &tree, &excluded)?;
     let release = &headers.release;
     fs::write(build.join(".config"), &headers.config)?;
+    rustc::write(work)?;
     let compiler = headers
         .compiler()
         .context("the kernel's configuration names no compiler")?;
@@ -76,6 +78,7 @@ pub fn make(headers: &Headers, file: &Path, work: &Path) -> Result<Metadata> {
                 .arg(format!("-j{jobs}"))
                 .arg(format!("O={}", build.display()))
                 .arg(format!("CC={compiler}"))
+                .arg(format!("RUSTC={}", work.join(rustc::NAME).display()))
                 .args(headers.cross())
                 .args(arguments),
         )?;
