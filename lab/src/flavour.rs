@@ -300,13 +300,13 @@ pub fn ensure(cache: &Cache, root: &Root, kernel: &Kernel, flavour: Flavour) -> 
     if is_ready(root, kernel, flavour) {
         return Ok(());
     }
-    let _lock = cache.lock()?;
+    let variant = Variant::new(kernel, flavour);
+    let _lock = root.lock(&variant.release)?;
     if is_ready(root, kernel, flavour) {
         return Ok(());
     }
-    let variant = Variant::new(kernel, flavour);
     let Some(recipe) = flavour.recipe() else {
-        return stock::prepare(root, kernel);
+        return stock::prepare(cache, root, kernel);
     };
     // Without the stamp, an interrupted build cannot be taken for a complete one.
     let stamp_file = root.join(STAMPS).join(stamp(&variant));
@@ -318,7 +318,7 @@ pub fn ensure(cache: &Cache, root: &Root, kernel: &Kernel, flavour: Flavour) -> 
     for dir in [variant.dir().trim_start_matches('/'), &modules] {
         owned::remove(&root.join(dir))?;
     }
-    build(root, kernel, recipe, &variant)?;
+    build(cache, root, kernel, recipe, &variant)?;
     root.write_stamp(&stamp(&variant), &inputs(kernel, recipe))
 }
 
@@ -346,18 +346,22 @@ fn essence(inputs: &str) -> [Vec<&str>; 2] {
     [words.filter(|word| *word != "\\").collect(), settings]
 }
 
-fn build(root: &Root, kernel: &Kernel, recipe: &Recipe, variant: &Variant) -> Result<()> {
+fn build(
+    cache: &Cache,
+    root: &Root,
+    kernel: &Kernel,
+    recipe: &Recipe,
+    variant: &Variant,
+) -> Result<()> {
     let release = &variant.release;
-    if !recipe.packages.is_empty() {
-        let packages = recipe.packages;
-        root.install(&format!("install {}", packages.join(" ")), packages)?;
-    }
+    root.ensure_packages(cache, recipe.packages)?;
+    let source = source::fetch(root, kernel, &cache.lock()?)?;
     let dir = variant.dir();
     let dir = Path::new(&dir);
     let build = dir.join("build");
     archive::unpack(
         &mut root.command("bash")?,
-        &source::fetch(root, kernel)?,
+        &source,
         &dir.join("source"),
         EXCLUDED,
     )?;

@@ -9,6 +9,7 @@ use std::process::Command;
 use anyhow::Result;
 use rust_kernel_kit::command;
 use rust_kernel_kit::owned;
+use rust_kernel_kit::owned::Lock;
 
 use crate::cache::Cache;
 use crate::root::Root;
@@ -63,13 +64,12 @@ fn inputs() -> String {
     format!("{PACKAGES:?}\n{USER_SPACE:?}\n{MAKE}")
 }
 
-/// Prepares the root for kernels of arm64, unless it is prepared. The caller must hold the cache's
-/// lock.
-pub fn prepare(root: &Root) -> Result<()> {
+/// Prepares the root for kernels of arm64, unless it is prepared. `lock` is the cache's lock.
+pub fn prepare(root: &Root, lock: &Lock) -> Result<()> {
     if is_ready(root) {
         return Ok(());
     }
-    root.install("install a compiler and QEMU for arm64", &PACKAGES)?;
+    root.install("install a compiler and QEMU for arm64", &PACKAGES, lock)?;
     owned::remove(&root.join(&DIR[1..]))?;
     command::step(
         "make a Debian user space of arm64",
@@ -87,7 +87,7 @@ pub fn ensure(cache: &Cache, root: &Root) -> Result<()> {
     }
     let lock = cache.lock()?;
     root.refresh_stale_index(&lock)?;
-    prepare(root)
+    prepare(root, &lock)
 }
 
 /// Makes `command`, which runs cargo in the root, build programs for guests of arm64. `home` is
@@ -101,8 +101,8 @@ pub fn select(command: &mut Command) {
     command.env("APT_CONFIG", format!("{DIR}/apt.conf"));
 }
 
-/// Downloads the package index for arm64 again. The caller must hold the cache's lock.
-pub fn refresh_index(root: &Root) -> Result<()> {
+/// Downloads the package index for arm64 again. `_lock` is the cache's lock.
+pub fn refresh_index(root: &Root, _lock: &Lock) -> Result<()> {
     let mut update = root.command("apt-get")?;
     select(update.arg("update"));
     command::step("download the package index of arm64", &mut update)

@@ -148,6 +148,17 @@ impl Root {
         sandbox::bind(dir, &shown, MsFlags::MS_REC)
     }
 
+    /// Waits until no other lab prepares the kernel `release`, and keeps others from preparing it
+    /// until the returned lock is dropped.
+    pub fn lock(&self, release: &str) -> Result<Lock> {
+        let locks = self.join(STAMPS).join("locks");
+        owned::make(&locks)?;
+        owned::lock(
+            &locks.join(release),
+            &format!("waiting for another lab to prepare {release}"),
+        )
+    }
+
     /// Downloads the package index again, unless it is fresh. `lock` is the cache's lock.
     pub fn refresh_stale_index(&self, lock: &Lock) -> Result<()> {
         let age = fs::metadata(self.join(STAMPS).join("index"))
@@ -181,11 +192,11 @@ impl Root {
             return Ok(());
         }
         self.refresh_stale_index(&lock)?;
-        self.install(&format!("install {}", missing.join(" ")), &missing)
+        self.install(&format!("install {}", missing.join(" ")), &missing, &lock)
     }
 
-    /// Installs `packages`, also after an interrupted run. The caller must hold the cache's lock.
-    pub fn install(&self, what: &str, packages: &[&str]) -> Result<()> {
+    /// Installs `packages`, also after an interrupted run. `_lock` is the cache's lock.
+    pub fn install(&self, what: &str, packages: &[&str], _lock: &Lock) -> Result<()> {
         command::output(self.command("dpkg")?.args(["--configure", "-a"]))
             .context("if this repeats, run `lab clean` and start again")?;
         command::step(

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use rust_kernel_kit::command;
+use rust_kernel_kit::owned::Lock;
 
 use crate::kernel::Kernel;
 use crate::root::Root;
@@ -17,8 +18,8 @@ use crate::root::Root;
 const KEPT: &str = "/var/cache/lab";
 
 /// Returns the path in the root of the package with the source of exactly `kernel`. Downloads the
-/// package if it is not kept yet. The caller must hold the cache's lock.
-pub fn fetch(root: &Root, kernel: &Kernel) -> Result<PathBuf> {
+/// package if it is not kept yet. `_lock` is the cache's lock.
+pub fn fetch(root: &Root, kernel: &Kernel, _lock: &Lock) -> Result<PathBuf> {
     let package = kernel.source_package();
     let version = &kernel.package_version;
     let name = format!("{package}_{version}_all.deb");

@@ -4,12 +4,15 @@
 
 use std::fs;
 use std::path::Path;
+use std::path::PathBuf;
 use std::process::Stdio;
 
 use anyhow::Context;
 use anyhow::Result;
 use rust_kernel_kit::command;
+use rust_kernel_kit::owned::Lock;
 
+use crate::cache::Cache;
 use crate::foreign;
 use crate::kernel::Kernel;
 use crate::root::Root;
@@ -31,14 +34,44 @@ fn stamp(release: &str) -> String {
     format!("kernels/{release}")
 }
 
-/// Makes `kernel` ready in `root`. Needs the cache's lock.
-pub fn prepare(root: &Root, kernel: &Kernel) -> Result<()> {
+/// Makes `kernel` ready in `root`. Other labs may use the root while the metadata is generated.
+pub fn prepare(cache: &Cache, root: &Root, kernel: &Kernel) -> Result<()> {
+    let release = &kernel.release;
+    // In memory, so that an interrupted run leaves nothing.
+    let work = Path::new("/tmp/kernel");
+    fs::create_dir(root.join("tmp/kernel"))?;
+    let source = download(root, kernel, work, &cache.lock()?)?;
+    command::step(
+        &format!("{release}: unpack image and modules"),
+        root.command_in(work, "sh", None)?
+            .args(["-c", UNPACK, "unpack-image.sh", release]),
+    )?;
+    let kit = Path::new("tmp").join(rust_kernel_kit::NAME);
+    fs::copy("/proc/self/exe", root.join(&kit))?;
+    let kit = Path::new("/").join(kit);
+    let build_dir = command::output(
+        root.command(kit.to_str().context("the kit's name")?)?
+            .arg(release)
+            .arg("--source")
+            .arg(source)
+            .stderr(Stdio::inherit()),
+    )
+    .with_context(|| format!("try another version than {release}: `lab kernels` lists them"))?;
+    fs::remove_dir_all(root.join("tmp/kernel"))?;
+    let version = &kernel.package_version;
+    root.write_stamp(&stamp(release), &format!("{version}\n{build_dir}"))
+}
+
+/// Installs the headers of `kernel`, and downloads the packages of its image and its modules, and
+/// those of the headers of arm64, into the directory `work`. Downloads the source, and returns its
+/// path. `lock` is the cache's lock.
+fn download(root: &Root, kernel: &Kernel, work: &Path, lock: &Lock) -> Result<PathBuf> {
     let release = &kernel.release;
     let install =
-        |packages: &[&str]| root.install(&format!("{release}: install headers"), packages);
+        |packages: &[&str]| root.install(&format!("{release}: install headers"), packages, lock);
     if kernel.flavour.is_arm64() {
-        foreign::prepare(root)?;
-        foreign::refresh_index(root)?;
+        foreign::prepare(root, lock)?;
+        foreign::refresh_index(root, lock)?;
         // The headers of arm64 are unpacked. With the programs of this architecture, they work.
         let version = release.split('-').next().unwrap_or_default();
         install(&[
@@ -48,29 +81,6 @@ pub fn prepare(root: &Root, kernel: &Kernel) -> Result<()> {
     } else {
         install(&[&format!("linux-headers-{release}")])?;
     }
-    // In memory, so that an interrupted run leaves nothing.
-    let work = Path::new("/tmp/kernel");
-    fs::create_dir(root.join("tmp/kernel"))?;
-    unpack(root, kernel, work)?;
-    let kit = Path::new("tmp").join(rust_kernel_kit::NAME);
-    fs::copy("/proc/self/exe", root.join(&kit))?;
-    let kit = Path::new("/").join(kit);
-    let build_dir = command::output(
-        root.command(kit.to_str().context("the kit's name")?)?
-            .arg(release)
-            .arg("--source")
-            .arg(source::fetch(root, kernel)?)
-            .stderr(Stdio::inherit()),
-    )
-    .with_context(|| format!("try another version than {release}: `lab kernels` lists them"))?;
-    fs::remove_dir_all(root.join("tmp/kernel"))?;
-    let version = &kernel.package_version;
-    root.write_stamp(&stamp(release), &format!("{version}\n{build_dir}"))
-}
-
-/// Downloads the image and the modules of `kernel` and unpacks them, and the headers of arm64.
-fn unpack(root: &Root, kernel: &Kernel, work: &Path) -> Result<()> {
-    let release = &kernel.release;
     let mut download = root.command_in(work, "apt-get", None)?;
     // The user `_apt` may not write in `work`.
     download.args(["-o", "APT::Sandbox::User=root", "download"]);
@@ -84,9 +94,5 @@ fn unpack(root: &Root, kernel: &Kernel, work: &Path) -> Result<()> {
         &format!("{release}: download image and modules"),
         &mut download,
     )?;
-    command::step(
-        &format!("{release}: unpack image and modules"),
-        root.command_in(work, "sh", None)?
-            .args(["-c", UNPACK, "unpack-image.sh", release]),
-    )
+    source::fetch(root, kernel, lock)
 }
