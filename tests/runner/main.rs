@@ -102,7 +102,7 @@ fn main() -> Result<ExitCode> {
         .enumerate()
         .partition(|(_, suite)| suite.stage == Stage::Build);
     for stage in [build, rest].into_iter().filter(|stage| !stage.is_empty()) {
-        let trials = interleaved(stage).into_iter().map(|(place, suite)| {
+        let trials = stage.into_iter().map(|(place, suite)| {
             Trial::ignorable_test(suite.name.clone(), move || run(place, &suite, scope))
         });
         failed |= libtest_mimic::run(&options, trials.collect()).has_failed();
@@ -145,24 +145,6 @@ fn main() -> Result<ExitCode> {
     })
 }
 
-/// Returns the suites in the order in which they start. The first time, the lab prepares the
-/// kernels one after the other, so the suites of the host are spread evenly among those of kernels.
-fn interleaved(suites: Vec<(usize, Suite)>) -> Vec<(usize, Suite)> {
-    let (host, kernels): (Vec<_>, Vec<_>) = suites
-        .into_iter()
-        .partition(|(_, suite)| suite.kernel.is_empty());
-    let (hosts, count) = (host.len(), kernels.len());
-    let mut host = host.into_iter();
-    let mut order = Vec::new();
-    for (number, suite) in (1..).zip(kernels) {
-        order.push(suite);
-        let wanted = number + (number * hosts).div_ceil(count);
-        order.extend(host.by_ref().take(wanted - order.len()));
-    }
-    order.extend(host);
-    order
-}
-
 /// Runs a suite and counts its cases.
 fn run(place: usize, suite: &Suite, scope: &str) -> Result<Completion, Failed> {
     let start = Instant::now();
@@ -199,6 +181,7 @@ fn cases(suite: &Suite, scope: &str, kernel: &mut Option<String>) -> Result<Tall
         .env("SCOPE", scope)
         .env("KERNEL", &suite.kernel)
         .env("NEWEST", &suite.newest)
+        .env("KERNELS", &suite.kernels)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()
@@ -221,30 +204,4 @@ fn cases(suite: &Suite, scope: &str, kernel: &mut Option<String>) -> Result<Tall
         tally.failed = 1;
     }
     Ok(tally)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn suites_of_the_host_are_spread() {
-        let order = |names: &str| {
-            let suite = |name: &str| Suite {
-                name: name.to_owned(),
-                script: "",
-                stage: Stage::Build,
-                kernel: name.trim_start_matches(char::is_alphabetic).to_owned(),
-                newest: String::new(),
-                unavailable: None,
-            };
-            let suites = names.split(' ').map(suite).enumerate().collect();
-            let names = interleaved(suites).into_iter().map(|(_, suite)| suite.name);
-            names.collect::<Vec<_>>().join(" ")
-        };
-        assert_eq!(order("a b c d e k1 k2"), "k1 a b c k2 d e");
-        assert_eq!(order("a k1 k2 k3"), "k1 a k2 k3");
-        assert_eq!(order("a b"), "a b");
-        assert_eq!(order("k1 k2"), "k1 k2");
-    }
 }

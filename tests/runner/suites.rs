@@ -65,8 +65,10 @@ impl Place {
     }
 }
 
-/// The suites in the order of the table.
+/// The suites in the order in which they start, and of the table. The kernels come first: preparing
+/// them takes longest.
 const SUITES: &[(&str, Stage, Place, &[&str])] = &[
+    ("kernels", Build, Host, &[TEST]),
     ("style", Build, Host, &[CHECK, TEST]),
     ("user-space", Build, Host, &[CHECK, TEST]),
     ("lab", Build, Host, &[CHECK, TEST]),
@@ -112,6 +114,8 @@ pub struct Suite {
     pub stage: Stage,
     pub kernel: String,
     pub newest: String,
+    /// The kernels of all suites of the scope that can be had.
+    pub kernels: String,
     /// Why the kernel cannot be had, if so.
     pub unavailable: Option<String>,
 }
@@ -134,6 +138,7 @@ pub fn of(scope: &str) -> Result<Vec<Suite>> {
             stage,
             kernel: kernel.to_owned(),
             newest: newest.clone(),
+            kernels: String::new(),
             unavailable: unavailable.cloned(),
         };
         let kernels = kernels
@@ -142,6 +147,16 @@ pub fn of(scope: &str) -> Result<Vec<Suite>> {
             .map(|(kernel, unavailable)| suite(kernel, unavailable.as_ref()));
         suites.extend((place == Host).then(|| suite("", None)));
         suites.extend(kernels);
+    }
+    let mut used: Vec<_> = suites
+        .iter()
+        .filter(|suite| suite.unavailable.is_none() && !suite.kernel.is_empty())
+        .map(|suite| suite.kernel.clone())
+        .collect();
+    used.sort();
+    used.dedup();
+    for suite in &mut suites {
+        suite.kernels = used.join(" ");
     }
     Ok(suites)
 }

@@ -7,6 +7,7 @@
 #   TOOLS            the directory of the programs for guests
 #   SCOPE            check, test or soak
 #   KERNEL, NEWEST   the suite's kernel, which is a series or SERIES-FLAVOUR, and the newest series
+#   KERNELS          the kernels of all suites of this scope
 #
 # A suite prints "test result:" lines, as Rust's test programs do. The runner adds them up.
 set -eu

@@ -1,0 +1,12 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0 OR MIT
+#
+# The lab prepares the kernels of the other suites, so that these do not wait for each other.
+. tests/suites/lib.sh
+for kernel in $KERNELS; do
+	run_case "kernel $kernel is ready" "$LAB" setup "$kernel"
+done
+for flavour in uml uml-debug; do
+	run_case "kernel $NEWEST is ready as $flavour" "$LAB" setup --flavour $flavour "$NEWEST"
+done
+print_result
