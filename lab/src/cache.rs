@@ -39,7 +39,7 @@ pub const NEW_ROOT: &str = "root.new";
 const CRATES: &str = "cargo";
 /// The lock that labs share while they use the cache.
 const IN_USE: &str = "in-use";
-/// The lock of the lab that changes the cache.
+/// The lock of the lab that makes the root, or downloads or installs packages in it.
 const CHANGING: &str = "changing";
 
 /// The cache directory. A shared lock marks the cache as in use until this value is dropped.
@@ -80,12 +80,12 @@ impl Cache {
         self.dir.join(name)
     }
 
-    /// Waits until no other lab changes the cache, and keeps others from changing the cache until
-    /// the returned lock is dropped.
+    /// Waits until no other lab makes the root, or downloads or installs packages. Keeps others
+    /// from it until the returned lock is dropped.
     pub fn lock(&self) -> Result<Lock> {
         owned::lock(
             &self.join(CHANGING),
-            "waiting for another lab to finish its setup",
+            "waiting for another lab to install packages",
         )
     }
 

@@ -326,7 +326,8 @@ fn stamp(variant: &Variant) -> String {
     format!("flavours/{}", variant.release)
 }
 
-/// Returns everything that the built kernel depends on.
+/// Returns everything that the built kernel depends on. The script [`rustc`] is left out, because
+/// it changes neither the kernel nor its modules.
 fn inputs(kernel: &Kernel, recipe: &Recipe) -> String {
     let version = &kernel.package_version;
     let make = recipe.make;

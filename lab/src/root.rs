@@ -148,15 +148,13 @@ impl Root {
         sandbox::bind(dir, &shown, MsFlags::MS_REC)
     }
 
-    /// Waits until no other lab prepares the kernel `release`, and keeps others from preparing it
-    /// until the returned lock is dropped.
-    pub fn lock(&self, release: &str) -> Result<Lock> {
+    /// Waits until no other lab works on `what`, a kernel's release or the name of a program, and
+    /// keeps others from working on it until the returned lock is dropped.
+    pub fn lock(&self, what: &str) -> Result<Lock> {
         let locks = self.join(STAMPS).join("locks");
         owned::make(&locks)?;
-        owned::lock(
-            &locks.join(release),
-            &format!("waiting for another lab to prepare {release}"),
-        )
+        let waiting = format!("waiting for another lab that works on {what}");
+        owned::lock(&locks.join(what), &waiting)
     }
 
     /// Downloads the package index again, unless it is fresh. `lock` is the cache's lock.
@@ -231,11 +229,17 @@ impl Root {
     /// Writes the stamp `name`, which shows that a step is complete.
     pub fn write_stamp(&self, name: &str, text: &str) -> Result<()> {
         let stamp = self.join(STAMPS).join(name);
-        let new = stamp.with_extension("new");
+        // Not in the directory of the stamp, which other labs list.
+        let new = self.join(STAMPS).join(new_stamp(name));
         fs::create_dir_all(stamp.parent().unwrap_or(&stamp))?;
         fs::write(&new, text)?;
         fs::rename(&new, &stamp).with_context(|| format!("cannot write {}", stamp.display()))
     }
+}
+
+/// Returns the name of the stamp `name` while it is written: another one for each stamp.
+fn new_stamp(name: &str) -> String {
+    format!("{}.new", name.replace('/', "-"))
 }
 
 /// Returns whether showing `dir` in the root would hide files that the root needs.
@@ -290,6 +294,8 @@ fn backports(lines: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     #[test]
@@ -301,6 +307,19 @@ mod tests {
             Some("deb [signed-by=/k.gpg] http://mirror/debian trixie-backports main\n")
         );
         assert_eq!(backports("deb http://mirror/debian sid main\n"), None);
+    }
+
+    #[test]
+    fn stamps_that_are_written_at_the_same_time_differ() {
+        let names = [
+            "kernels/7.3.4+deb13-amd64",
+            "kernels/7.3.4+deb13-arm64",
+            "flavours/7.3.4-uml",
+            "flavours/7.3.4-uml-debug",
+            "index",
+        ];
+        let written: BTreeSet<_> = names.into_iter().map(new_stamp).collect();
+        assert_eq!(written.len(), names.len(), "{written:?}");
     }
 
     #[test]

@@ -34,7 +34,8 @@ fn stamp(release: &str) -> String {
     format!("kernels/{release}")
 }
 
-/// Makes `kernel` ready in `root`. Other labs may use the root while the metadata is generated.
+/// Makes `kernel` ready in `root`. The caller must hold the kernel's lock. The cache's lock is held
+/// for downloads only, because generating the metadata takes minutes.
 pub fn prepare(cache: &Cache, root: &Root, kernel: &Kernel) -> Result<()> {
     let release = &kernel.release;
     // In memory, so that an interrupted run leaves nothing.
@@ -49,6 +50,8 @@ pub fn prepare(cache: &Cache, root: &Root, kernel: &Kernel) -> Result<()> {
     let kit = Path::new("tmp").join(rust_kernel_kit::NAME);
     fs::copy("/proc/self/exe", root.join(&kit))?;
     let kit = Path::new("/").join(kit);
+    // The kit works on one kernel at a time.
+    let _lock = root.lock(rust_kernel_kit::NAME)?;
     let build_dir = command::output(
         root.command(kit.to_str().context("the kit's name")?)?
             .arg(release)
