@@ -14,8 +14,8 @@ use adler32_tests::memory::page_size;
 use adler32_tests::usage::meminfo;
 use adler32_tests::usage::Pins;
 
-/// How many KiB others may take in the same time: several times the largest amount seen.
-const NOISE: i64 = 64;
+/// How many KiB others may take in the same time: twice the largest amount seen.
+const NOISE: i64 = 128;
 
 /// The lines of /proc/meminfo for memory of the kernel itself, and for memory of programs and
 /// files. Used pages that none of these lines counts are compared, too.
@@ -23,7 +23,7 @@ const KERNEL: [&str; 4] = ["Slab", "VmallocUsed", "KernelStack", "Percpu"];
 const PROGRAMS: [&str; 4] = ["Cached", "Buffers", "AnonPages", "PageTables"];
 
 /// How often the amounts are read. The smallest counts, without memory that others use briefly.
-const READINGS: u32 = 20;
+const READINGS: u32 = 5;
 
 pub struct Traces {
     /// Files whose contents must stay the same.
@@ -52,6 +52,7 @@ impl Traces {
             // Frees caches now, and memory that is freed after an RCU grace period.
             fs::write("/proc/sys/vm/drop_caches", "3").context("cannot drop caches")?;
             thread::sleep(Duration::from_millis(50));
+            free_slabs()?;
             let kernel = KERNEL.map(|key| (key, meminfo(key)));
             let counted = kernel.iter().map(|(_, amount)| amount).sum::<i64>()
                 + PROGRAMS.map(meminfo).iter().sum::<i64>();
@@ -67,6 +68,16 @@ impl Traces {
             pinned: Pins::now().held(),
         })
     }
+}
+
+/// Frees the slabs without objects, and the freed objects that KASAN keeps.
+fn free_slabs() -> Result<()> {
+    let caches = fs::read_dir("/sys/kernel/slab").context("cannot read /sys/kernel/slab")?;
+    for cache in caches {
+        let file = cache?.path().join("shrink");
+        fs::write(&file, "1").with_context(|| format!("cannot write {}", file.display()))?;
+    }
+    Ok(())
 }
 
 /// Returns how many KiB of free pages are in the lists of processors and not counted as free.
@@ -86,8 +97,7 @@ fn in_processor_lists() -> Result<i64> {
 /// has leaked.
 ///
 /// Amounts of memory vary by up to [`NOISE`]. Memory that grows in only one of the intervals is
-/// kept by the kernel but not leaked. Under KASAN, which keeps freed memory for a while, the
-/// amounts vary far more.
+/// kept by the kernel but not leaked.
 pub fn compare([before, between, after]: [&Traces; 3], cycles: u32) -> bool {
     let mut clean = before.pinned == after.pinned;
     println!(

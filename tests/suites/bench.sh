@@ -26,9 +26,9 @@ if [ -z "$KERNEL" ]; then
 	run_case "a file that is read past the page cache displaces no other" kept
 else
 	run_case "the benchmark runs in the kernel" \
-		in_guest --flavour uml --build build/tests/modules -- bench-kernel shash
+		in_guest --flavour uml-debug --build build/tests/modules -- bench-kernel shash
 	run_case "the benchmark of the device runs" \
-		in_guest --flavour uml -- bench-device --file 16 --memory 4 --rounds 3 \
+		in_guest --flavour uml-debug -- bench-device --file 16 --memory 4 --rounds 3 \
 		--json $out/device.json --plot $out/device.svg
 fi
 print_result

@@ -5,4 +5,4 @@
 . tests/suites/lib.sh
 arguments=
 [ "$SCOPE" = soak ] || arguments=$SHORT
-uml_tests uml-debug "$arguments"
+uml_tests uml-debug '' "$arguments"

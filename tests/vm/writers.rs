@@ -88,7 +88,7 @@ const WRITERS: &[Writer] = &[
             "dd if=$f oflag=dsync",
             "dd if=$f oflag=nonblock",
             "dd if=$f conv=sparse",
-            "dd if=$f conv=sparse bs=$(($(stat -c %s $f) < 6000 ? 4 : 64))",
+            "dd if=$f conv=sparse bs=$(($(stat -c %s $f) < 6000 ? 4 : 512))",
             "dd if=$f of=$D conv=sparse,notrunc bs=4096",
             "dd if=$f of=/dev/stdout > $D",
             "dd if=$f conv=fsync",
@@ -325,7 +325,7 @@ pub fn trials() -> Vec<Trial> {
 
 /// Returns the names and the contents of files. Many programs treat zeros in a special way.
 fn files() -> Vec<(&'static str, Vec<u8>)> {
-    let noise = reference::noise((5 << 20) + 3, 91);
+    let noise = reference::noise((2 << 20) + 3, 91);
     let zeros = vec![0; 100_000];
     vec![
         ("0", Vec::new()),
@@ -340,7 +340,7 @@ fn files() -> Vec<(&'static str, Vec<u8>)> {
         ),
         ("zeros-last", [&noise[..4096], &zeros].concat()),
         ("4-zeros-last", [&noise[..512], &[0; 4]].concat()),
-        ("5M+3", noise),
+        ("2M+3", noise),
     ]
 }
 
