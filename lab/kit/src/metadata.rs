@@ -30,11 +30,18 @@ pub struct Metadata {
 /// The parts of the source that are not needed for any architecture. Unpacking spends more time
 /// on writing files than on reading the archive.
 const EXCLUDED: &[&str] = &[
+    "Documentation/*.rst",
+    "Documentation/*.txt",
+    "Documentation/*.yaml",
+    "arch/*.dts",
+    "arch/*.dtsi",
     "drivers/*.c",
     "drivers/gpu/drm/amd/include",
     "sound/*.c",
     "fs/*.c",
     "net/*.c",
+    "tools/perf",
+    "tools/testing",
 ];
 
 /// Arguments for make that build the crates without `objtool`, `resolve_btfids` and `sign-file`,
