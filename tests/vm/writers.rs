@@ -309,10 +309,19 @@ const MODES: [(&str, i32); 3] = [
 /// What the slot covers before a program writes.
 const BEFORE: &[u8] = b"before";
 
+/// The names and the contents of files.
+type Files = fn() -> Vec<(&'static str, Vec<u8>)>;
+
+/// The ends of the names of tests, and the files of these tests.
+const FILES: [(&str, Files); 2] = [("", files), ("_more_files", more_files)];
+
 pub fn trials() -> Vec<Trial> {
-    let commands = WRITERS.iter().map(|writer| {
-        trial("writers", writer.name, module::ensure_loaded, || {
-            writer.test()
+    let commands = WRITERS.iter().flat_map(|writer| {
+        FILES.map(|(end, files)| {
+            let name = format!("{}{end}", writer.name);
+            trial("writers", &name, module::ensure_loaded, move || {
+                writer.test(files())
+            })
         })
     });
     let functions = FUNCTIONS.iter().map(|&(name, succeeds, write)| {
@@ -323,24 +332,37 @@ pub fn trials() -> Vec<Trial> {
     commands.chain(functions).collect()
 }
 
-/// Returns the names and the contents of files. Many programs treat zeros in a special way.
+/// Many programs treat zeros in a special way.
+const ZEROS: &[u8] = &[0; 100_000];
+
+fn noise() -> Vec<u8> {
+    reference::noise((2 << 20) + 3, 91)
+}
+
+/// Returns the files that show most.
 fn files() -> Vec<(&'static str, Vec<u8>)> {
-    let noise = reference::noise((2 << 20) + 3, 91);
-    let zeros = vec![0; 100_000];
+    let noise = noise();
     vec![
         ("0", Vec::new()),
+        ("32K+1", noise[..(32 << 10) + 1].to_vec()),
+        ("zeros-first", [ZEROS, &noise[..5000]].concat()),
+        ("zeros-last", [&noise[..4096], ZEROS].concat()),
+        ("4-zeros-last", [&noise[..512], &[0; 4]].concat()),
+        ("2M+3", noise),
+    ]
+}
+
+/// Returns the other files.
+fn more_files() -> Vec<(&'static str, Vec<u8>)> {
+    let noise = noise();
+    vec![
         ("1", noise[..1].to_vec()),
         ("32K-1", noise[..(32 << 10) - 1].to_vec()),
         ("32K", noise[..32 << 10].to_vec()),
-        ("32K+1", noise[..(32 << 10) + 1].to_vec()),
-        ("zeros-first", [&zeros, &noise[..5000]].concat()),
         (
             "zeros-amid",
-            [&noise[..4096], &zeros, &noise[4096..9000]].concat(),
+            [&noise[..4096], ZEROS, &noise[4096..9000]].concat(),
         ),
-        ("zeros-last", [&noise[..4096], &zeros].concat()),
-        ("4-zeros-last", [&noise[..512], &[0; 4]].concat()),
-        ("2M+3", noise),
     ]
 }
 
@@ -355,14 +377,14 @@ fn expected(mode: &str, data: &[u8]) -> u32 {
 }
 
 impl Writer {
-    fn test(&self) -> Completion {
+    fn test(&self, files: Vec<(&str, Vec<u8>)>) -> Completion {
         if !try_sh(&format!("command -v {}", self.program)).0 {
             return Completion::ignored_with(format!("{} is not installed", self.program));
         }
         let directory = tempfile::tempdir().expect("a temporary directory");
         let originals = directory.path().join("files");
         fs::create_dir(&originals).expect("mkdir");
-        for (name, data) in files() {
+        for (name, data) in files {
             fs::write(originals.join(name), data).expect("write");
         }
         sh(&format!(
@@ -443,7 +465,7 @@ impl Writer {
 }
 
 fn test_function(succeeds: bool, write: Function) {
-    for (name, data) in files() {
+    for (name, data) in files().into_iter().chain(more_files()) {
         for (mode, flags) in MODES {
             device::publish(BEFORE);
             let file = device::open(flags).expect("open");
