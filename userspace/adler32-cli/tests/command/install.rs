@@ -2,7 +2,6 @@
 
 //! The programs that `cargo install` installs.
 
-use std::ffi::OsStr;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -10,10 +9,9 @@ use std::process::Command;
 use adler32::processor;
 use tempfile::tempdir;
 
-/// Runs a program that must succeed. Returns its standard output and its standard error.
-fn run(program: impl AsRef<OsStr>, arguments: &[&str]) -> (String, String) {
-    let mut command = Command::new(program);
-    let output = command.args(arguments).output().expect("it runs");
+/// Runs a command that must succeed. Returns its standard output and its standard error.
+fn run(command: &mut Command) -> (String, String) {
+    let output = command.output().expect("it runs");
     let [stdout, stderr] =
         [output.stdout, output.stderr].map(|printed| String::from_utf8(printed).expect("UTF-8"));
     assert!(output.status.success(), "{command:?}: {stderr}");
@@ -32,7 +30,9 @@ fn both_commands_are_installed_and_report_the_backend() {
     }
     let root = tempdir().expect("a directory");
     let package = env!("CARGO_MANIFEST_DIR");
-    // The same profile and crates as for these tests, so that nothing is downloaded.
+    // The same profile and crates as for these tests, so that nothing is downloaded and little is
+    // compiled. The programs go to another directory, because other tests run those of these tests.
+    let build = Path::new(env!("CARGO_TARGET_TMPDIR")).parent();
     let install = [
         "install",
         "--debug",
@@ -41,10 +41,11 @@ fn both_commands_are_installed_and_report_the_backend() {
         "--path",
         package,
     ];
-    run(
-        env!("CARGO"),
-        &[&install[..], &["--root", text(root.path())]].concat(),
-    );
+    run(Command::new(env!("CARGO"))
+        .args(install)
+        .args(["--root", text(root.path())])
+        .args(["--target-dir", text(&root.path().join("target"))])
+        .env("CARGO_BUILD_BUILD_DIR", build.expect("a parent")));
 
     let bin = root.path().join("bin");
     let file = root.path().join("file");
@@ -53,7 +54,7 @@ fn both_commands_are_installed_and_report_the_backend() {
     let backend = processor::fastest().name();
     for (program, sum) in [("adler32", &["sum"][..]), ("adler32sum", &[])] {
         let arguments = [sum, &["--debug", text(&file)]].concat();
-        let (stdout, stderr) = run(bin.join(program), &arguments);
+        let (stdout, stderr) = run(Command::new(bin.join(program)).args(arguments));
         assert_eq!(stdout, line);
         let used = format!("{program}: used: cpu, {backend}\n");
         assert!(stderr.starts_with(&used), "{stderr}");
