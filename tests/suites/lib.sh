@@ -135,6 +135,6 @@ uml_tests() {
 			--skip mappings::secret --skip mappings::device_ --skip mappings::kernel_ \
 			--skip ::protected_ --skip pinned::many_ --skip transfer::file_that_"
 	done
-	in_guest --flavour "$flavour" --append "$parameters" --packages "$WRITERS" --build build/tests/modules \
-		--path build/tests -- sh -c "$commands"
+	in_guest --flavour "$flavour" --append "$parameters" --packages "$WRITERS" \
+		--build build/tests/modules --path build/tests -- sh -c "$commands"
 }

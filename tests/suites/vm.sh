@@ -6,7 +6,7 @@
 options=
 case $SCOPE-$KERNEL in
 soak-*) arguments= ;;
-# The tests left out here do the same in User Mode Linux, in a tenth of the time.
+# The tests left out here do the same in the suite "writers", in less time.
 test-"$NEWEST")
 	arguments='--skip info::module_ --skip info::kernel_ --skip info::node_ --skip reload_100_times'
 	;;

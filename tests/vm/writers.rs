@@ -339,7 +339,7 @@ fn noise() -> Vec<u8> {
     reference::noise((2 << 20) + 3, 91)
 }
 
-/// Returns the files that show most.
+/// Returns the files of the tests that are always run.
 fn files() -> Vec<(&'static str, Vec<u8>)> {
     let noise = noise();
     vec![
@@ -352,7 +352,7 @@ fn files() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-/// Returns the other files.
+/// Returns the files of the tests that only long runs include.
 fn more_files() -> Vec<(&'static str, Vec<u8>)> {
     let noise = noise();
     vec![
