@@ -315,22 +315,19 @@ static := -C target-feature=+crt-static
 .PHONY: tools
 tools: export RUSTFLAGS := $(static)
 tools: linker ## Build the command, the test programs and the benchmarks
-	@cargo build --release --locked --quiet --target $(TARGET) --workspace --exclude adler32-tests
-	@CARGO_INCREMENTAL=1 \
-		cargo build --release --locked --quiet --target $(TARGET) --package adler32-tests
+	@cargo build --release --locked --quiet --target $(TARGET) --workspace
 	@mkdir -p build/tests && cp -ru tests/fixtures/modules build/tests
 
 # The programs for guests of arm64. As for the other programs, the compiled crates are in the cache.
 ARM64_CRATES = $(CARGO_CACHE)/arm64-$(firstword $(shell echo $(CURDIR) | md5sum))
-.PHONY: tools-arm64
-tools-arm64: lab
+.PHONY: tools-arm64 tests-arm64
+tools-arm64: programs := adler32 adler32sum test-vm demo
+tests-arm64: programs := test-vm
+tools-arm64 tests-arm64: lab
 	@mkdir -p $(CARGO_CACHE) $(ARM64_TOOLS)
 	@$(LAB) cargo --home "$${CARGO_HOME:-$$HOME/.cargo}" --target $(ARM64_CRATES) -- build --release \
-		--config build.incremental=true \
-		--locked --quiet --package adler32-cli --package adler32-tests --package demo \
-		--bin adler32 --bin adler32sum --bin test-vm --bin demo
-	@cp -u $(addprefix $(ARM64_CRATES)/aarch64-unknown-linux-gnu/release/,\
-		adler32 adler32sum test-vm demo) $(ARM64_TOOLS)
+		--locked --quiet $(addprefix --bin ,$(programs))
+	@cp -u $(addprefix $(ARM64_CRATES)/aarch64-unknown-linux-gnu/release/,$(programs)) $(ARM64_TOOLS)
 
 .PHONY: commands
 commands: export RUSTFLAGS := $(or $(RUSTFLAGS),$(static))
