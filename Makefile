@@ -23,7 +23,7 @@ FUZZ_SECONDS ?= 600
 NATIVE := x86_64-unknown-linux-gnu
 # What "make commands" builds for. The packages for arm64 set it.
 TARGET := $(NATIVE)
-LAB := build/lab/$(NATIVE)/release/lab
+LAB := build/lab/$(NATIVE)/debug/lab
 KIT := build/lab/$(TARGET)/release/rust-kernel-kit
 TOOLS := build/userspace/$(TARGET)/release
 ARM64_TOOLS := $(subst x86_64,aarch64,$(TOOLS))
@@ -303,11 +303,10 @@ distclean: lab ## Remove build/ and the cache of kernels, packages and crates
 	$(LAB) clean
 	rm -rf build
 
-# The lab and the test programs are built incrementally, which saves time in later builds and in new
-# clones. It would make the command and the benchmarks slower.
+# The lab waits for other programs most of the time, so it needs no optimizations.
 .PHONY: lab
 lab: linker ## Build the lab
-	@cd lab && CARGO_INCREMENTAL=1 cargo build --release --locked --quiet --workspace
+	@cd lab && cargo build --locked --quiet --workspace
 
 # The programs are static, because they also run in guests.
 static := -C target-feature=+crt-static

@@ -16,7 +16,7 @@ use Stage::Build;
 use Stage::Use;
 
 /// The lab.
-pub const LAB: &str = "build/lab/x86_64-unknown-linux-gnu/release/lab";
+pub const LAB: &str = "build/lab/x86_64-unknown-linux-gnu/debug/lab";
 /// The directory of the programs for guests.
 pub const TOOLS: &str = "build/userspace/x86_64-unknown-linux-gnu/release";
 
