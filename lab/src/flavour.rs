@@ -157,17 +157,8 @@ impl Recipe {
     }
 }
 
-/// The parts of the source that are not needed. Kconfig files are needed.
-const EXCLUDED: &[&str] = &[
-    "Documentation/*.rst",
-    "arch/[!ux]*/*.[chS]",
-    "drivers/gpu/*.[ch]",
-    "drivers/media/*.[ch]",
-    "drivers/net/*/*.[ch]",
-    "drivers/staging/*.[ch]",
-    "sound/*.[ch]",
-    "tools/testing",
-];
+/// The parts of the source that only other architectures need.
+const EXCLUDED: &[&str] = &["arch/[!ux]*/*.[chS]"];
 
 /// Leaves only what module builds and guests need of a build.
 const PRUNE: &str = include_str!("../scripts/prune-build.sh");
