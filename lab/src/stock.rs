@@ -50,9 +50,6 @@ pub fn prepare(cache: &Cache, root: &Root, kernel: &Kernel) -> Result<()> {
     let kit = Path::new("tmp").join(rust_kernel_kit::NAME);
     fs::copy("/proc/self/exe", root.join(&kit))?;
     let kit = Path::new("/").join(kit);
-    // The kit checks its cache before it waits for other kits. It could take what they are just
-    // making or removing for files of others.
-    let _lock = root.lock(rust_kernel_kit::NAME)?;
     let build_dir = command::output(
         root.command(kit.to_str().context("the kit's name")?)?
             .arg(release)

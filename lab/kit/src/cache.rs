@@ -34,7 +34,7 @@ const UMASK: Mode = Mode::from_bits_truncate(0o022);
 
 /// Returns the directory in `cache` that modules for `headers` are built against, if it exists.
 pub fn find(cache: &Path, headers: &Headers) -> Result<Option<PathBuf>> {
-    check(cache)?;
+    check_access(cache)?;
     let dir = cache.join(&headers.release);
     Ok(build_dir::is_current(&dir, headers).then_some(dir))
 }
@@ -49,15 +49,22 @@ pub fn provide(
 ) -> Result<PathBuf> {
     umask(UMASK);
     owned::make(cache).context("run rust-kernel-kit as root")?;
-    check(cache)?;
+    let lock_file = cache.join(LOCK);
+    // No lock is made in a directory of others. If there is one, another process may be making or
+    // removing what is found.
+    check(cache).or_else(|error| match owned::is_file(&lock_file) {
+        true => Ok(()),
+        false => Err(error),
+    })?;
     let lock = owned::lock(
-        &cache.join(LOCK),
+        &lock_file,
         &format!(
             "waiting for another process that changes {}",
             cache.display()
         ),
     )
     .context("run rust-kernel-kit as root")?;
+    check(cache)?;
     // If this process is killed, the programs that it has started hold the lock until they end.
     fcntl(&*lock, FcntlArg::F_SETFD(FdFlag::empty()))?;
     let dir = cache.join(&headers.release);
@@ -83,7 +90,28 @@ pub fn downloads(cache: &Path, release: &str) -> PathBuf {
 
 /// Fails if others can change `cache`, or if `cache` contains anything that the kit did not make. A
 /// cache that does not exist is accepted.
-fn check(cache: &Path) -> Result<()> {
+pub fn check(cache: &Path) -> Result<()> {
+    check_access(cache)?;
+    if !cache.exists() {
+        return Ok(());
+    }
+    for name in owned::names(cache)? {
+        let path = cache.join(&name);
+        let is_lock = name == LOCK && owned::is_file(&path);
+        if !is_lock && !directory::is_own(&path)? {
+            bail!(
+                "{} contains {}, which rust-kernel-kit did not make: \
+                 choose a new or empty directory with --cache",
+                cache.display(),
+                name.to_string_lossy()
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Fails if `cache` exists and is not a directory, or if others can change it.
+fn check_access(cache: &Path) -> Result<()> {
     let Ok(metadata) = cache.symlink_metadata() else {
         return Ok(());
     };
@@ -111,18 +139,6 @@ fn check(cache: &Path) -> Result<()> {
             );
         }
     }
-    for name in owned::names(cache)? {
-        let path = cache.join(&name);
-        let is_lock = name == LOCK && owned::is_file(&path);
-        if !is_lock && !directory::is_own(&path)? {
-            bail!(
-                "{} contains {}, which rust-kernel-kit did not make: \
-                 choose a new or empty directory with --cache",
-                cache.display(),
-                name.to_string_lossy()
-            );
-        }
-    }
     Ok(())
 }
 
@@ -147,6 +163,9 @@ mod tests {
     use std::os::unix::fs::chown;
     use std::os::unix::fs::symlink;
     use std::os::unix::fs::PermissionsExt;
+    use std::thread;
+    use std::thread::sleep;
+    use std::time::Duration;
 
     use tempfile::TempDir;
 
@@ -281,6 +300,24 @@ mod tests {
             fs::read_to_string(dir.join("Module.symvers")).unwrap(),
             "changed"
         );
+    }
+
+    #[test]
+    fn what_another_kit_is_making_is_waited_for() {
+        let place = Place::new();
+        let cache = place.cache();
+        place.provide(&cache).unwrap();
+        write(&place.headers.dir.join(".config"), "changed");
+        let lock = owned::lock(&cache.join(LOCK), "").unwrap();
+        let work = cache.join("7.3.3-none.work");
+        write(&work.join("rust/core.rmeta"), "not marked yet");
+        thread::scope(|scope| {
+            let kit = scope.spawn(|| place.provide(&cache));
+            sleep(Duration::from_millis(300));
+            fs::remove_dir_all(&work).unwrap();
+            drop(lock);
+            kit.join().unwrap().unwrap();
+        });
     }
 
     #[test]
