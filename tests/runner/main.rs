@@ -19,6 +19,7 @@ use std::process::Command;
 use std::process::ExitCode;
 use std::process::Stdio;
 use std::sync::Mutex;
+use std::thread;
 use std::time::Duration;
 use std::time::Instant;
 
@@ -94,6 +95,8 @@ fn main() -> Result<ExitCode> {
 
     let options = libtest_mimic::Arguments {
         list: arguments.list,
+        // One more than processors, because the suites often wait.
+        test_threads: Some(thread::available_parallelism()?.get() + 1),
         ..Default::default()
     };
     let mut failed = false;
