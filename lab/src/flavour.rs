@@ -317,13 +317,13 @@ fn stamp(variant: &Variant) -> String {
     format!("flavours/{}", variant.release)
 }
 
-/// Returns everything that the built kernel depends on. The script [`rustc`] is left out, because
-/// it changes neither the kernel nor its modules.
+/// Returns everything that the built kernel depends on. The script [`rustc`] and [`EXCLUDED`] are
+/// left out, because they change neither the kernel nor its modules.
 fn inputs(kernel: &Kernel, recipe: &Recipe) -> String {
     let version = &kernel.package_version;
     let make = recipe.make;
     let config = recipe.config(kernel);
-    format!("{version}\n{make:?}\n{EXCLUDED:?}\n{PRUNE}\n{config}")
+    format!("{version}\n{make:?}\n{PRUNE}\n{config}")
 }
 
 /// Returns the words of `inputs` without comments and line breaks, and the settings in alphabetical

@@ -148,13 +148,13 @@ impl Root {
         sandbox::bind(dir, &shown, MsFlags::MS_REC)
     }
 
-    /// Waits until no other lab works on `what`, a kernel's release or the name of a program, and
-    /// keeps others from working on it until the returned lock is dropped.
-    pub fn lock(&self, what: &str) -> Result<Lock> {
+    /// Waits until no other lab prepares the kernel `release`. Keeps others from it until the
+    /// returned lock is dropped.
+    pub fn lock(&self, release: &str) -> Result<Lock> {
         let locks = self.join(STAMPS).join("locks");
         owned::make(&locks)?;
-        let waiting = format!("waiting for another lab that works on {what}");
-        owned::lock(&locks.join(what), &waiting)
+        let waiting = format!("waiting for another lab that prepares {release}");
+        owned::lock(&locks.join(release), &waiting)
     }
 
     /// Downloads the package index again, unless it is fresh. `lock` is the cache's lock.

@@ -34,7 +34,7 @@ const UMASK: Mode = Mode::from_bits_truncate(0o022);
 
 /// Returns the directory in `cache` that modules for `headers` are built against, if it exists.
 pub fn find(cache: &Path, headers: &Headers) -> Result<Option<PathBuf>> {
-    check_access(cache)?;
+    check(cache)?;
     let dir = cache.join(&headers.release);
     Ok(build_dir::is_current(&dir, headers).then_some(dir))
 }
@@ -49,22 +49,10 @@ pub fn provide(
 ) -> Result<PathBuf> {
     umask(UMASK);
     owned::make(cache).context("run rust-kernel-kit as root")?;
-    let lock_file = cache.join(LOCK);
-    // No lock is made in a directory of others. If there is one, another process may be making or
-    // removing what is found.
-    check(cache).or_else(|error| match owned::is_file(&lock_file) {
-        true => Ok(()),
-        false => Err(error),
-    })?;
-    let lock = owned::lock(
-        &lock_file,
-        &format!(
-            "waiting for another process that changes {}",
-            cache.display()
-        ),
-    )
-    .context("run rust-kernel-kit as root")?;
+    // No lock is made in a directory of others.
     check(cache)?;
+    let lock = lock(cache).context("run rust-kernel-kit as root")?;
+    check_contents(cache)?;
     // If this process is killed, the programs that it has started hold the lock until they end.
     fcntl(&*lock, FcntlArg::F_SETFD(FdFlag::empty()))?;
     let dir = cache.join(&headers.release);
@@ -88,10 +76,37 @@ pub fn downloads(cache: &Path, release: &str) -> PathBuf {
     cache.join(format!("{release}{DOWNLOADS}"))
 }
 
+/// Waits until no other process changes `cache`. Keeps others from it until the returned lock is
+/// dropped.
+fn lock(cache: &Path) -> Result<owned::Lock> {
+    let waiting = format!(
+        "waiting for another process that changes {}",
+        cache.display()
+    );
+    owned::lock(&cache.join(LOCK), &waiting)
+}
+
 /// Fails if others can change `cache`, or if `cache` contains anything that the kit did not make. A
 /// cache that does not exist is accepted.
-pub fn check(cache: &Path) -> Result<()> {
+fn check(cache: &Path) -> Result<()> {
     check_access(cache)?;
+    let Err(error) = check_contents(cache) else {
+        return Ok(());
+    };
+    // Another kit may have been making or removing what the check found: a directory has no mark
+    // yet, or no longer.
+    let lock = match owned::is_file(&cache.join(LOCK)) {
+        true => lock(cache).ok(),
+        false => None,
+    };
+    match lock {
+        Some(_lock) => check_contents(cache),
+        None => Err(error),
+    }
+}
+
+/// Fails if `cache` contains anything that the kit did not make.
+fn check_contents(cache: &Path) -> Result<()> {
     if !cache.exists() {
         return Ok(());
     }

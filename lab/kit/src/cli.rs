@@ -102,7 +102,6 @@ fn check(headers: &Headers, cli: &Cli) -> Result<()> {
     let release = &headers.release;
     if !package::is_installed(release) {
         needs::check(headers)
-            .and_then(|()| cache::check(&cli.cache))
             .and_then(|()| {
                 let downloads = cache::downloads(&cli.cache, release);
                 Source::find(headers, cli.source.clone(), &downloads)

@@ -27,8 +27,8 @@ pub struct Metadata {
     pub target: Option<PathBuf>,
 }
 
-/// The parts of the source that the metadata of no architecture is made from. Two headers that are
-/// needed are in `drivers/android` and `drivers/base`.
+/// The parts of the source that the metadata of no architecture is made from. Headers in
+/// `drivers/android` and `drivers/base` are needed.
 const EXCLUDED: &[&str] = &["drivers/*.c", "drivers/[!ab]*/*.h", "fs/*.c", "net/*.c"];
 
 /// Arguments for make that build the crates without `objtool`, `resolve_btfids` and `sign-file`,
