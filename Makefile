@@ -319,7 +319,7 @@ tools: linker ## Build the command, the test programs and the benchmarks
 
 # The programs for guests of arm64. As for the other programs, the compiled crates are in the cache.
 ARM64_CRATES = $(CARGO_CACHE)/arm64-$(firstword $(shell echo $(CURDIR) | md5sum))
-# The speed of the command means nothing in emulation.
+# The speed of the command means nothing in emulation, so the command is not optimized.
 .PHONY: tools-arm64
 tools-arm64: programs := adler32 adler32sum test-vm demo
 tools-arm64: lab
