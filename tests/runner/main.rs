@@ -93,18 +93,22 @@ fn main() -> Result<ExitCode> {
     let is_available = suites.iter().all(|suite| suite.unavailable.is_none());
     suites.retain(|suite| arguments.suites.is_empty() || arguments.suites.contains(&suite.name));
 
-    let options = libtest_mimic::Arguments {
-        list: arguments.list,
-        // One more than processors, because the suites often wait.
-        test_threads: Some(thread::available_parallelism()?.get() + 1),
-        ..Default::default()
-    };
+    let processors = thread::available_parallelism()?.get();
     let mut failed = false;
     let (build, rest): (Vec<_>, Vec<_>) = suites
         .into_iter()
         .enumerate()
         .partition(|(_, suite)| suite.stage == Stage::Build);
-    for stage in [build, rest].into_iter().filter(|stage| !stage.is_empty()) {
+    // Guests often wait. Compilers do not, and are slower if there are more of them.
+    for (stage, threads) in [(build, processors), (rest, processors + 1)] {
+        if stage.is_empty() {
+            continue;
+        }
+        let options = libtest_mimic::Arguments {
+            list: arguments.list,
+            test_threads: Some(threads),
+            ..Default::default()
+        };
         let trials = stage.into_iter().map(|(place, suite)| {
             Trial::ignorable_test(suite.name.clone(), move || run(place, &suite, scope))
         });
