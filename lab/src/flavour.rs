@@ -90,6 +90,10 @@ const SYSTEMD: Fragment = Fragment::all(include_str!("../flavours/systemd.config
 /// Clang, because KASAN in a kernel with Rust needs it.
 const LLVM: &[&str] = &["clang", "lld", "llvm"];
 
+/// An argument for make when it builds the kernel: no warnings. Clang looks for them for an eighth of
+/// its time.
+const NO_WARNINGS: &str = "CFLAGS_KERNEL=-w";
+
 /// UML's module loader does not support the relocations of position-independent code, and UML's
 /// modules are far from the kernel.
 const UML_RUST: &str = "RUSTFLAGS_MODULE=-Crelocation-model=static -Ccode-model=large";
@@ -317,8 +321,8 @@ fn stamp(variant: &Variant) -> String {
     format!("flavours/{}", variant.release)
 }
 
-/// Returns everything that the built kernel depends on. The script [`rustc`] and [`EXCLUDED`] are
-/// left out, because they change neither the kernel nor its modules.
+/// Returns everything that the built kernel depends on. The script [`rustc`], [`EXCLUDED`] and
+/// [`NO_WARNINGS`] are left out, because they change neither the kernel nor its modules.
 fn inputs(kernel: &Kernel, recipe: &Recipe) -> String {
     let version = &kernel.package_version;
     let make = recipe.make;
@@ -370,6 +374,7 @@ fn build(
                 .arg(format!("O={}", build.display()))
                 .arg(format!("RUSTC={}", build.join(rustc::NAME).display()))
                 .args(recipe.make)
+                .arg(NO_WARNINGS)
                 .args(arguments)
                 .env("KCONFIG_ALLCONFIG", build.join("fragment")),
         )
