@@ -9,6 +9,7 @@
 //! adds up the `test result:` lines and prints the tables and the last line.
 
 mod kernels;
+mod slice;
 mod suites;
 mod tally;
 
@@ -93,6 +94,9 @@ fn main() -> Result<ExitCode> {
     let is_available = suites.iter().all(|suite| suite.unavailable.is_none());
     suites.retain(|suite| arguments.suites.is_empty() || arguments.suites.contains(&suite.name));
 
+    if let Err(error) = slice::lengthen() {
+        eprintln!("The tests take longer, because they cannot have longer slices of time: {error}");
+    }
     let processors = thread::available_parallelism()?.get();
     let mut failed = false;
     let (build, rest): (Vec<_>, Vec<_>) = suites
