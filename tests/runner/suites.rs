@@ -66,17 +66,18 @@ impl Place {
 }
 
 /// The suites in the order of the table. Those of a stage start in this order. `kernels` is the
-/// first, because it takes longest if there is no cache.
+/// first, because it takes longest if there is no cache. `examples` and `grid` often wait, so they
+/// start beside compilers.
 const SUITES: &[(&str, Stage, Place, &[&str])] = &[
     ("kernels", Build, Host, &[TEST]),
     ("style", Build, Host, &[CHECK, TEST]),
+    ("examples", Build, Host, &[TEST]),
+    ("grid", Build, Host, &[TEST]),
     ("user-space", Build, Host, &[CHECK, TEST]),
     ("lab", Build, Host, &[CHECK, TEST]),
     ("bench", Build, Host, &[TEST]),
     ("fuzz", Build, Host, &[TEST]),
     ("memory", Build, Host, &[TEST]),
-    ("examples", Build, Host, &[TEST]),
-    ("grid", Build, Host, &[TEST]),
     ("lab-guest", Use, Host, &[TEST]),
     ("packages", Build, Host, &[SOAK]),
     ("module", Build, Each, &[TEST]),
