@@ -90,8 +90,8 @@ const SYSTEMD: Fragment = Fragment::all(include_str!("../flavours/systemd.config
 /// Clang, because KASAN in a kernel with Rust needs it.
 const LLVM: &[&str] = &["clang", "lld", "llvm"];
 
-/// An argument for make when it builds the kernel: no warnings. Clang looks for them for an eighth of
-/// its time.
+/// An argument for make when it builds the kernel: no warnings. Clang spends an eighth of its time
+/// on looking for them.
 const NO_WARNINGS: &str = "CFLAGS_KERNEL=-w";
 
 /// UML's module loader does not support the relocations of position-independent code, and UML's

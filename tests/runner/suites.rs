@@ -67,7 +67,7 @@ impl Place {
 
 /// The suites in the order of the table. Those of a stage start in this order. `kernels` is the
 /// first, because it takes longest if there is no cache. `examples` and `grid` often wait, so they
-/// start beside compilers.
+/// run at the same time as `style`, which does not.
 const SUITES: &[(&str, Stage, Place, &[&str])] = &[
     ("kernels", Build, Host, &[TEST]),
     ("style", Build, Host, &[CHECK, TEST]),
