@@ -207,27 +207,32 @@ fn files_of_which_a_part_is_cached() {
         (2 * MIB, 2 * MIB),
         (8 * MIB, 8 * MIB),
     ] {
+        // Of pieces of 2 MiB, none is read directly that is cached.
+        let uncached = (3 * PARALLEL_FROM).div_euclid(2) + 77;
         for threads in [1, 2, 4] {
-            drop_cache(&file, 0, 0);
-            for at in (first..3 * PARALLEL_FROM).step_by(2 * step as usize) {
-                cache(&file, at, step);
-            }
-            let (sum, ways) = sum_with_ways(&file, options(threads, false));
-            assert_eq!(sum, processor::sum(&data));
-            if can_bypass {
-                // Of pieces of 2 MiB, none is read directly that is cached.
-                let uncached = (3 * PARALLEL_FROM).div_euclid(2) + 77;
-                let direct = if threads == 1 || step == MIB {
-                    0..78
-                } else {
-                    uncached..uncached + 1
-                };
+            let direct = if threads == 1 || step == MIB {
+                0..78
+            } else {
+                uncached..uncached + 1
+            };
+            let read_directly = || {
+                drop_cache(&file, 0, 0);
+                for at in (first..3 * PARALLEL_FROM).step_by(2 * step as usize) {
+                    cache(&file, at, step);
+                }
+                let (sum, ways) = sum_with_ways(&file, options(threads, false));
+                assert_eq!(sum, processor::sum(&data));
                 let found = ways(Way::Direct);
-                assert!(
-                    direct.contains(&found),
-                    "{found}: {threads} threads, {step}, {first}"
-                );
-            }
+                if can_bypass {
+                    let case = (threads, step, first);
+                    assert!(found < direct.end, "{found}: {case:?}");
+                }
+                found
+            };
+            // The kernel may drop a cached page. To read it again, it reads others ahead, and then
+            // less is read directly.
+            let found = (0..3).any(|_| direct.contains(&read_directly()));
+            assert!(found || !can_bypass, "{:?}", (threads, step, first));
         }
     }
 }
@@ -248,7 +253,8 @@ fn long_files_on_a_disk_do_not_enter_the_page_cache() {
         let (sum, ways) = sum_with_ways(&file, Options::default());
         assert_eq!(sum, processor::sum(&data));
         assert_eq!(ways(Way::Direct), sum.length, "{looked}");
-        assert_eq!(resident(&file), cached);
+        // The kernel may drop pages at any time.
+        assert!(resident(&file) <= cached);
     }
 }
 
@@ -271,7 +277,7 @@ fn direct_reads_leave_the_page_cache_as_it_was() {
         );
     };
     sum(2, true);
-    assert_eq!(resident(&file), cold);
+    assert!(resident(&file) <= cold);
     sum(1, false);
     let warm = resident(&file);
     assert!(
