@@ -247,14 +247,19 @@ fn long_files_on_a_disk_do_not_enter_the_page_cache() {
     }
     // The second time, a program has looked at the beginning, and the kernel has read ahead.
     for looked in [0, 64 * 1024] {
-        drop_cache(&file, 0, 0);
-        file.read_exact_at(&mut vec![0; looked], 0).unwrap();
-        let cached = resident(&file);
-        let (sum, ways) = sum_with_ways(&file, Options::default());
-        assert_eq!(sum, processor::sum(&data));
-        assert_eq!(ways(Way::Direct), sum.length, "{looked}");
-        // The kernel may drop pages at any time.
-        assert!(resident(&file) <= cached);
+        let leaves_cache_as_it_was = || {
+            drop_cache(&file, 0, 0);
+            file.read_exact_at(&mut vec![0; looked], 0).unwrap();
+            let cached = resident(&file);
+            let (sum, ways) = sum_with_ways(&file, Options::default());
+            assert_eq!(sum, processor::sum(&data));
+            assert_eq!(ways(Way::Direct), sum.length, "{looked}");
+            let left = resident(&file);
+            assert!(left <= cached, "{left}: {cached}, {looked}");
+            left == cached
+        };
+        // The kernel may drop a page between the two counts.
+        assert!((0..3).any(|_| leaves_cache_as_it_was()), "{looked}");
     }
 }
 
@@ -277,7 +282,7 @@ fn direct_reads_leave_the_page_cache_as_it_was() {
         );
     };
     sum(2, true);
-    assert!(resident(&file) <= cold);
+    assert_eq!(resident(&file), cold);
     sum(1, false);
     let warm = resident(&file);
     assert!(
