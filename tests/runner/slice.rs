@@ -21,7 +21,7 @@ const SLICE: u64 = 25_000_000;
 /// Kernels before 6.12 accept the request and do nothing.
 pub fn lengthen() -> io::Result<()> {
     let mut attributes = get()?;
-    // Other policies do not have these slices.
+    // Who chose another policy wants that policy's slices.
     if attributes.sched_policy == libc::SCHED_OTHER as u32 {
         attributes.sched_runtime = SLICE;
         set(&attributes)?;
